@@ -1,0 +1,108 @@
+//! The command `assay exchange`.
+
+use crate::model::{MarketKind, PlantedGap};
+use crate::{ExchangeError, Options, start};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Serves both venues on loopback.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Symbols that trade on both venues.
+    #[arg(long, default_value_t = 70)]
+    pub symbols: usize,
+    /// The market: with gaps worth trading, or with none.
+    #[arg(long, value_enum, default_value_t = MarketKind::Edge)]
+    pub market: MarketKind,
+    /// The market's seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Plants a gap in the first member: BPS@SECONDS[:LASTS], seconds after the start; may be repeated.
+    #[arg(long, value_name = "BPS@SECONDS[:LASTS]", allow_hyphen_values = true)]
+    pub gap: Vec<GapArg>,
+    /// Upbit's address.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub upbit_addr: SocketAddr,
+    /// Binance's address.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub binance_addr: SocketAddr,
+    /// The control API's address.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub control_addr: SocketAddr,
+}
+
+/// `80@12:3`: 80 bps, 12 s after the start, for 3 s (which is also the default).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GapArg(pub PlantedGap);
+
+impl FromStr for GapArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("{text:?} is no gap; write BPS@SECONDS or BPS@SECONDS:LASTS, such as 80@12:3");
+        let seconds = |t: &str| {
+            t.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or_else(wrong)
+        };
+        let (bps, rest) = text.split_once('@').ok_or_else(wrong)?;
+        let (at, lasts) = match rest.split_once(':') {
+            Some((at, lasts)) => (seconds(at)?, seconds(lasts)?),
+            None => (seconds(rest)?, Duration::from_secs(3)),
+        };
+        let bps = bps.parse::<f64>().ok().filter(|b| b.is_finite()).ok_or_else(wrong)?;
+        Ok(Self(PlantedGap { asset: None, bps, at, lasts }))
+    }
+}
+
+/// Serves until SIGTERM or SIGINT. Prints one line of JSON with the three addresses when it is ready.
+///
+/// # Errors
+/// An address in use, a market that cannot be made, no runtime or no standard output.
+pub fn main(args: Args) -> Result<(), ExchangeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let server = start(Options {
+            upbit: args.upbit_addr,
+            binance: args.binance_addr,
+            control: args.control_addr,
+            symbols: args.symbols,
+            market: args.market,
+            seed: args.seed,
+            planted: args.gap.iter().map(|g| g.0).collect(),
+        })
+        .await?;
+        let ready = format!(
+            r#"{{"upbit":"{}","binance":"{}","control":"{}"}}"#,
+            server.upbit, server.binance, server.control
+        );
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{ready}")?;
+        out.flush()?;
+        drop(out);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        server.shutdown().await;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_read_or_refused() {
+        let gap: GapArg = "-80@12.5:3".parse().unwrap();
+        assert_eq!((gap.0.bps, gap.0.at.as_millis(), gap.0.lasts.as_secs()), (-80.0, 12_500, 3));
+        assert_eq!("40@1".parse::<GapArg>().unwrap().0.lasts.as_secs(), 3);
+        for wrong in ["80", "x@1", "80@", "80@1:", "80@-1", "NaN@1"] {
+            assert!(wrong.parse::<GapArg>().is_err(), "{wrong}");
+        }
+    }
+}

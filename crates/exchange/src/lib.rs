@@ -1,0 +1,54 @@
+//! The local exchange servers: Upbit (KRW) and Binance spot (USDT) on loopback, REST and WebSocket.
+//!
+//! What lives here: a seeded synthetic market ([`model`], pure), the venues' encoders, routers, limits and faults, and
+//! the `assay exchange` command. What does not: clients and parsers of the venues. The encoders here are written
+//! independently of the parsers there, so that a mistake in one is not repeated by the other.
+
+mod args;
+mod binance;
+mod binance_wire;
+mod control;
+mod hub;
+mod limits;
+pub mod model;
+mod server;
+pub mod spelling;
+mod upbit;
+mod upbit_wire;
+
+pub use args::{Args, GapArg, main};
+pub use control::Fault;
+pub use model::{MarketKind, PlantedGap};
+pub use server::{Options, Server, start};
+pub use upbit_wire::{Format, orderbook_frame};
+
+use std::net::SocketAddr;
+
+/// Why the servers do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// An address cannot be listened on.
+    #[error(
+        "the {what} address {addr} cannot be used: {source}; choose another one, or port 0 for a free port"
+    )]
+    Bind {
+        /// Which server.
+        what: &'static str,
+        /// The address asked for.
+        addr: SocketAddr,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The number of symbols is out of range.
+    #[error("{0} symbols cannot be served; ask for 1 to 1000")]
+    Symbols(usize),
+    /// A planted gap names an asset that this market does not trade on both venues.
+    #[error("no gap can be planted in {0}: it does not trade on both venues here")]
+    UnknownAsset(market::Asset),
+    /// A planted gap's size is out of range.
+    #[error("a gap of {0} bps cannot be planted; its size must be between -5000 and 5000")]
+    GapSize(f64),
+    /// The runtime, the signals or the output failed.
+    #[error("the exchange cannot run: {0}")]
+    Io(#[from] std::io::Error),
+}

@@ -1,0 +1,113 @@
+//! The three listeners and the task that moves the market.
+
+use crate::hub::Shared;
+use crate::model::{MarketKind, Model, PlantedGap};
+use crate::{ExchangeError, binance, control, upbit};
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What to serve, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Upbit's address; port 0 takes a free one, here and below.
+    pub upbit: SocketAddr,
+    /// Binance's address.
+    pub binance: SocketAddr,
+    /// The control API's address.
+    pub control: SocketAddr,
+    /// Symbols that trade on both venues, 1 to 1 000.
+    pub symbols: usize,
+    /// The kind of market.
+    pub market: MarketKind,
+    /// The market's seed.
+    pub seed: u64,
+    /// Gaps put into the market.
+    pub planted: Vec<PlantedGap>,
+}
+
+/// Running servers. Dropping it leaves them running; [`Server::shutdown`] ends them.
+#[derive(Debug)]
+pub struct Server {
+    /// Where Upbit listens: REST `http://..`, WebSocket `ws://../websocket/v1`.
+    pub upbit: SocketAddr,
+    /// Where Binance listens: REST `http://..`, WebSocket `ws://../ws/..` and `ws://../stream?streams=..`.
+    pub binance: SocketAddr,
+    /// Where the control API listens.
+    pub control: SocketAddr,
+    shared: Handle,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+    market: JoinHandle<()>,
+}
+
+struct Handle(Arc<Shared>);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+/// Starts the servers on the current tokio runtime.
+///
+/// # Errors
+/// An address that cannot be listened on, a market that cannot be made.
+pub async fn start(options: Options) -> Result<Server, ExchangeError> {
+    let start_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+    let model = Model::new(options.symbols, options.market, options.seed, start_ms, &options.planted)?;
+    let (upbit_listener, upbit) = listen("Upbit", options.upbit).await?;
+    let (binance_listener, binance) = listen("Binance", options.binance).await?;
+    let (control_listener, control) = listen("control", options.control).await?;
+    let shared = Shared::new(model, start_ms);
+    let (stop, _) = watch::channel(false);
+    let listeners = vec![
+        spawn(upbit_listener, upbit::router(shared.clone()), &stop),
+        spawn(binance_listener, binance::router(shared.clone()), &stop),
+        spawn(control_listener, control::router(shared.clone()), &stop),
+    ];
+    let market = tokio::spawn(shared.clone().run());
+    Ok(Server { upbit, binance, control, shared: Handle(shared), stop, listeners, market })
+}
+
+async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ExchangeError> {
+    let failed = |source| ExchangeError::Bind { what, addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn spawn(listener: TcpListener, router: Router, stop: &watch::Sender<bool>) -> JoinHandle<()> {
+    let mut stopped = stop.subscribe();
+    let listener = listener.tap_io(|stream| {
+        // Small frames must not wait for each other; a socket that refuses the option still works.
+        let _ = stream.set_nodelay(true);
+    });
+    tokio::spawn(async move {
+        let signal = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(signal).await {
+            tracing::error!(%error, "a listener ended");
+        }
+    })
+}
+
+impl Server {
+    /// Ends the servers: WebSocket connections are closed, requests in hand get a second to finish.
+    pub async fn shutdown(self) {
+        self.market.abort();
+        self.stop.send_replace(true);
+        self.shared.0.lock().end();
+        for mut listener in self.listeners {
+            if tokio::time::timeout(Duration::from_secs(1), &mut listener).await.is_err() {
+                listener.abort();
+            }
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! The records of the journal, format version 1. A documented artefact: the gate adds up from these and from nothing else.
+
+use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the record format.
+pub const FORMAT: u32 = 1;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// 1, 2, 3, ... without a hole.
+    pub seq: u64,
+    /// The input that caused it.
+    pub input_seq: u64,
+    /// The instant of that input (or of the deadline that fired inside it).
+    pub at: Timestamp,
+    /// What happened.
+    pub body: Body,
+}
+
+/// The two directions of an arbitrage, named by where the asset is bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Buy on Upbit, sell on Binance.
+    BuyUpbit,
+    /// Buy on Binance, sell on Upbit.
+    BuyBinance,
+}
+
+impl Direction {
+    /// Both, in order.
+    pub const ALL: [Self; 2] = [Self::BuyUpbit, Self::BuyBinance];
+
+    /// Where the entry buys.
+    pub const fn buys_on(self) -> Venue {
+        match self {
+            Self::BuyUpbit => Venue::Upbit,
+            Self::BuyBinance => Venue::Binance,
+        }
+    }
+
+    /// The other direction.
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::BuyUpbit => Self::BuyBinance,
+            Self::BuyBinance => Self::BuyUpbit,
+        }
+    }
+
+    /// 0 or 1.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Why a position was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitReason {
+    /// Emergency stop (daily loss of -800 USD).
+    Emergency,
+    /// The kill switch.
+    KillSwitch,
+    /// The gap moved against the position by the stop.
+    StopLoss,
+    /// The gap crossed its level.
+    SpreadReversal,
+    /// Out of time.
+    TimeLimit,
+    /// Net of the whole round trip at or above the target.
+    TakeProfit,
+    /// The end of the run.
+    Shutdown,
+}
+
+impl ExitReason {
+    /// All, in the order in which they are checked.
+    pub const ALL: [Self; 7] = [
+        Self::Emergency,
+        Self::KillSwitch,
+        Self::StopLoss,
+        Self::SpreadReversal,
+        Self::TimeLimit,
+        Self::TakeProfit,
+        Self::Shutdown,
+    ];
+
+    /// The name in metrics and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Emergency => "emergency",
+            Self::KillSwitch => "kill_switch",
+            Self::StopLoss => "stop_loss",
+            Self::SpreadReversal => "spread_reversal",
+            Self::TimeLimit => "time_limit",
+            Self::TakeProfit => "take_profit",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// What an order is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A leg of an entry.
+    Entry,
+    /// A leg of an exit.
+    Exit,
+    /// Completing the missing leg.
+    Complete,
+    /// Unwinding an unmatched leg.
+    Unwind,
+}
+
+/// The rate that a conversion used, with its age and origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FxUsed {
+    /// KRW per USDT.
+    pub rate: FxRate,
+    /// Age of the book behind it, milliseconds.
+    pub age_ms: i64,
+    /// Where it came from.
+    pub source: FxSource,
+}
+
+/// The origin of an FX rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FxSource {
+    /// 10 s size-weighted mid of Upbit's KRW-USDT book: signals and valuation.
+    UpbitMid,
+    /// The side of Upbit's KRW-USDT book that a conversion would take.
+    UpbitSide,
+}
+
+/// A level that a fill took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Taken {
+    /// Price.
+    pub price: Price,
+    /// Taken there.
+    pub quantity: Quantity,
+    /// Displayed there at the fill instant, before liquidity memory.
+    pub displayed: Quantity,
+}
+
+/// The price of an asset on both venues at a mark: the mid of the last Live book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Asset.
+    pub asset: Asset,
+    /// KRW, `None` when there never was a Live book.
+    pub upbit: Option<Price>,
+    /// USDT.
+    pub binance: Option<Price>,
+}
+
+/// The terms under which the session trades: what the gate needs to add up by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// Paper capital for all percent rules, USD.
+    pub capital_usd: Money,
+    /// Upbit's taker fee in hundredths of a basis point (500 = 5 bps), taken in KRW, rounded up to 1e-8 KRW.
+    pub upbit_fee_centibps: u32,
+    /// Binance's taker fee in hundredths of a basis point, taken in the received asset, rounded up to 1e-8.
+    pub binance_fee_centibps: u32,
+    /// Take profit, share of notional in basis points.
+    pub take_profit_bps: u32,
+    /// Time limit of a position, milliseconds.
+    pub time_limit_ms: i64,
+}
+
+/// Why a figure was recorded: the thresholds that guards compare.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardEvent {
+    /// The trigger: unique within the run; `end` carries the id of its start.
+    pub trigger: u64,
+    /// `exchange`, `route`, `symbol`, `global`, `cross_exchange`.
+    pub guard_type: String,
+    /// The rule within the type, such as `exposure_block`, `daily_loss`, `fx_stale`, `health_down`.
+    pub rule: String,
+    /// What it applies to: `*`, a venue, an asset, an asset and direction.
+    pub scope: String,
+    /// `degrade`, `cooldown`, `block`.
+    pub verdict: String,
+    /// True when it starts, false when it ends.
+    pub start: bool,
+    /// The figure that was looked at.
+    pub observed: f64,
+    /// What it was compared with.
+    pub threshold: f64,
+    /// `above` or `below`: on which side of the threshold the condition holds.
+    pub holds: String,
+}
+
+/// What happened. The name of the variant is the record's kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// The session began.
+    Start {
+        /// [`FORMAT`].
+        format: u32,
+        /// Runner id.
+        run_id: String,
+        /// Version of the engine.
+        version: String,
+        /// Terms of trade.
+        terms: Terms,
+    },
+    /// The universe was set.
+    Universe {
+        /// How many were asked for.
+        asked: u32,
+        /// The members, in rank order.
+        members: Vec<Member>,
+    },
+    /// A paper deposit: the starting inventory, and what a symbol that joins later brings.
+    Deposit {
+        /// Venue.
+        venue: Venue,
+        /// Asset.
+        asset: Asset,
+        /// Amount.
+        amount: Quantity,
+    },
+    /// An entry was decided.
+    Decision {
+        /// Position id.
+        position: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// Base quantity intended per leg.
+        quantity: Quantity,
+        /// Value of a leg in USD at the decision.
+        notional_usd: Money,
+        /// Executable gap in basis points.
+        gap_bps: f64,
+        /// Level of this direction.
+        level_bps: f64,
+        /// Edge after four fees and reserve.
+        edge_bps: f64,
+        /// The signal rate.
+        fx: FxUsed,
+    },
+    /// An order was sent.
+    Order {
+        /// Order id.
+        order: u64,
+        /// Its position.
+        position: u64,
+        /// What for.
+        purpose: Purpose,
+        /// Venue.
+        venue: Venue,
+        /// Asset.
+        asset: Asset,
+        /// The book side that it takes: a buy takes `ask`, a sell takes `bid`.
+        takes: Side,
+        /// Base quantity.
+        quantity: Quantity,
+        /// The instant at or after which it meets the venue's book.
+        arrives: Timestamp,
+    },
+    /// An order was refused, or met nothing.
+    Rejected {
+        /// Order id.
+        order: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// An order was filled, wholly or in part.
+    Fill {
+        /// Order id.
+        order: u64,
+        /// Its position.
+        position: u64,
+        /// What for.
+        purpose: Purpose,
+        /// Venue.
+        venue: Venue,
+        /// Asset.
+        asset: Asset,
+        /// The side that was taken: `ask` is a buy.
+        takes: Side,
+        /// Levels taken.
+        levels: Vec<Taken>,
+        /// Base quantity filled, before a fee in the base asset.
+        quantity: Quantity,
+        /// Quote amount before fees.
+        notional: Money,
+        /// Fee, in units of `fee_asset`.
+        fee: Quantity,
+        /// The asset that the fee was taken in.
+        fee_asset: Asset,
+        /// The rate for valuing this fill in USD.
+        fx: FxUsed,
+    },
+    /// A paper balance changed.
+    Balance {
+        /// Venue.
+        venue: Venue,
+        /// Asset.
+        asset: Asset,
+        /// By how much.
+        change: Quantity,
+        /// What it is now.
+        balance: Quantity,
+        /// The order whose fill changed it; 0 for deposits.
+        order: u64,
+    },
+    /// Both legs of the entry are filled: a position is open.
+    Opened {
+        /// Position id.
+        position: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// Matched base quantity.
+        quantity: Quantity,
+        /// Value per leg, USD.
+        notional_usd: Money,
+        /// Realised executable gap of the entry fills.
+        gap_bps: f64,
+        /// The edge at the decision.
+        decided_edge_bps: f64,
+        /// The edge of the fills as they were.
+        realised_edge_bps: f64,
+    },
+    /// A round trip is complete.
+    Closed {
+        /// Position id.
+        position: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction of the entry.
+        direction: Direction,
+        /// Why.
+        reason: ExitReason,
+        /// Entry fills complete, nanoseconds since the epoch.
+        opened_at: Timestamp,
+        /// Before fees, USD.
+        gross_usd: Money,
+        /// All fees, USD.
+        fees_usd: Money,
+        /// After fees, USD: `gross - fees`.
+        net_usd: Money,
+        /// Decided against realised, USD: what latency and depth cost.
+        slippage_usd: Money,
+    },
+    /// An entry that never became a position ended: its unmatched leg was unwound (or it filled nothing at all).
+    Unwound {
+        /// Position id.
+        position: u64,
+        /// Asset.
+        asset: Asset,
+        /// True when a leg had filled and was undone at cost.
+        orphan: bool,
+        /// Result, USD (fees included).
+        net_usd: Money,
+    },
+    /// A guard's transition.
+    Guard(GuardEvent),
+    /// The funnel since the last such record, by stage. `asset` is `None` for the total.
+    Funnel {
+        /// Asset, or the total.
+        asset: Option<Asset>,
+        /// Counts by stage (`catalogue::FUNNEL_STAGES`, and `blocked:<rule>`, `suppressed:<why>`).
+        counts: BTreeMap<String, u64>,
+    },
+    /// The figures that guards look at: each second, and with each transition.
+    Figures {
+        /// The signal rate; `None` while there is none.
+        fx: Option<FxUsed>,
+        /// Books Live per venue.
+        live: [u32; 2],
+        /// Members.
+        members: u32,
+        /// `healthy`, `degraded`, `down`, `frozen` per venue.
+        health: [String; 2],
+        /// Open positions.
+        positions: u32,
+        /// Exposure, USD.
+        exposure_usd: Money,
+        /// Net since the day boundary, USD.
+        daily_net_usd: Money,
+    },
+    /// An equity point: each second and after each fill. Everything in USD at `fx`.
+    Equity {
+        /// Holdings minus deposits, both at these marks: what trading made.
+        pnl_usd: Money,
+        /// Closed round trips and unwinds, net.
+        net_usd: Money,
+        /// Largest fall of `pnl_usd` from its peak so far.
+        drawdown_usd: Money,
+        /// The rate.
+        fx: FxUsed,
+        /// Marks of the assets whose holding differs from their deposits.
+        marks: Vec<Mark>,
+    },
+    /// `Position limit` was met: pacing, no guard trigger.
+    PositionLimit {
+        /// Asset.
+        asset: Asset,
+        /// Open positions.
+        open: u32,
+    },
+    /// The emergency stop latched.
+    EmergencyStop {
+        /// Daily result that did it, USD.
+        daily_net_usd: Money,
+    },
+    /// An alert was raised by the core.
+    Alert {
+        /// `<run id>-<n>`: the same in a replay.
+        alert_id: String,
+        /// Rule id of the catalogue.
+        rule_id: String,
+        /// One line.
+        title: String,
+        /// What happened and what to look at.
+        message: String,
+        /// Labels.
+        labels: BTreeMap<String, String>,
+        /// Alerts with the same key may be coalesced.
+        key: String,
+    },
+    /// Something worth a log line: a resync, a gap, a reconnect, a book that broke.
+    Note {
+        /// `info`, `warning` or `error`.
+        level: String,
+        /// The line.
+        text: String,
+    },
+    /// The session ended in order.
+    End {
+        /// `duration`, `signal`, `emergency_stop`, `kill_switch`.
+        reason: String,
+        /// Positions still open, marked and reported as unrealised.
+        open_positions: u32,
+    },
+}

@@ -1,0 +1,294 @@
+//! The file format of the input log, version 1.
+//!
+//! ```text
+//! file   = "ASSAYREC" u16 version(1) u16 reserved, blocks
+//! block  = u32 magic "BLK1", u32 raw length, u32 stored length, u32 crc32 of the stored bytes, lz4 block
+//! record = u32 length of what follows, u64 seq, i64 at (ns), u8 kind, body
+//! ```
+//! All integers little-endian. Kind 1 is a frame (`u16 conn`, payload); every other input is kind 0 with a JSON head:
+//! `u32 head length, head, payload` (the payload bytes of REST answers stay raw beside the head). A log is readable to its last whole block
+//! after a kill; a torn tail is reported, never guessed at.
+
+use crate::{Input, Record};
+use bytes::Bytes;
+use market::Timestamp;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+const FILE_MAGIC: &[u8; 8] = b"ASSAYREC";
+const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"BLK1");
+/// Version written by this code.
+pub const VERSION: u16 = 1;
+/// A block is closed when it holds this many raw bytes.
+pub const BLOCK_BYTES: usize = 256 * 1024;
+/// No block is larger than this; a length beyond it is damage.
+const MAX_BLOCK: usize = 64 * 1024 * 1024;
+const KIND_JSON: u8 = 0;
+const KIND_FRAME: u8 = 1;
+
+/// Why a log could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Not an input log, or of a version that this build does not know.
+    #[error("{} is not an input log of version {VERSION}: {what}", path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// A whole block is damaged (not a torn tail).
+    #[error("{}: damaged block at byte {offset}: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the block starts.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Writes a log. Records are buffered into blocks; [`Writer::flush`] closes the current block.
+#[derive(Debug)]
+pub struct Writer {
+    file: File,
+    path: PathBuf,
+    raw: Vec<u8>,
+    written: u64,
+}
+
+impl Writer {
+    /// Creates the file; it must not exist.
+    ///
+    /// # Errors
+    /// [`FileError::Io`].
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        let io = |source| FileError::Io { path: path.to_owned(), source };
+        let mut file = File::options().write(true).create_new(true).open(path).map_err(io)?;
+        let mut head = Vec::with_capacity(12);
+        head.extend_from_slice(FILE_MAGIC);
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        head.extend_from_slice(&0u16.to_le_bytes());
+        file.write_all(&head).map_err(io)?;
+        Ok(Self { file, path: path.to_owned(), raw: Vec::with_capacity(BLOCK_BYTES + 65_536), written: 12 })
+    }
+
+    /// Appends a record; writes a block when one is full.
+    ///
+    /// # Errors
+    /// [`FileError::Io`].
+    pub fn push(&mut self, record: &Record) -> Result<(), FileError> {
+        encode(record, &mut self.raw);
+        if self.raw.len() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Bytes in the file so far.
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes what is buffered as a block.
+    ///
+    /// # Errors
+    /// [`FileError::Io`].
+    pub fn flush(&mut self) -> Result<(), FileError> {
+        if self.raw.is_empty() {
+            return Ok(());
+        }
+        let stored = lz4_flex::block::compress(&self.raw);
+        let mut block = Vec::with_capacity(stored.len() + 16);
+        block.extend_from_slice(&BLOCK_MAGIC.to_le_bytes());
+        block.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
+        block.extend_from_slice(&(stored.len() as u32).to_le_bytes());
+        block.extend_from_slice(&crc32fast::hash(&stored).to_le_bytes());
+        block.extend_from_slice(&stored);
+        self.file
+            .write_all(&block)
+            .map_err(|source| FileError::Io { path: self.path.clone(), source })?;
+        self.written += block.len() as u64;
+        self.raw.clear();
+        Ok(())
+    }
+
+    /// Flushes and asks the system to put everything on the disk.
+    ///
+    /// # Errors
+    /// [`FileError::Io`].
+    pub fn sync(&mut self) -> Result<(), FileError> {
+        self.flush()?;
+        self.file.sync_data().map_err(|source| FileError::Io { path: self.path.clone(), source })
+    }
+}
+
+fn encode(record: &Record, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&record.seq.to_le_bytes());
+    out.extend_from_slice(&record.at.0.to_le_bytes());
+    if let Input::Frame { conn, payload } = &record.input {
+        out.push(KIND_FRAME);
+        out.extend_from_slice(&conn.to_le_bytes());
+        out.extend_from_slice(payload);
+    } else {
+        out.push(KIND_JSON);
+        let (head, payload) = split_payload(&record.input);
+        // An `Input` holds strings, numbers and tickers only: serialising it cannot fail.
+        let head = serde_json::to_vec(&head).unwrap_or_default();
+        out.extend_from_slice(&(head.len() as u32).to_le_bytes());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&payload);
+    }
+    let length = (out.len() - start - 4) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Takes a REST body out of an input, so that it is stored raw beside the JSON head.
+fn split_payload(input: &Input) -> (Input, Bytes) {
+    let mut head = input.clone();
+    let payload = match &mut head {
+        Input::Snapshot { payload, .. } | Input::Candles { payload, .. } => std::mem::take(payload),
+        _ => Bytes::new(),
+    };
+    (head, payload)
+}
+
+/// Reads a log from its beginning.
+#[derive(Debug)]
+pub struct Reader {
+    file: BufReader<File>,
+    path: PathBuf,
+    block: Bytes,
+    at: usize,
+    offset: u64,
+    torn: Option<u64>,
+}
+
+impl Reader {
+    /// Opens a log.
+    ///
+    /// # Errors
+    /// [`FileError::Io`], [`FileError::NotALog`].
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let io = |source| FileError::Io { path: path.to_owned(), source };
+        let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(io)?);
+        let mut head = [0; 12];
+        let n = read_full(&mut file, &mut head).map_err(io)?;
+        let bad = |what: String| FileError::NotALog { path: path.to_owned(), what };
+        if n < 12 || &head[..8] != FILE_MAGIC {
+            return Err(bad("it does not start with ASSAYREC".to_owned()));
+        }
+        let version = u16::from_le_bytes([head[8], head[9]]);
+        if version != VERSION {
+            return Err(bad(format!("its version is {version}")));
+        }
+        Ok(Self { file, path: path.to_owned(), block: Bytes::new(), at: 0, offset: 12, torn: None })
+    }
+
+    /// Where a torn tail begins, once the end has been reached: the writer was killed there.
+    pub const fn torn_at(&self) -> Option<u64> {
+        self.torn
+    }
+
+    /// The next record, `None` at the end (or at a torn tail, see [`Reader::torn_at`]).
+    ///
+    /// # Errors
+    /// [`FileError::Damaged`], [`FileError::Io`].
+    pub fn next_record(&mut self) -> Result<Option<Record>, FileError> {
+        while self.at >= self.block.len() {
+            if !self.next_block()? {
+                return Ok(None);
+            }
+        }
+        let rest = self.block.slice(self.at..);
+        let (record, used) = decode(&rest).ok_or_else(|| self.damaged("a record is malformed"))?;
+        self.at += used;
+        Ok(Some(record))
+    }
+
+    fn damaged(&self, what: &str) -> FileError {
+        FileError::Damaged { path: self.path.clone(), offset: self.offset, what: what.to_owned() }
+    }
+
+    fn next_block(&mut self) -> Result<bool, FileError> {
+        let io = |path: &Path, source| FileError::Io { path: path.to_owned(), source };
+        let mut head = [0; 16];
+        let n = read_full(&mut self.file, &mut head).map_err(|e| io(&self.path, e))?;
+        if n < 16 {
+            self.torn = (n > 0).then_some(self.offset);
+            return Ok(false);
+        }
+        let word = |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
+        let (raw, stored, crc) = (word(4) as usize, word(8) as usize, word(12));
+        if word(0) != BLOCK_MAGIC || raw > MAX_BLOCK || stored > MAX_BLOCK {
+            return Err(self.damaged("its head is not a block's"));
+        }
+        let mut body = vec![0; stored];
+        let n = read_full(&mut self.file, &mut body).map_err(|e| io(&self.path, e))?;
+        if n < stored {
+            self.torn = Some(self.offset);
+            return Ok(false);
+        }
+        if crc32fast::hash(&body) != crc {
+            return Err(self.damaged("its checksum does not match"));
+        }
+        let raw = lz4_flex::block::decompress(&body, raw).map_err(|e| self.damaged(&e.to_string()))?;
+        self.block = Bytes::from(raw);
+        self.at = 0;
+        self.offset += 16 + stored as u64;
+        Ok(true)
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Record, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_record().transpose()
+    }
+}
+
+fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match file.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(k) => n += k,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
+}
+
+fn decode(bytes: &Bytes) -> Option<(Record, usize)> {
+    let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+    let body = bytes.get(4..4usize.checked_add(length)?)?;
+    let seq = u64::from_le_bytes(body.get(..8)?.try_into().ok()?);
+    let at = i64::from_le_bytes(body.get(8..16)?.try_into().ok()?);
+    let input = match *body.get(16)? {
+        KIND_FRAME => {
+            let conn = u16::from_le_bytes(body.get(17..19)?.try_into().ok()?);
+            Input::Frame { conn, payload: bytes.slice(23..4 + length) }
+        }
+        KIND_JSON => {
+            let head = u32::from_le_bytes(body.get(17..21)?.try_into().ok()?) as usize;
+            let mut input: Input = serde_json::from_slice(body.get(21..21usize.checked_add(head)?)?).ok()?;
+            if let Input::Snapshot { payload, .. } | Input::Candles { payload, .. } = &mut input {
+                *payload = bytes.slice(25 + head..4 + length);
+            }
+            input
+        }
+        _ => return None,
+    };
+    Some((Record { seq, at: Timestamp(at), input }, 4 + length))
+}

@@ -1,0 +1,126 @@
+//! The inputs of the core.
+
+use bytes::Bytes;
+use market::{Asset, Member, Timestamp, Venue};
+use serde::{Deserialize, Serialize};
+
+/// The number of a connection within a session.
+pub type ConnId = u16;
+
+/// One input with its place in the order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// 1, 2, 3, ... without a hole.
+    pub seq: u64,
+    /// When the shell stamped it. Never goes backwards in a log that the runner wrote.
+    pub at: Timestamp,
+    /// What happened.
+    pub input: Input,
+}
+
+/// Everything that can change a decision. Frames and REST answers stay raw: the core parses them, so that a replay
+/// exercises the same parser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The first record: who runs, with what configuration (the engine's effective configuration as JSON text).
+    Session {
+        /// Runner id, such as `20261123-021500-ab12.main`.
+        run_id: String,
+        /// The engine's configuration, JSON.
+        config: String,
+    },
+    /// The members to trade from now on, in rank order.
+    Universe {
+        /// How many were asked for; fewer members is reported, never padded.
+        asked: u32,
+        /// The members.
+        members: Vec<Member>,
+    },
+    /// A socket is open and subscribed.
+    ConnUp {
+        /// Connection.
+        conn: ConnId,
+        /// Its venue.
+        venue: Venue,
+    },
+    /// A socket is gone.
+    ConnDown {
+        /// Connection.
+        conn: ConnId,
+        /// Its venue.
+        venue: Venue,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// One WebSocket message as it came.
+    Frame {
+        /// Connection.
+        conn: ConnId,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// The connection gave a sign of life that is no frame (a pong).
+    Alive {
+        /// Connection.
+        conn: ConnId,
+    },
+    /// The answer to a snapshot request, raw.
+    Snapshot {
+        /// Venue.
+        venue: Venue,
+        /// Symbol.
+        asset: Asset,
+        /// The epoch of the request that it answers; the core ignores an answer of an older epoch.
+        epoch: u32,
+        /// REST body.
+        payload: Bytes,
+    },
+    /// A snapshot request failed.
+    SnapshotFailed {
+        /// Venue.
+        venue: Venue,
+        /// Symbol.
+        asset: Asset,
+        /// Epoch of the request.
+        epoch: u32,
+        /// HTTP status, 0 when there was no answer.
+        status: u16,
+        /// How long to wait before asking again, in milliseconds.
+        retry_after_ms: u32,
+    },
+    /// One-minute candles that seed the level, raw.
+    Candles {
+        /// Venue.
+        venue: Venue,
+        /// Symbol; USDT on Upbit is the FX market.
+        asset: Asset,
+        /// REST body.
+        payload: Bytes,
+    },
+    /// A measured REST round trip, for venue health.
+    Health {
+        /// Venue.
+        venue: Venue,
+        /// Round trip in microseconds.
+        rtt_us: u32,
+        /// False when the request failed.
+        ok: bool,
+    },
+    /// What is left of a venue's request budget, in basis points.
+    Budget {
+        /// Venue.
+        venue: Venue,
+        /// 10 000 = all of it.
+        left_bps: u16,
+    },
+    /// The kill switch: close everything, take no entries.
+    KillSwitch {
+        /// Who or what pulled it.
+        reason: String,
+    },
+    /// The orderly end: no entries from now on, close what is open (`shutdown`).
+    Shutdown,
+    /// Carries time when nothing else arrived.
+    Tick,
+}

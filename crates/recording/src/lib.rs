@@ -1,0 +1,9 @@
+//! The ordered input log: everything that can change a decision, in one total order.
+//!
+//! [`Input`] and [`Record`] are plain values (used by the engine); [`mod@file`] writes and reads them. A session is one
+//! log: its first record is [`Input::Session`], and replaying it through the core gives the same journal byte for byte.
+
+pub mod file;
+mod input;
+
+pub use input::{ConnId, Input, Record};

@@ -1,0 +1,39 @@
+//! The venues: one folder per venue, all of the same shape.
+//!
+//! * `wire`: bytes to events, exact numbers, nothing through a float.
+//! * `tables`: answers of REST endpoints that list many markets.
+//! * `sequencer`: the numbered protocol rules that turn events into a book. Pure, tested without a socket.
+//! * `limits`: what the venue allows, with time as an argument.
+//! * `rest`, `stream` (feature `net`): the shell, the only part that touches a network or a clock.
+//!
+//! What does not live here: whether a book is fresh enough to trade on (`engine`), and servers that speak these
+//! protocols (`exchange`).
+
+mod error;
+mod levels;
+mod limits;
+mod scan;
+mod text;
+
+pub mod binance;
+pub mod upbit;
+
+#[cfg(feature = "net")]
+mod endpoints;
+#[cfg(feature = "net")]
+mod rest;
+#[cfg(feature = "net")]
+mod stream;
+
+pub use binance::tables::BinanceSymbol;
+pub use error::{Problem, WireError};
+pub use levels::{Candle, LevelBuffer, Ticker};
+pub use limits::{Budget, Group, Rule};
+pub use upbit::tables::{RestOrderbook, UpbitMarket};
+
+#[cfg(feature = "net")]
+pub use endpoints::{Endpoints, install_crypto};
+#[cfg(feature = "net")]
+pub use rest::{Rest, RestError, Stats, VenueStats};
+#[cfg(feature = "net")]
+pub use stream::{StreamEvent, StreamHandle};
