@@ -28,7 +28,7 @@ pub mod exit_codes {
     pub const NOT_FOUND: u8 = 66;
     /// An internal error: a bug of Assay's.
     pub const INTERNAL: u8 = 70;
-    /// Interrupted by Ctrl-C or `assay stop` (128 + SIGINT).
+    /// Interrupted by Ctrl-C (128 + SIGINT).
     pub const INTERRUPTED: u8 = 130;
     /// Ended by SIGTERM (128 + SIGTERM).
     pub const TERMINATED: u8 = 143;

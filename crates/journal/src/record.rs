@@ -447,7 +447,7 @@ pub enum Body {
     },
     /// The session ended in order.
     End {
-        /// `duration`, `signal`, `emergency_stop`, `kill_switch`.
+        /// `shutdown` (the duration is over, or a signal: the shell knows which), `emergency_stop`, `kill_switch`.
         reason: String,
         /// Positions still open, marked and reported as unrealised.
         open_positions: u32,

@@ -112,9 +112,7 @@ impl Writer {
         block.extend_from_slice(&(stored.len() as u32).to_le_bytes());
         block.extend_from_slice(&crc32fast::hash(&stored).to_le_bytes());
         block.extend_from_slice(&stored);
-        self.file
-            .write_all(&block)
-            .map_err(|source| FileError::Io { path: self.path.clone(), source })?;
+        self.file.write_all(&block).map_err(|source| FileError::Io { path: self.path.clone(), source })?;
         self.written += block.len() as u64;
         self.raw.clear();
         Ok(())

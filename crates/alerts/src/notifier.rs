@@ -1,0 +1,158 @@
+//! Notifiers: where alerts go. Retries, routing and records live elsewhere; a notifier only tries once and says how it went.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::LOCAL_LOG;
+use crate::model::Alert;
+
+/// Something that takes alerts to a person.
+pub trait Notifier: Send {
+    /// The name in metrics, routes and tables: `[a-z_]+`, unique.
+    fn name(&self) -> &str;
+
+    /// Finds out whether it would work, without bothering anyone.
+    ///
+    /// # Errors
+    /// Why it would not.
+    fn probe(&mut self) -> Result<(), SendError>;
+
+    /// Tries once. `Ok` means that the other side has acknowledged it. It gives up by itself at the timeout.
+    ///
+    /// # Errors
+    /// Why not; its reason decides whether it is tried again.
+    fn send(&mut self, alert: &Alert) -> Result<(), SendError>;
+}
+
+/// Why a delivery failed: the fixed set of `alert_failed_total{reason}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// No connection, or it broke.
+    Network,
+    /// No answer in time.
+    Timeout,
+    /// The other side asked to slow down (429).
+    RateLimited,
+    /// The other side failed (5xx).
+    Server,
+    /// The other side refused the message (400). Permanent.
+    Rejected,
+    /// The credentials are wrong (401, 403). Permanent.
+    Unauthorized,
+    /// A local file could not be written.
+    Io,
+    /// Its circuit was open and another notifier took over.
+    CircuitOpen,
+    /// The notifier is not configured any more. Permanent.
+    NotConfigured,
+}
+
+impl Reason {
+    /// All.
+    pub const ALL: [Self; 9] = [
+        Self::Network,
+        Self::Timeout,
+        Self::RateLimited,
+        Self::Server,
+        Self::Rejected,
+        Self::Unauthorized,
+        Self::Io,
+        Self::CircuitOpen,
+        Self::NotConfigured,
+    ];
+
+    /// As in the label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Server => "server",
+            Self::Rejected => "rejected",
+            Self::Unauthorized => "unauthorized",
+            Self::Io => "io",
+            Self::CircuitOpen => "circuit_open",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+
+    /// True when another attempt cannot help.
+    pub const fn is_permanent(self) -> bool {
+        matches!(self, Self::Rejected | Self::Unauthorized | Self::CircuitOpen | Self::NotConfigured)
+    }
+}
+
+/// A failed attempt or probe. The message must not hold secrets: it is stored and shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", reason.as_str())]
+pub struct SendError {
+    /// The class of the failure.
+    pub reason: Reason,
+    /// What the other side said.
+    pub message: String,
+    /// Its wish to be left alone for so long (`Retry-After`).
+    pub retry_after: Option<Duration>,
+}
+
+impl SendError {
+    /// An error without a `Retry-After`.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), retry_after: None }
+    }
+}
+
+/// Appends one JSON line per alert to a file of mode 0600.
+#[derive(Debug)]
+pub struct LocalLog {
+    path: PathBuf,
+}
+
+#[derive(Serialize)]
+struct LogLine<'a> {
+    raised_at: String,
+    alert: &'a Alert,
+}
+
+impl LocalLog {
+    /// A local log; nothing is touched before the first probe or send.
+    pub const fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Opened anew each time, so that a moved or deleted file is noticed.
+    fn open(&self) -> Result<File, SendError> {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&self.path)
+            .map_err(|e| SendError::new(Reason::Io, format!("{}: {e}", self.path.display())))
+    }
+}
+
+impl Notifier for LocalLog {
+    fn name(&self) -> &str {
+        LOCAL_LOG
+    }
+
+    fn probe(&mut self) -> Result<(), SendError> {
+        self.open().map(|_| ())
+    }
+
+    fn send(&mut self, alert: &Alert) -> Result<(), SendError> {
+        let at = jiff::Timestamp::from_nanosecond(i128::from(alert.raised_at.0))
+            .map_or_else(|_| alert.raised_at.0.to_string(), |t| t.to_string());
+        let mut line = serde_json::to_vec(&LogLine { raised_at: at, alert })
+            .map_err(|e| SendError::new(Reason::Rejected, e.to_string()))?;
+        line.push(b'\n');
+        // One write, so that lines of several processes do not mix.
+        self.open()?
+            .write_all(&line)
+            .map_err(|e| SendError::new(Reason::Io, format!("{}: {e}", self.path.display())))
+    }
+}

@@ -1,0 +1,11 @@
+//! Tests of the dispatcher: in virtual time where delivery is concerned, with threads where they are.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+
+#[path = "it/bench.rs"]
+mod bench;
+#[path = "it/conservation.rs"]
+mod conservation;
+#[path = "it/delivery.rs"]
+mod delivery;
+#[path = "it/threads.rs"]
+mod threads;

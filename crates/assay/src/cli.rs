@@ -1,0 +1,239 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Assay decides whether a trading engine may go on to the next stage.
+///
+/// It runs the engine on paper against the market as a supervised process, watches it, stops it when a rule says so, measures
+/// 32 KPIs, judges 16 criteria, and says COMPLETE GO, CONDITIONAL GO or NO-GO with the evidence. Public market data only: no
+/// keys, no orders, ever.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 COMPLETE GO (and success of commands without a verdict), 10 CONDITIONAL GO, 11 with concerns,
+12 a rehearsal that would be a GO (`assay rehearse` gives 0), 20 NO-GO, 21 aborted by a rule, 22 rejudge or verify disagrees,
+30 preflight, 31 smoke, 64 usage or configuration, 66 no such run or file, 70 internal, 130/143 interrupted.";
+
+/// Where the run folders are.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Root of the run folders.
+    #[arg(long, value_name = "DIR", default_value = "logs")]
+    pub logs: PathBuf,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Try everything: a local market, our engine, a whole validation in about a minute and a half
+    Rehearse(Rehearse),
+    /// Validate a runner by a profile
+    Validate(Validate),
+    /// Check the environment only
+    Preflight(Preflight),
+    /// Judge a finished run again from its artefacts alone
+    Rejudge(OneRun),
+    /// Find any byte of a run that has changed since its verdict
+    Verify(OneRun),
+    /// Print a run's report
+    Report(Report),
+    /// The archive of runs
+    Runs(Runs),
+    /// The paper runner
+    Run(runner::RunArgs),
+    /// Play an input log through the engine again
+    Replay(runner::ReplayArgs),
+    /// Compute the trading KPIs of a journal
+    Kpi(runner::KpiArgs),
+    /// Local exchange servers that behave like Upbit and Binance
+    Exchange(exchange::Args),
+    /// Profiles: what a validation does
+    Profile(Profiles),
+    /// Every metric, KPI, criterion, rule and panel
+    Catalogue(Catalogue),
+}
+
+/// A synthetic market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Market {
+    /// Gaps open that are worth trading
+    Edge,
+    /// No gap ever pays its costs
+    Calm,
+}
+
+/// `assay rehearse`.
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// Which synthetic market
+    #[arg(long, value_enum, default_value = "edge")]
+    pub market: Market,
+    /// Seed of the market: the same seed gives the same one
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Machine-readable progress and result
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// All phases
+    Full,
+    /// Preflight and smoke: no verdict
+    SmokeOnly,
+}
+
+/// Which decisions give exit code 0, for CI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accept {
+    /// COMPLETE GO only
+    Go,
+    /// CONDITIONAL GO too
+    Conditional,
+    /// CONDITIONAL GO WITH CONCERNS too
+    Concerns,
+}
+
+/// `assay validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// A built-in profile or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub profile: String,
+    /// How far to go
+    #[arg(long, value_enum, default_value = "full")]
+    pub mode: Mode,
+    /// Map accepted decisions to exit code 0
+    #[arg(long, value_enum)]
+    pub accept: Option<Accept>,
+    /// Machine-readable progress and result
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay preflight`.
+#[derive(Debug, Args)]
+pub struct Preflight {
+    /// A built-in profile or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
+    pub profile: String,
+    /// Machine-readable result
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// A command about one run.
+#[derive(Debug, Args)]
+pub struct OneRun {
+    /// Run id, run folder, or `latest`
+    pub run: String,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// A report's language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    /// English
+    En,
+    /// 한국어
+    Ko,
+}
+
+/// A report's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Markdown
+    Md,
+    /// One self-contained page
+    Html,
+}
+
+/// `assay report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The run
+    #[command(flatten)]
+    pub run: OneRun,
+    /// Language
+    #[arg(long, value_enum, default_value = "en")]
+    pub lang: Lang,
+    /// Format
+    #[arg(long, value_enum, default_value = "md")]
+    pub format: Format,
+}
+
+/// `assay runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: RunsCommand,
+}
+
+/// The archive's commands.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// Every run with its verdict
+    List(Logs),
+}
+
+/// `assay profile`.
+#[derive(Debug, Args)]
+pub struct Profiles {
+    /// What to do
+    #[command(subcommand)]
+    pub command: ProfilesCommand,
+}
+
+/// The profiles' commands.
+#[derive(Debug, Subcommand)]
+pub enum ProfilesCommand {
+    /// The built-in profiles
+    List,
+    /// Print a built-in profile, comments and all
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Check a profile without starting anything
+    Check {
+        /// A built-in profile or a file
+        profile: String,
+    },
+}
+
+/// `assay catalogue`.
+#[derive(Debug, Args)]
+pub struct Catalogue {
+    /// Format
+    #[arg(long, value_enum, default_value = "md")]
+    pub format: CatalogueFormat,
+}
+
+/// The catalogue's formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CatalogueFormat {
+    /// Markdown
+    Md,
+    /// JSON
+    Json,
+}

@@ -1,0 +1,63 @@
+//! Errors as a person reads them: one paragraph with what, where and what to do next, and the documented exit code.
+
+use catalogue::exit_codes;
+use validate::pipeline::ValidateError;
+use validate::profile::ProfileError;
+use validate::review::ReviewError;
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("assay: {}", self.message)
+    }
+}
+
+impl From<ProfileError> for Failure {
+    fn from(error: ProfileError) -> Self {
+        let code = u8::try_from(error.exit_code()).unwrap_or(exit_codes::USAGE);
+        // The caret picture where there is one.
+        Self::new(code, format!("{:?}", miette::Report::new(error)).trim_end().to_owned())
+    }
+}
+
+impl From<ValidateError> for Failure {
+    fn from(error: ValidateError) -> Self {
+        Self::new(error.exit_code(), error.to_string())
+    }
+}
+
+impl From<ReviewError> for Failure {
+    fn from(error: ReviewError) -> Self {
+        let code = match error {
+            ReviewError::NoRun { .. }
+            | ReviewError::Load(_)
+            | ReviewError::NoDecision(_)
+            | ReviewError::Manifest(_) => exit_codes::NOT_FOUND,
+            ReviewError::Malformed { .. } => exit_codes::DISAGREES,
+            ReviewError::Write(_) => exit_codes::INTERNAL,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<runner::RunError> for Failure {
+    fn from(error: runner::RunError) -> Self {
+        Self::new(error.exit_code(), error.to_string())
+    }
+}
+
+impl From<exchange::ExchangeError> for Failure {
+    fn from(error: exchange::ExchangeError) -> Self {
+        Self::new(exit_codes::USAGE, error.to_string())
+    }
+}

@@ -1,0 +1,3 @@
+//! What the end-to-end tests start: [`fake`], a scriptable runner. The tests themselves are in `tests/it`.
+
+pub mod fake;

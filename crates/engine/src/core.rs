@@ -1,0 +1,341 @@
+//! [`Core`]: one ordered log of inputs in, effects out. This file holds the state, the clock of timers and the replay loop;
+//! what happens inside stands in `session/`.
+
+use crate::broker::{Broker, Order};
+use crate::config::{Config, ConfigError};
+use crate::fees::TakerFees;
+use crate::funnel::Counts;
+use crate::guards::Guards;
+use crate::latency::ConstantLatency;
+use crate::ledger::Ledger;
+use crate::legs::Position;
+use crate::level::Level;
+use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::view::View;
+use journal::record::{Direction, FORMAT, Terms};
+use journal::{Body, Entry};
+use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Timestamp, Venue};
+use recording::{ConnId, Input, Record};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use venues::{Candle, LevelBuffer};
+
+/// What the core asks of the shell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// A journal record to write.
+    Record(Entry),
+    /// A snapshot to fetch; the answer carries the epoch.
+    RequestSnapshot {
+        /// Venue.
+        venue: Venue,
+        /// Symbol.
+        asset: Asset,
+        /// Epoch of the request.
+        epoch: u32,
+    },
+    /// After [`Input::Shutdown`] or [`Input::KillSwitch`]: everything is closed or reported as open.
+    Finished,
+    /// The emergency stop latched and everything is closed or reported as open: exit code 3.
+    EmergencyExit,
+}
+
+/// Why a session could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log does not begin with a session.
+    #[error("the first input must be a session")]
+    NotASession,
+    /// The configuration is no JSON of the expected form.
+    #[error("the session's configuration cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// A key is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// Why the session is ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    Shutdown,
+    Kill,
+    Emergency,
+}
+
+/// A member of the universe with everything that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Symbol {
+    pub member: Member,
+    /// False once it left the universe: no entries.
+    pub active: bool,
+    pub books: [SymbolBook; 2],
+    pub levels: [Level; 2],
+    pub seeded: bool,
+    pub candles: [Vec<Candle>; 2],
+    pub deposited: [bool; 2],
+    pub last_entry: Option<Timestamp>,
+    pub funnel: Counts,
+    /// Coin below a lot that closed positions left, per venue: the next exit takes it along.
+    pub residue: [market::Quantity; 2],
+    /// The last edge per direction, for the view.
+    pub edges: [Option<f64>; 2],
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub venue: Venue,
+    pub up: bool,
+    pub last_life: Timestamp,
+    pub last_frame: Timestamp,
+    pub stale: bool,
+}
+
+/// The results since the day boundary.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub day: i64,
+    pub daily_net: Money,
+    pub venue_daily: [Money; 2],
+    pub net: Money,
+    pub peak: Money,
+    pub drawdown: Money,
+    pub loss_streak: u32,
+    pub route_streaks: BTreeMap<(Asset, Direction), u32>,
+}
+
+/// The pure core of the engine.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) run_id: String,
+    pub(crate) now: Timestamp,
+    pub(crate) input_seq: u64,
+    pub(crate) journal_seq: u64,
+    pub(crate) next_second: Timestamp,
+    pub(crate) next_minute: Timestamp,
+    pub(crate) symbols: Vec<Symbol>,
+    pub(crate) by_asset: BTreeMap<Asset, usize>,
+    pub(crate) universe_set: bool,
+    pub(crate) conns: BTreeMap<ConnId, Conn>,
+    pub(crate) lost_conns: [u32; 2],
+    pub(crate) health: [VenueHealth; 2],
+    pub(crate) health_now: [Health; 2],
+    pub(crate) storm: [bool; 2],
+    /// The earliest `retry_at` of a book.
+    pub(crate) next_retry: Option<Timestamp>,
+    pub(crate) clocks: [VenueClock; 2],
+    pub(crate) fx: Fx,
+    pub(crate) fx_candles: Vec<Candle>,
+    pub(crate) fx_evaluated: Option<FxRate>,
+    /// Members whose KRW has not been deposited yet.
+    pub(crate) krw_due: u32,
+    pub(crate) broker: Broker,
+    pub(crate) ledger: Ledger,
+    pub(crate) positions: Vec<Position>,
+    pub(crate) last_position: u64,
+    pub(crate) at_limit: bool,
+    pub(crate) guards: Guards,
+    pub(crate) results: Results,
+    pub(crate) funnel: Counts,
+    pub(crate) alerts: u64,
+    pub(crate) stop: Option<(Stop, Timestamp)>,
+    pub(crate) emergency: bool,
+    pub(crate) ended: bool,
+    pub(crate) view: View,
+    pub(crate) out: Vec<Effect>,
+    // Reused from frame to frame.
+    pub(crate) levels: LevelBuffer,
+    pub(crate) due: Vec<Order>,
+}
+
+impl Core {
+    /// Starts a session: the first record of a log.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(
+        seq: u64,
+        at: Timestamp,
+        session: &Input,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, StartError> {
+        let Input::Session { run_id, config } = session else { return Err(StartError::NotASession) };
+        let config: Config = serde_json::from_str(config)?;
+        config.check()?;
+        let mut core = Self::new(seq, at, run_id, config);
+        let terms = Terms {
+            capital_usd: core.config.capital_usd,
+            upbit_fee_centibps: core.config.fees_centibps.upbit,
+            binance_fee_centibps: core.config.fees_centibps.binance,
+            take_profit_bps: core.config.take_profit_bps,
+            time_limit_ms: core.config.time_limit_ms,
+        };
+        core.record(Body::Start {
+            format: FORMAT,
+            run_id: run_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            terms,
+        });
+        core.publish_view();
+        out.append(&mut core.out);
+        Ok(core)
+    }
+
+    fn new(seq: u64, at: Timestamp, run_id: &str, config: Config) -> Self {
+        let fees = TakerFees {
+            upbit_centibps: config.fees_centibps.upbit,
+            binance_centibps: config.fees_centibps.binance,
+        };
+        let latency = Venue::ALL.map(|venue| Duration::from_micros(config.latency_us.of(venue).into()));
+        let second = at.0.div_euclid(NANOS_PER_SEC) + 1;
+        let minute = second.div_euclid(60) + 1;
+        let day = (second + config.day_offset.seconds()).div_euclid(86_400);
+        Self {
+            run_id: run_id.to_owned(),
+            now: at,
+            input_seq: seq,
+            journal_seq: 0,
+            next_second: Timestamp::from_secs(second),
+            next_minute: Timestamp::from_secs(minute * 60),
+            symbols: Vec::new(),
+            by_asset: BTreeMap::new(),
+            universe_set: false,
+            conns: BTreeMap::new(),
+            lost_conns: [0; 2],
+            health: [VenueHealth::new(config.health.clone()), VenueHealth::new(config.health.clone())],
+            health_now: [Health::Healthy; 2],
+            storm: [false; 2],
+            next_retry: None,
+            clocks: [VenueClock::default(); 2],
+            fx: Fx::new(config.fx.clone(), at),
+            fx_candles: Vec::new(),
+            fx_evaluated: None,
+            krw_due: 0,
+            broker: Broker::new(fees, ConstantLatency(latency)),
+            ledger: Ledger::new(),
+            positions: Vec::with_capacity(config.max_positions as usize + 1),
+            last_position: 0,
+            at_limit: false,
+            guards: Guards::new(),
+            results: Results { day, ..Results::default() },
+            funnel: Counts::default(),
+            alerts: 0,
+            stop: None,
+            emergency: false,
+            ended: false,
+            view: View::default(),
+            out: Vec::with_capacity(64),
+            levels: LevelBuffer::new(),
+            due: Vec::with_capacity(16),
+            config,
+        }
+    }
+
+    /// The effective configuration.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Counters and gauges.
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The paper accounts.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Ages of the Live books of `venue` in seconds, since the newest message by the venue's time (skew corrected): for
+    /// metrics, nothing decides by them.
+    pub fn book_ages(&self, venue: Venue) -> impl Iterator<Item = f64> + '_ {
+        let one_way = i64::from(self.config.latency_us.of(venue)) * 1_000;
+        let clock = &self.clocks[venue.index()];
+        let live =
+            self.symbols.iter().map(move |symbol| &symbol.books[venue.index()]).filter(|book| book.is_live());
+        live.filter_map(move |book| {
+            Some(self.now.secs_since(clock.corrected(book.venue_time?, one_way, self.now)))
+        })
+    }
+
+    /// When the core wants to be woken if nothing arrives: hand in a [`Input::Tick`] at that instant.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.ended {
+            return None;
+        }
+        let mut next = self.next_second;
+        let mut take = |at: Option<Timestamp>| {
+            if let Some(at) = at {
+                next = next.min(at);
+            }
+        };
+        take(self.broker.next_deadline());
+        take(self.guards.next_deadline());
+        for position in &self.positions {
+            take(position.next_deadline(&self.config));
+        }
+        take(self.next_retry);
+        take(self.stop.map(|(_, since)| self.stop_deadline(since)));
+        Some(next)
+    }
+
+    /// Takes the next input. Timers that are due fire first; a time that goes backwards is clamped and counted.
+    pub fn apply(&mut self, seq: u64, at: Timestamp, input: &Input, out: &mut Vec<Effect>) {
+        self.input_seq = seq;
+        if at < self.now {
+            self.view.clamped += 1;
+        }
+        let at = at.max(self.now);
+        while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= at) {
+            self.now = self.now.max(deadline);
+            self.view.iterations += 1;
+            self.fire(at);
+        }
+        self.now = at;
+        self.view.iterations += 1;
+        if !self.ended {
+            self.handle(input);
+        }
+        out.append(&mut self.out);
+    }
+}
+
+/// Why a log could not be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It is empty.
+    #[error("the log is empty; record a session first")]
+    Empty,
+    /// Its session does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Replays a log: the same loop as live. Every journal record goes to `sink`; the core is returned for its view.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay(
+    records: impl Iterator<Item = Record>,
+    mut sink: impl FnMut(Entry),
+) -> Result<Core, ReplayError> {
+    let mut records = records;
+    let mut out = Vec::new();
+    let first = records.next().ok_or(ReplayError::Empty)?;
+    let mut core = Core::start(first.seq, first.at, &first.input, &mut out)?;
+    drain(&mut out, &mut sink);
+    for record in records {
+        core.apply(record.seq, record.at, &record.input, &mut out);
+        drain(&mut out, &mut sink);
+    }
+    Ok(core)
+}
+
+fn drain(out: &mut Vec<Effect>, sink: &mut impl FnMut(Entry)) {
+    for effect in out.drain(..) {
+        if let Effect::Record(entry) = effect {
+            sink(entry);
+        }
+    }
+}

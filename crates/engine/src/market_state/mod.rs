@@ -1,0 +1,10 @@
+//! What is known of the market: books with their state, venue health, venue clocks, the FX rate. Pure bookkeeping: no
+//! decisions and no journal here.
+
+mod books;
+mod fx;
+mod health;
+
+pub use books::{BookState, BrokenWhy, Change, StaleWhy, SymbolBook};
+pub use fx::{Fx, FxProblem};
+pub use health::{Finding, Health, VenueClock, VenueHealth};

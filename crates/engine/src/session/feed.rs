@@ -1,0 +1,515 @@
+//! Inputs: frames, snapshots, connections, candles, the universe.
+
+use crate::core::{Conn, Core, Effect, Stop, Symbol};
+use crate::edge::candle_gap_bps;
+use crate::funnel::{Counts, Stage};
+use crate::level::Level;
+use crate::market_state::{Change, SymbolBook};
+use journal::Body;
+use journal::record::Direction;
+use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
+use recording::{ConnId, Input};
+use venues::{Candle, LevelBuffer, binance, upbit};
+
+const MINUTE_NS: i64 = 60_000_000_000;
+/// A venue that had no trade in a minute sends no candle: its last close stands for up to this long.
+const CARRY_NS: i64 = 5 * MINUTE_NS;
+
+impl Core {
+    /// Takes an input; timers that were due have fired.
+    pub(crate) fn handle(&mut self, input: &Input) {
+        match input {
+            Input::Session { .. } => {
+                self.trouble("a second session record in the log was left out".to_owned())
+            }
+            Input::Universe { asked, members } => self.on_universe(*asked, members),
+            Input::ConnUp { conn, venue } => self.on_conn_up(*conn, *venue),
+            Input::ConnDown { conn, venue, reason } => self.on_conn_down(*conn, *venue, reason),
+            Input::Frame { conn, payload } => self.on_frame(*conn, payload),
+            Input::Alive { conn } => self.on_alive(*conn),
+            Input::Snapshot { venue, asset, epoch, payload } => {
+                self.on_snapshot(*venue, *asset, *epoch, payload)
+            }
+            Input::SnapshotFailed { venue, asset, epoch, status, retry_after_ms } => {
+                self.on_snapshot_failed(*venue, *asset, *epoch, *status, *retry_after_ms);
+            }
+            Input::Candles { venue, asset, payload } => self.on_candles(*venue, *asset, payload),
+            Input::Health { venue, rtt_us, ok } => self.health[venue.index()].on_answer(*rtt_us, *ok),
+            Input::Budget { venue, left_bps } => {
+                self.view.venues[venue.index()].budget = Some(f64::from(*left_bps) / 1e4);
+            }
+            Input::KillSwitch { reason } => self.begin_stop(Stop::Kill, reason),
+            Input::Shutdown => self.begin_stop(Stop::Shutdown, "the end of the run"),
+            Input::Tick => {}
+        }
+    }
+
+    fn on_universe(&mut self, asked: u32, members: &[Member]) {
+        self.record(Body::Universe { asked, members: members.to_vec() });
+        for symbol in &mut self.symbols {
+            symbol.active = false;
+        }
+        let mut joined = 0;
+        for member in members {
+            if let Some(i) = self.by_asset.get(&member.asset) {
+                let symbol = &mut self.symbols[*i];
+                symbol.member = member.clone();
+                symbol.active = true;
+            } else {
+                joined += 1;
+                self.by_asset.insert(member.asset, self.symbols.len());
+                self.symbols.push(new_symbol(member, &self.config));
+            }
+        }
+        self.universe_set = true;
+        for health in &mut self.health {
+            health.watch_books_from(self.now);
+        }
+        if members.is_empty() {
+            let message = format!("{asked} symbols were asked for and none passes the filters");
+            self.alert("UNIVERSE-EMPTY", "Universe is empty", message, &[]);
+        } else if (members.len() as u64) < u64::from(asked) {
+            self.note("warning", format!("{} of {asked} symbols pass the filters", members.len()));
+        }
+        self.krw_due += joined;
+        let worth =
+            self.config.leg_usd.0.checked_mul(i128::from(self.config.inventory_legs) * i128::from(joined));
+        match worth {
+            Some(worth) if worth > 0 => self.deposit(Venue::Binance, Asset::USDT, Quantity(worth)),
+            Some(_) => {}
+            None => self.trouble("the starting cash does not fit an exact number".to_owned()),
+        }
+        self.deposit_all();
+    }
+
+    fn on_conn_up(&mut self, conn: ConnId, venue: Venue) {
+        let v = venue.index();
+        let again = self.lost_conns[v] > 0 || self.conns.get(&conn).is_some_and(|known| !known.up);
+        self.lost_conns[v] = self.lost_conns[v].saturating_sub(u32::from(again));
+        self.health[v].on_up(self.now, again);
+        self.conns
+            .insert(conn, Conn { venue, up: true, last_life: self.now, last_frame: self.now, stale: false });
+        let reconnects = self.health[v].recent_reconnects(self.now);
+        let storm = reconnects > self.config.health.reconnect_storm;
+        if storm && !self.storm[v] {
+            let message = format!(
+                "{reconnects} reconnects of {venue} within 60 s; look at the network and the venue's status"
+            );
+            self.alert("WS-RECONNECT-STORM", "Reconnect storm", message, &[("venue", venue.to_string())]);
+        }
+        self.storm[v] = storm;
+        self.note("info", format!("connection {conn} of {venue} is up"));
+    }
+
+    fn on_conn_down(&mut self, conn: ConnId, venue: Venue, reason: &str) {
+        if let Some(known) = self.conns.get_mut(&conn) {
+            if known.up {
+                self.lost_conns[venue.index()] += 1;
+            }
+            known.up = false;
+        }
+        for symbol in &mut self.symbols {
+            let book = &mut symbol.books[venue.index()];
+            if book.conn == Some(conn) {
+                book.disconnect();
+                // A snapshot that is still under way belongs to the lost connection.
+                book.epoch += 1;
+            }
+        }
+        if self.fx.conn == Some(conn) {
+            self.fx.disconnect();
+        }
+        if self.stop.is_none() {
+            self.note("warning", format!("connection {conn} of {venue} is down: {reason}"));
+        }
+    }
+
+    fn on_alive(&mut self, conn: ConnId) {
+        let now = self.now;
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.last_life = now;
+            let venue = known.venue;
+            self.health[venue.index()].on_alive(now);
+        }
+    }
+
+    fn on_frame(&mut self, conn: ConnId, payload: &[u8]) {
+        let now = self.now;
+        let Some(known) = self.conns.get_mut(&conn) else {
+            self.trouble(format!("a frame of connection {conn}, which was never up, was left out"));
+            return;
+        };
+        (known.last_life, known.last_frame, known.stale) = (now, now, false);
+        let venue = known.venue;
+        self.health[venue.index()].on_frame(now);
+        let mut levels = std::mem::take(&mut self.levels);
+        match venue {
+            Venue::Upbit => self.on_upbit(conn, payload, &mut levels),
+            Venue::Binance => self.on_binance(conn, payload, &mut levels),
+        }
+        self.levels = levels;
+    }
+
+    fn on_upbit(&mut self, conn: ConnId, payload: &[u8], levels: &mut LevelBuffer) {
+        let frame = match upbit::wire::parse(payload, levels) {
+            Ok(upbit::wire::Message::Orderbook(frame)) => frame,
+            Ok(upbit::wire::Message::Status | upbit::wire::Message::Other) => return,
+            Ok(upbit::wire::Message::Error { name, message }) => {
+                self.trouble(format!("upbit refused a subscription: {name}: {message}"));
+                return;
+            }
+            Err(e) => {
+                self.trouble(format!("a frame of upbit cannot be read: {e}"));
+                return;
+            }
+        };
+        let Some(asset) = upbit::wire::base_of(frame.code) else { return };
+        self.clocks[Venue::Upbit.index()].observe(self.now, frame.at);
+        if asset == Asset::USDT {
+            self.on_fx(conn, frame.at, levels);
+            return;
+        }
+        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        let book = &mut self.symbols[i].books[Venue::Upbit.index()];
+        book.conn = Some(conn);
+        let change = book.on_whole(frame.at, levels);
+        self.after_change(i, Venue::Upbit, change);
+    }
+
+    fn on_binance(&mut self, conn: ConnId, payload: &[u8], levels: &mut LevelBuffer) {
+        use binance::wire::Message;
+        let diff = match binance::wire::parse(payload, levels) {
+            Ok(Message::Depth(diff)) => diff,
+            Ok(Message::SubscribeAck { ok: false, .. }) => {
+                self.trouble("binance refused a subscription".to_owned());
+                return;
+            }
+            Ok(_) => return,
+            Err(e) => {
+                self.trouble(format!("a frame of binance cannot be read: {e}"));
+                return;
+            }
+        };
+        let Some(asset) = diff.symbol.strip_suffix("USDT").and_then(|base| Asset::new(base).ok()) else {
+            return;
+        };
+        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        self.clocks[Venue::Binance.index()].observe(self.now, diff.at);
+        let book = &mut self.symbols[i].books[Venue::Binance.index()];
+        book.conn = Some(conn);
+        let change = book.on_diff(&diff, levels);
+        self.after_change(i, Venue::Binance, change);
+    }
+
+    fn on_fx(&mut self, conn: ConnId, venue_time: Timestamp, levels: &LevelBuffer) {
+        self.fx.conn = Some(conn);
+        let (usable, changed) = self.fx.on_whole(self.now, venue_time, levels);
+        if changed {
+            self.health[Venue::Upbit.index()].on_change(self.now);
+        }
+        if !usable {
+            return;
+        }
+        self.deposit_all();
+        self.fx_moved();
+    }
+
+    /// Re-evaluates every symbol when the rate has moved far enough since the last time.
+    pub(crate) fn fx_moved(&mut self) {
+        let Some(rate) = self.fx.rate() else { return };
+        let moved = self.fx_evaluated.is_none_or(|old| {
+            ((rate.0.to_f64() / old.0.to_f64() - 1.0) * 1e4).abs() >= self.config.fx.reevaluate_bps
+        });
+        if moved {
+            self.fx_evaluated = Some(rate);
+            for i in 0..self.symbols.len() {
+                self.evaluate(i);
+            }
+        }
+    }
+
+    /// After a message for a symbol's book: deposits, orders that are due, then the decision.
+    fn after_change(&mut self, i: usize, venue: Venue, change: Change) {
+        self.count(i, |c: &mut Counts| c.stage(Stage::Updates));
+        let asset = self.symbols[i].member.asset;
+        if change.changed {
+            self.health[venue.index()].on_change(self.now);
+        }
+        if let Some(why) = change.need_snapshot {
+            self.need_snapshot(i, venue, why, change.resync);
+            return;
+        }
+        if self.symbols[i].deposited != [true, true] {
+            self.deposit_coin(i);
+        }
+        if self.broker.pending() > 0
+            && let Some(time) = self.symbols[i].books[venue.index()].venue_time
+        {
+            let at = self.on_our_clock(venue, time);
+            let mut due = std::mem::take(&mut self.due);
+            self.broker.due(venue, asset, at, &mut due);
+            self.execute_all(&mut due);
+            self.due = due;
+        }
+        self.evaluate(i);
+    }
+
+    /// A venue's time on our clock; the fastest message is taken to need half the best round trip, or, while none was
+    /// measured, the configured latency.
+    fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
+        let v = venue.index();
+        let configured = i64::from(self.config.latency_us.of(venue)) * 1_000;
+        let one_way = self.health[v].best_one_way_ns().unwrap_or(configured);
+        self.clocks[v].corrected(time, one_way, self.now)
+    }
+
+    fn need_snapshot(&mut self, i: usize, venue: Venue, why: &str, resync: bool) {
+        let asset = self.symbols[i].member.asset;
+        if resync {
+            self.view.venues[venue.index()].resyncs += 1;
+            self.note("warning", format!("{venue} {asset} starts over: {why}"));
+            let message = format!(
+                "the book of {asset} on {venue} starts over ({why}); no edge of it until the snapshot fits"
+            );
+            let labels = [("venue", venue.to_string()), ("asset", asset.to_string())];
+            self.alert("BOOK-RESYNC", "Book resync", message, &labels);
+        }
+        self.request_snapshot(i, venue);
+    }
+
+    pub(crate) fn request_snapshot(&mut self, i: usize, venue: Venue) {
+        let asset = self.symbols[i].member.asset;
+        let book = &mut self.symbols[i].books[venue.index()];
+        book.epoch += 1;
+        book.retry_at = None;
+        let epoch = book.epoch;
+        self.out.push(Effect::RequestSnapshot { venue, asset, epoch });
+    }
+
+    fn on_snapshot(&mut self, venue: Venue, asset: Asset, epoch: u32, payload: &[u8]) {
+        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        if venue != Venue::Binance || self.symbols[i].books[venue.index()].epoch != epoch {
+            return;
+        }
+        let mut levels = std::mem::take(&mut self.levels);
+        match binance::wire::parse_snapshot(payload, &mut levels) {
+            Ok(snapshot) => {
+                let change = self.symbols[i].books[venue.index()].on_snapshot(snapshot, &levels);
+                match change.need_snapshot {
+                    // An answer that is too old must not become a tight loop of requests.
+                    Some(why) => {
+                        self.note(
+                            "warning",
+                            format!("the snapshot of {asset} on {venue} does not fit: {why}"),
+                        );
+                        self.retry_snapshot(i, venue, 1_000);
+                    }
+                    None => self.after_change(i, venue, change),
+                }
+            }
+            Err(e) => {
+                self.trouble(format!("the snapshot of {asset} on {venue} cannot be read: {e}"));
+                self.retry_snapshot(i, venue, 1_000);
+            }
+        }
+        self.levels = levels;
+    }
+
+    fn on_snapshot_failed(
+        &mut self,
+        venue: Venue,
+        asset: Asset,
+        epoch: u32,
+        status: u16,
+        retry_after_ms: u32,
+    ) {
+        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        if self.symbols[i].books[venue.index()].epoch == epoch {
+            self.note("warning", format!("the snapshot of {asset} on {venue} failed with status {status}"));
+            self.retry_snapshot(i, venue, i64::from(retry_after_ms).max(1_000));
+        }
+    }
+
+    fn retry_snapshot(&mut self, i: usize, venue: Venue, after_ms: i64) {
+        let at = Timestamp(self.now.0.saturating_add(after_ms.saturating_mul(1_000_000)));
+        self.symbols[i].books[venue.index()].retry_at = Some(at);
+        self.next_retry = Some(self.next_retry.map_or(at, |next| next.min(at)));
+    }
+
+    fn on_candles(&mut self, venue: Venue, asset: Asset, payload: &[u8]) {
+        let parsed = match venue {
+            Venue::Upbit => upbit::wire::parse_candles(payload),
+            Venue::Binance => binance::wire::parse_klines(payload),
+        };
+        let candles = match parsed {
+            Ok(candles) => candles,
+            Err(e) => {
+                self.trouble(format!("candles of {asset} on {venue} cannot be read: {e}"));
+                return;
+            }
+        };
+        if asset == Asset::USDT && venue == Venue::Upbit {
+            self.fx_candles = candles;
+        } else if let Some(i) = self.by_asset.get(&asset).copied() {
+            self.symbols[i].candles[venue.index()] = candles;
+        }
+    }
+
+    /// Seeds the levels of a symbol from candles, once everything for it is there: candles of both venues and of the FX
+    /// market, and both spreads. Called each second until done.
+    pub(crate) fn seed_level(&mut self, i: usize) {
+        let symbol = &mut self.symbols[i];
+        let [upbit, binance] = &symbol.candles;
+        if symbol.seeded || upbit.is_empty() || binance.is_empty() || self.fx_candles.is_empty() {
+            return;
+        }
+        let [Some(a), Some(b)] = [0, 1].map(|v| symbol.books[v].live().and_then(|book| book.spread_bps()))
+        else {
+            return;
+        };
+        symbol.seeded = true;
+        let from = self.now.0.saturating_sub(self.config.level_window_ms.saturating_mul(1_000_000));
+        let mut levels = Direction::ALL.map(|_| new_level(&self.config));
+        for candle in binance {
+            let closed = candle.at.0.saturating_add(MINUTE_NS);
+            if closed < from || closed > self.now.0 {
+                continue;
+            }
+            let (Some(krw), Some(fx)) = (close_at(upbit, candle.at), close_at(&self.fx_candles, candle.at))
+            else {
+                continue;
+            };
+            for direction in Direction::ALL {
+                let gap = candle_gap_bps(direction, krw, candle.close.to_f64(), fx, a + b);
+                if let Some(gap) = gap {
+                    levels[direction.index()].push(Timestamp(closed), gap, 60);
+                }
+            }
+        }
+        for (direction, mut level) in Direction::ALL.into_iter().zip(levels) {
+            // What has been sampled meanwhile follows the candles.
+            level.append(&symbol.levels[direction.index()]);
+            level.refresh(self.now);
+            symbol.levels[direction.index()] = level;
+        }
+        let seconds = symbol.levels[0].seconds();
+        let asset = symbol.member.asset;
+        self.note("info", format!("the level of {asset} is seeded with {seconds} s of candles"));
+        self.print_break_even(i);
+    }
+
+    /// At start: what a round trip costs per symbol, and whether a tick is larger than the stop loss.
+    fn print_break_even(&mut self, i: usize) {
+        let symbol = &self.symbols[i];
+        let asset = symbol.member.asset;
+        let costs = self.config.round_trip_fees_bps() + self.config.reserve_bps;
+        let text = Direction::ALL.map(|direction| {
+            let usual = symbol.levels[direction.opposite().index()].bps();
+            let name = crate::guards::direction_str(direction);
+            usual.map_or(format!("{name} unknown"), |usual| format!("{name} {:.1} bps", costs - usual))
+        });
+        self.note("info", format!("break-even of {asset}: gap of {} / {}", text[0], text[1]));
+        for venue in Venue::ALL {
+            let symbol = &self.symbols[i];
+            let Some(mid) = symbol.books[venue.index()].last_mid else { continue };
+            let tick = symbol.member.instrument(venue).tick.at(mid);
+            let bps = tick.to_f64() / mid.to_f64() * 1e4;
+            if bps > self.config.stop_loss_bps {
+                self.note(
+                    "warning",
+                    format!("one tick of {asset} on {venue} is {bps:.1} bps, more than the stop loss"),
+                );
+            }
+        }
+    }
+
+    /// Deposits what can be valued by now.
+    pub(crate) fn deposit_all(&mut self) {
+        let Some(fx) = self.fx.rate() else { return };
+        if self.krw_due > 0 {
+            let usd = self
+                .config
+                .leg_usd
+                .0
+                .checked_mul(i128::from(self.config.inventory_legs) * i128::from(self.krw_due));
+            let krw = usd.and_then(|usd| fx.usd_to_krw(market::Money(usd), Rounding::Floor));
+            self.krw_due = 0;
+            match krw {
+                Some(krw) => self.deposit(Venue::Upbit, Asset::KRW, Quantity(krw.0)),
+                None => self.trouble("the starting cash does not fit an exact number".to_owned()),
+            }
+        }
+        for i in 0..self.symbols.len() {
+            if self.symbols[i].deposited != [true, true] {
+                self.deposit_coin(i);
+            }
+        }
+    }
+
+    /// The starting coin of a symbol on each venue whose price is known by now.
+    fn deposit_coin(&mut self, i: usize) {
+        let Some(fx) = self.fx.rate() else { return };
+        for venue in Venue::ALL {
+            let symbol = &self.symbols[i];
+            let book = &symbol.books[venue.index()];
+            if symbol.deposited[venue.index()] || !book.is_live() {
+                continue;
+            }
+            let Some(mid) = book.last_mid else { continue };
+            let asset = symbol.member.asset;
+            let lot = symbol.member.binance.lot;
+            let usd =
+                self.config.leg_usd.0.checked_mul(i128::from(self.config.inventory_legs)).map(market::Money);
+            let worth = match venue {
+                Venue::Upbit => usd.and_then(|usd| fx.usd_to_krw(usd, Rounding::Floor)),
+                Venue::Binance => usd,
+            };
+            let amount = worth.and_then(|worth| worth.quantity_at(mid, Rounding::Floor));
+            let amount =
+                amount.and_then(|a| if lot.0 > 0 { a.to_step(lot, Rounding::Floor) } else { Some(a) });
+            self.symbols[i].deposited[venue.index()] = true;
+            match amount {
+                Some(amount) => self.deposit(venue, asset, amount),
+                None => self
+                    .trouble(format!("the starting coin of {asset} on {venue} does not fit an exact number")),
+            }
+        }
+    }
+
+    fn deposit(&mut self, venue: Venue, asset: Asset, amount: Quantity) {
+        match self.ledger.deposit(venue, asset, amount) {
+            Ok(balance) => {
+                self.record(Body::Deposit { venue, asset, amount });
+                self.record(Body::Balance { venue, asset, change: amount, balance, order: 0 });
+            }
+            Err(e) => self.trouble(format!("a deposit of {amount} {asset} on {venue} failed: {e}")),
+        }
+    }
+}
+
+/// The close of the newest candle at or before `at`, at most five minutes older.
+fn close_at(candles: &[Candle], at: Timestamp) -> Option<f64> {
+    let i = candles.partition_point(|candle| candle.at <= at).checked_sub(1)?;
+    let candle = candles.get(i)?;
+    (at.since(candle.at) <= CARRY_NS).then(|| candle.close.to_f64())
+}
+
+fn new_level(config: &crate::Config) -> Level {
+    Level::new(config.level_window_ms, config.level_exclude_ms, config.level_min_ms)
+}
+
+fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
+    Symbol {
+        member: member.clone(),
+        active: true,
+        books: Venue::ALL.map(SymbolBook::new),
+        levels: Direction::ALL.map(|_| new_level(config)),
+        seeded: false,
+        candles: [Vec::new(), Vec::new()],
+        deposited: [false; 2],
+        last_entry: None,
+        funnel: Counts::default(),
+        residue: [Quantity::ZERO; 2],
+        edges: [None; 2],
+    }
+}

@@ -1,0 +1,415 @@
+//! Timers: orders, cooldowns, retries, time limits, and once a second figures, guards, levels and equity.
+
+use crate::core::Core;
+use crate::edge::displayed;
+use crate::funnel::Counts;
+use crate::guards::{Rule, Scope, rule_of, rules};
+use crate::legs::Phase;
+use crate::market_state::{BookState, Finding, Health};
+use crate::strategy::size;
+use journal::Body;
+use journal::record::{Direction, ExitReason, Mark};
+use market::{FxRate, Money, NANOS_PER_SEC, Quantity, Timestamp, Venue};
+
+/// After a longer leap of time the seconds in between are not replayed one by one.
+const LEAP_NS: i64 = 3_600 * NANOS_PER_SEC;
+
+impl Core {
+    /// Fires what is due at `self.now`. `until`: the time of the input that waits.
+    pub(crate) fn fire(&mut self, until: Timestamp) {
+        let mut due = std::mem::take(&mut self.due);
+        self.broker.overdue(self.now, &mut due);
+        self.execute_all(&mut due);
+        self.due = due;
+        self.guards.expire(self.now);
+        self.publish_guards();
+        self.fire_retries();
+        self.fire_positions();
+        if self.now >= self.next_second && !self.ended {
+            self.on_second();
+            let leap = until.since(self.now) > LEAP_NS;
+            let from = if leap { until.0 } else { self.now.0 };
+            self.next_second = Timestamp::from_secs(from.div_euclid(NANOS_PER_SEC) + 1);
+        }
+        self.check_stop();
+    }
+
+    fn fire_retries(&mut self) {
+        if self.next_retry.is_none_or(|at| at > self.now) {
+            return;
+        }
+        let mut next: Option<Timestamp> = None;
+        for i in 0..self.symbols.len() {
+            match self.symbols[i].books[Venue::Binance.index()].retry_at {
+                Some(at) if at <= self.now => self.request_snapshot(i, Venue::Binance),
+                Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
+                None => {}
+            }
+        }
+        self.next_retry = next;
+    }
+
+    fn fire_positions(&mut self) {
+        let limit = self.config.time_limit_ms.saturating_mul(1_000_000);
+        let mut p = 0;
+        while p < self.positions.len() {
+            let position = &mut self.positions[p];
+            let id = position.id;
+            let waited = position.retry_at.is_some_and(|at| at <= self.now);
+            if waited {
+                position.retry_at = None;
+            }
+            let over = position.phase == Phase::Open
+                && position.opened_at.is_some_and(|at| self.now.since(at) >= limit);
+            if over {
+                // Even without a usable book: the decision stands, the orders go out when both are.
+                self.begin_exit(p, ExitReason::TimeLimit);
+            }
+            if over || waited {
+                self.advance(p);
+            }
+            if self.positions.get(p).is_some_and(|position| position.id == id) {
+                p += 1;
+            }
+        }
+    }
+
+    fn on_second(&mut self) {
+        self.roll_day();
+        self.fx.refresh(self.now);
+        self.fx.sample();
+        self.check_conns();
+        for health in &mut self.health {
+            health.on_second();
+        }
+        self.sample_levels();
+        self.judge_all();
+        self.publish_guards();
+        if self.fx.rate().is_some() {
+            self.fx_moved();
+        }
+        self.advance_all();
+        if self.ended {
+            return;
+        }
+        self.record_figures();
+        self.record_equity();
+        if self.now >= self.next_minute {
+            self.record_funnel();
+            let minute = self.now.0.div_euclid(60 * NANOS_PER_SEC) + 1;
+            self.next_minute = Timestamp::from_secs(minute.saturating_mul(60));
+        }
+        self.publish_view();
+    }
+
+    fn roll_day(&mut self) {
+        let seconds = self.now.0.div_euclid(NANOS_PER_SEC) + self.config.day_offset.seconds();
+        let day = seconds.div_euclid(86_400);
+        if day != self.results.day {
+            self.results.day = day;
+            self.results.daily_net = Money::ZERO;
+            self.results.venue_daily = [Money::ZERO; 2];
+        }
+    }
+
+    /// Connections without a message: their books are stale.
+    fn check_conns(&mut self) {
+        let limit = self.config.health.conn_stale_ms.saturating_mul(1_000_000);
+        let silent: Vec<_> = self
+            .conns
+            .iter_mut()
+            .filter(|(_, conn)| conn.up && !conn.stale && self.now.since(conn.last_frame) >= limit)
+            .map(|(id, conn)| {
+                conn.stale = true;
+                (*id, conn.venue, self.now.since(conn.last_life) >= limit)
+            })
+            .collect();
+        for (id, venue, dead) in silent {
+            if dead {
+                for symbol in &mut self.symbols {
+                    let book = &mut symbol.books[venue.index()];
+                    if book.conn == Some(id) {
+                        book.silence();
+                    }
+                }
+            }
+            let message =
+                format!("connection {id} of {venue} brought no message for {} s", limit / NANOS_PER_SEC);
+            self.alert("WS-STALE", "Stream is stale", message, &[("venue", venue.to_string())]);
+        }
+    }
+
+    /// One sample of each gap, and the medians.
+    fn sample_levels(&mut self) {
+        let (now, fx) = (self.now, self.fx.rate());
+        let keep = self.config.book_levels as usize;
+        for i in 0..self.symbols.len() {
+            self.symbols[i].books[Venue::Binance.index()].prune(keep);
+            if !self.symbols[i].seeded {
+                self.seed_level(i);
+            }
+            for direction in Direction::ALL {
+                if let Some(gap) = fx.and_then(|fx| self.gap_now(i, direction, fx)) {
+                    self.symbols[i].levels[direction.index()].push(now, gap, 1);
+                }
+                self.symbols[i].levels[direction.index()].refresh(now);
+            }
+        }
+    }
+
+    fn gap_now(&self, i: usize, direction: Direction, fx: FxRate) -> Option<f64> {
+        let symbol = &self.symbols[i];
+        if !symbol.books.iter().all(crate::market_state::SymbolBook::is_live) {
+            return None;
+        }
+        let mid = symbol.books[Venue::Binance.index()].last_mid?;
+        let quantity = size(&symbol.member, self.config.leg_usd, mid)?;
+        displayed(direction, self.books(i), quantity, fx).map(|quote| quote.gap_bps)
+    }
+
+    /// Every guard whose figure moves with time.
+    fn judge_all(&mut self) {
+        self.judge_health();
+        self.judge_fx();
+        self.judge_positions();
+        self.judge_losses();
+    }
+
+    /// The figures of an entry as they are at this instant, not as they were at the last full second.
+    pub(crate) fn refresh_guards_for_entry(&mut self, i: usize) {
+        self.guards.expire(self.now);
+        self.judge_health();
+        self.judge_fx();
+        self.judge_exposure(i);
+        self.publish_guards();
+    }
+
+    fn judge_health(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        for venue in Venue::ALL {
+            let v = venue.index();
+            let findings = self.health[v].findings(self.now);
+            let worst =
+                findings.iter().filter(|f| f.holds()).map(|f| f.health).max().unwrap_or(Health::Healthy);
+            for finding in &findings {
+                let Some(rule) = rule_of(finding.rule) else { continue };
+                let scope = Scope::Venue(venue);
+                // What a stronger finding explains starts nothing of its own.
+                if finding.health == worst || self.guards.holds(*rule, scope) {
+                    self.guards.judge(*rule, scope, finding.observed, finding.threshold);
+                }
+            }
+            if self.health_now[v] != worst {
+                self.on_health(venue, worst, &findings);
+            }
+        }
+    }
+
+    fn on_health(&mut self, venue: Venue, worst: Health, findings: &[Finding]) {
+        let before = std::mem::replace(&mut self.health_now[venue.index()], worst);
+        let figure = findings.iter().find(|f| f.health == worst && f.holds());
+        let text = figure
+            .map_or(String::new(), |f| format!("{} is {:.3}, limit {:.3}", f.rule, f.observed, f.threshold));
+        self.note("info", format!("{venue} is {} (was {}) {text}", worst.as_str(), before.as_str()));
+        let (rule, title) = match worst {
+            Health::Frozen => ("HEALTH-FROZEN", "Venue frozen"),
+            Health::Down => ("HEALTH-DOWN", "Venue down"),
+            Health::Degraded => ("HEALTH-DEGRADED", "Venue degraded"),
+            Health::Healthy => return,
+        };
+        if worst > before {
+            self.alert(rule, title, format!("{venue}: {text}"), &[("venue", venue.to_string())]);
+        }
+    }
+
+    fn judge_fx(&mut self) {
+        if !self.universe_set || self.stop.is_some() {
+            return;
+        }
+        let figures = self.fx.figures(self.now);
+        let mut judge =
+            |rule: Rule, (observed, limit): (f64, f64)| self.guards.judge(rule, Scope::All, observed, limit);
+        judge(rules::FX_STALE, figures.age);
+        judge(rules::FX_JUMP, figures.jump);
+        if let Some(low) = figures.low {
+            judge(rules::FX_LOW, low);
+        }
+        if let Some(high) = figures.high {
+            judge(rules::FX_HIGH, high);
+        }
+    }
+
+    /// Exposure and directional bias.
+    pub(crate) fn judge_positions(&mut self) {
+        for i in 0..self.symbols.len() {
+            self.judge_exposure(i);
+        }
+        let open = self.positions.iter().filter(|p| p.phase != Phase::Entering).count();
+        for direction in Direction::ALL {
+            let same = self
+                .positions
+                .iter()
+                .filter(|p| p.phase != Phase::Entering && p.direction == direction)
+                .count();
+            let share = if open >= self.config.bias_min_open as usize && open > 0 {
+                same as f64 / open as f64
+            } else {
+                0.0
+            };
+            self.guards.judge(rules::BIAS, Scope::Direction(direction), share, self.config.bias);
+        }
+    }
+
+    /// With the next leg: what is judged is what would be.
+    fn judge_exposure(&mut self, i: usize) {
+        let asset = self.symbols[i].member.asset;
+        let (mut all, mut mine) = (self.config.leg_usd.0, self.config.leg_usd.0);
+        for position in &self.positions {
+            let value = position.exposure_usd().0;
+            all = all.saturating_add(value);
+            if position.symbol == i {
+                mine = mine.saturating_add(value);
+            }
+        }
+        let pct = |usd: i128| usd as f64 / self.config.capital_usd.0 as f64 * 100.0;
+        let (all, mine) = (pct(all), pct(mine));
+        self.guards.judge(rules::EXPOSURE_DEGRADE, Scope::Asset(asset), mine, self.config.symbol_degrade_pct);
+        self.guards.judge(rules::EXPOSURE_BLOCK, Scope::Asset(asset), mine, self.config.symbol_block_pct);
+        self.guards.judge(rules::TOTAL_EXPOSURE, Scope::All, all, self.config.total_exposure_pct);
+    }
+
+    /// Losses since the day boundary; the emergency stop.
+    pub(crate) fn judge_losses(&mut self) {
+        let daily = self.results.daily_net.to_f64();
+        self.guards.judge(rules::DAILY_LOSS, Scope::All, daily, -self.config.daily_loss_usd.to_f64());
+        for venue in Venue::ALL {
+            let net = self.results.venue_daily[venue.index()].to_f64();
+            let limit = -self.config.venue_daily_loss_usd.to_f64();
+            self.guards.judge(rules::VENUE_DAILY_LOSS, Scope::Venue(venue), net, limit);
+        }
+        self.check_emergency();
+    }
+
+    pub(crate) fn exposure_usd(&self) -> Money {
+        Money(self.positions.iter().fold(0, |sum, p| sum + p.exposure_usd().0))
+    }
+
+    /// The figures that guards look at.
+    pub(crate) fn record_figures(&mut self) {
+        let live = Venue::ALL
+            .map(|v| self.symbols.iter().filter(|s| s.active && s.books[v.index()].is_live()).count() as u32);
+        self.record(Body::Figures {
+            fx: self.fx.used(self.now),
+            live,
+            members: self.symbols.iter().filter(|s| s.active).count() as u32,
+            health: self.health_now.map(|h| h.as_str().to_owned()),
+            positions: self.positions.len() as u32,
+            exposure_usd: self.exposure_usd(),
+            daily_net_usd: self.results.daily_net,
+        });
+    }
+
+    /// An equity point; none while the holdings cannot be valued.
+    pub(crate) fn record_equity(&mut self) {
+        let Some(fx) = self.fx.used(self.now) else { return };
+        let pnl = self.ledger.pnl_usd(fx.rate, |venue, asset| {
+            let i = self.by_asset.get(&asset)?;
+            self.symbols[*i].books[venue.index()].last_mid
+        });
+        let Some(pnl_usd) = pnl else { return };
+        self.results.peak = self.results.peak.max(pnl_usd);
+        let fall = Money(self.results.peak.0.saturating_sub(pnl_usd.0));
+        self.results.drawdown = self.results.drawdown.max(fall);
+        self.view.pnl_usd = Some(pnl_usd);
+        let marks = self.ledger.changed_assets().into_iter().filter_map(|asset| {
+            let books = &self.symbols[*self.by_asset.get(&asset)?].books;
+            Some(Mark { asset, upbit: books[0].last_mid, binance: books[1].last_mid })
+        });
+        let marks = marks.collect();
+        let (net_usd, drawdown_usd) = (self.results.net, self.results.drawdown);
+        self.record(Body::Equity { pnl_usd, net_usd, drawdown_usd, fx, marks });
+    }
+
+    /// The funnel since the last such record.
+    pub(crate) fn record_funnel(&mut self) {
+        let total = std::mem::take(&mut self.funnel);
+        self.record(Body::Funnel { asset: None, counts: total.by_name() });
+        for i in 0..self.symbols.len() {
+            let counts = std::mem::take(&mut self.symbols[i].funnel);
+            if counts != Counts::default() {
+                let asset = Some(self.symbols[i].member.asset);
+                self.record(Body::Funnel { asset, counts: counts.by_name() });
+            }
+        }
+    }
+
+    /// Brings the view up to date; the quantiles sort, so this runs once a second.
+    pub(crate) fn publish_view(&mut self) {
+        let fx = self.fx.rate();
+        let (mut premiums, mut edges) = (Vec::new(), Vec::new());
+        let mut imbalance = 0.0f64;
+        for symbol in &self.symbols {
+            let [a, b] =
+                [0, 1].map(|v| symbol.books[v].live().and(symbol.books[v].last_mid).map(|mid| mid.to_f64()));
+            if let (Some(a), Some(b), Some(fx)) = (a, b, fx) {
+                premiums.push((a / (b * fx.0.to_f64()) - 1.0) * 1e4);
+            }
+            if let Some(edge) = symbol.edges.iter().flatten().copied().reduce(f64::max) {
+                edges.push(edge);
+            }
+            let asset = symbol.member.asset;
+            let [a, b] = Venue::ALL.map(|venue| self.ledger.balance(venue, asset));
+            imbalance = imbalance.max(imbalance_of(a, b));
+        }
+        let books = Venue::ALL.map(|venue| {
+            let mut counts = [0; 4];
+            for symbol in self.symbols.iter().filter(|s| s.active) {
+                counts[state_index(symbol.books[venue.index()].state)] += 1;
+            }
+            counts
+        });
+        let (exposure, net, age) = (self.exposure_usd(), self.results.net, self.fx.age_ms(self.now));
+        let view = &mut self.view;
+        view.premium_bps = quantiles(premiums);
+        view.edge_bps = quantiles(edges);
+        view.inventory_imbalance = imbalance;
+        view.fx_rate = fx.map(|fx| fx.0.to_f64());
+        view.fx_age_ms = age;
+        view.open_positions = self.positions.len() as u32;
+        view.exposure_usd = exposure;
+        view.net_usd = net;
+        view.drawdown_usd = self.results.drawdown;
+        view.equity_usd = view.pnl_usd.and_then(|pnl| self.config.capital_usd.checked_add(pnl));
+        for (v, books) in books.into_iter().enumerate() {
+            view.venues[v].books = books;
+            view.venues[v].messages = self.health[v].messages;
+            view.venues[v].reconnects = self.health[v].reconnects;
+            view.venues[v].health = self.health_now[v].as_str();
+        }
+    }
+}
+
+fn imbalance_of(a: Quantity, b: Quantity) -> f64 {
+    let sum = a.0.saturating_add(b.0);
+    if sum <= 0 { 0.0 } else { (a.0 - b.0).abs() as f64 / sum as f64 }
+}
+
+const fn state_index(state: BookState) -> usize {
+    match state {
+        BookState::Syncing => 0,
+        BookState::Live => 1,
+        BookState::Stale(_) => 2,
+        BookState::Broken(_) => 3,
+    }
+}
+
+/// Nearest-rank quantiles at [`crate::view::QUANTILES`].
+fn quantiles(mut values: Vec<f64>) -> [Option<f64>; 3] {
+    values.sort_unstable_by(f64::total_cmp);
+    crate::view::QUANTILES.map(|q| {
+        let i = (q * values.len().saturating_sub(1) as f64 + 0.5) as usize;
+        values.get(i).copied()
+    })
+}

@@ -1,0 +1,380 @@
+//! Evaluation of one symbol: exits of its positions first, then entries in both directions through the guards.
+
+use crate::core::Core;
+use crate::edge::{Quote, displayed, edge_bps, executable, touch_gap_bps, walk_available};
+use crate::fees::FeeModel;
+use crate::funnel::{Counts, Stage, Why};
+use crate::guards::{Scope, Verdict, rules};
+use crate::legs::{Decided, Phase, Position, cash_flow_usd};
+use crate::market_state::BookState;
+use crate::strategy::{ExitFigures, exit_reason, orderable, size};
+use journal::Body;
+use journal::record::{Direction, ExitReason, Purpose};
+use market::{Book, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
+
+/// A direction's figures.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    direction: Direction,
+    quote: Quote,
+    level_bps: f64,
+    opposite_bps: f64,
+    edge_bps: f64,
+}
+
+impl Core {
+    /// Looks at a symbol after one of its books, the rate or a timer moved.
+    pub(crate) fn evaluate(&mut self, i: usize) {
+        if self.ended {
+            return;
+        }
+        let why = match self.suppressed(i) {
+            Ok(fx) => {
+                self.check_exits(i, fx);
+                if self.stop.is_none() {
+                    self.look_for_entry(i, fx);
+                    return;
+                }
+                Why::Stopping
+            }
+            Err(why) => why,
+        };
+        self.count(i, |c: &mut Counts| c.suppressed(why));
+    }
+
+    /// The rate, or why nothing can be said about the symbol.
+    fn suppressed(&self, i: usize) -> Result<FxRate, Why> {
+        for book in &self.symbols[i].books {
+            match book.state {
+                BookState::Live => {}
+                BookState::Syncing => return Err(Why::Syncing),
+                BookState::Stale(_) => return Err(Why::Stale),
+                BookState::Broken(_) => return Err(Why::Broken),
+            }
+        }
+        self.fx.rate().ok_or(Why::NoFx)
+    }
+
+    /// Both books of a symbol.
+    pub(crate) fn books(&self, i: usize) -> [&Book; 2] {
+        let [upbit, binance] = &self.symbols[i].books;
+        [&upbit.book, &binance.book]
+    }
+
+    fn look_for_entry(&mut self, i: usize, fx: FxRate) {
+        if !self.symbols[i].active {
+            self.count(i, |c: &mut Counts| c.suppressed(Why::NotMember));
+            return;
+        }
+        let mut best: Option<Candidate> = None;
+        for direction in Direction::ALL {
+            let found = self.look(i, direction, fx, self.config.leg_usd);
+            self.symbols[i].edges[direction.index()] = found.ok().flatten().map(|c| c.edge_bps);
+            match found {
+                Ok(Some(c)) if best.is_none_or(|b| c.edge_bps > b.edge_bps) => best = Some(c),
+                Ok(_) => {}
+                Err(why) => self.count(i, |c: &mut Counts| c.suppressed(why)),
+            }
+        }
+        if let Some(candidate) = best.filter(|c| c.edge_bps >= self.config.min_edge_bps) {
+            self.try_entry(i, candidate, fx);
+        }
+    }
+
+    /// A direction's edge from the displayed books, which bounds the executable one from above.
+    fn look(
+        &mut self,
+        i: usize,
+        direction: Direction,
+        fx: FxRate,
+        leg: Money,
+    ) -> Result<Option<Candidate>, Why> {
+        let symbol = &self.symbols[i];
+        let asset = symbol.member.asset;
+        let mid = symbol.books[Venue::Binance.index()].last_mid.ok_or(Why::Syncing)?;
+        let quantity = size(&symbol.member, leg, mid).ok_or(Why::OrderSize)?;
+        let quote = displayed(direction, self.books(i), quantity, fx).ok_or(Why::NoDepth)?;
+        self.guards.judge(
+            rules::GROSS_GAP,
+            Scope::Route(asset, direction),
+            quote.gap_bps,
+            self.config.gross_gap_max_bps,
+        );
+        self.publish_guards();
+        let levels = &self.symbols[i].levels;
+        let (Some(level_bps), Some(opposite_bps)) =
+            (levels[direction.index()].bps(), levels[direction.opposite().index()].bps())
+        else {
+            return Err(Why::NoLevel);
+        };
+        let edge = self.edge_of(quote.gap_bps, opposite_bps);
+        let threshold = self.config.min_edge_bps;
+        self.count(i, |c: &mut Counts| {
+            c.stage(Stage::Evaluated);
+            if quote.gap_bps + opposite_bps > 0.0 {
+                c.stage(Stage::GrossPositive);
+            }
+            if edge > 0.0 {
+                c.stage(Stage::NetPositive);
+            }
+            if edge >= threshold {
+                c.stage(Stage::AboveThreshold);
+            }
+        });
+        Ok(Some(Candidate { direction, quote, level_bps, opposite_bps, edge_bps: edge }))
+    }
+
+    fn edge_of(&self, gap: f64, opposite: f64) -> f64 {
+        edge_bps(gap, opposite, self.config.round_trip_fees_bps(), self.config.reserve_bps)
+    }
+
+    /// Guards, pacing, size and inventory; then the entry.
+    fn try_entry(&mut self, i: usize, candidate: Candidate, fx: FxRate) {
+        let (asset, direction) = (self.symbols[i].member.asset, candidate.direction);
+        self.refresh_guards_for_entry(i);
+        let mut blocked: [Option<&'static str>; 24] = [None; 24];
+        let mut n = 0;
+        let verdict = self.guards.verdict(asset, direction, |rule| {
+            if let Some(slot) = blocked.get_mut(n) {
+                *slot = Some(rule);
+                n += 1;
+            }
+        });
+        if verdict >= Verdict::Cooldown {
+            self.count(i, |c: &mut Counts| {
+                c.stage(Stage::Blocked);
+                blocked.iter().flatten().for_each(|rule| c.blocked_by(rule));
+            });
+            return;
+        }
+        if let Some(why) = self.paced(i) {
+            self.count(i, |c: &mut Counts| c.suppressed(why));
+            return;
+        }
+        let leg = match verdict {
+            Verdict::Degrade => Money(self.config.leg_usd.0 / 2),
+            _ => self.config.leg_usd,
+        };
+        match self.sized(i, candidate, leg, fx) {
+            Ok(Some(candidate)) => self.enter(i, candidate, fx),
+            Ok(None) => {}
+            Err(why) => self.count(i, |c: &mut Counts| c.suppressed(why)),
+        }
+    }
+
+    /// Pacing: no guard triggers, but they hold entries back.
+    fn paced(&mut self, i: usize) -> Option<Why> {
+        let asset = self.symbols[i].member.asset;
+        let pause = self.config.entry_pause_ms.saturating_mul(1_000_000);
+        if self.symbols[i].last_entry.is_some_and(|at| self.now.since(at) < pause) {
+            return Some(Why::EntryPause);
+        }
+        let of_symbol = self.positions.iter().filter(|p| p.symbol == i).count();
+        if of_symbol >= self.config.max_positions_per_symbol as usize {
+            return Some(Why::SymbolPositions);
+        }
+        let open = self.positions.len();
+        if open >= self.config.max_positions as usize {
+            if !self.at_limit {
+                self.at_limit = true;
+                self.record(Body::PositionLimit { asset, open: open as u32 });
+            }
+            return Some(Why::PositionLimit);
+        }
+        None
+    }
+
+    /// The candidate at its final size, without our own takings; `None` when it falls below the threshold there.
+    fn sized(
+        &self,
+        i: usize,
+        candidate: Candidate,
+        leg: Money,
+        fx: FxRate,
+    ) -> Result<Option<Candidate>, Why> {
+        let symbol = &self.symbols[i];
+        let mids = Venue::ALL.map(|v| symbol.books[v.index()].last_mid);
+        let mid = mids[Venue::Binance.index()].ok_or(Why::Syncing)?;
+        let quantity = size(&symbol.member, leg, mid).ok_or(Why::OrderSize)?;
+        for venue in Venue::ALL {
+            let price = mids[venue.index()].ok_or(Why::Syncing)?;
+            if !orderable(symbol.member.instrument(venue), quantity, price) {
+                return Err(Why::OrderSize);
+            }
+        }
+        let memories = [&symbol.books[0].memory, &symbol.books[1].memory];
+        let quote =
+            executable(candidate.direction, self.books(i), memories, quantity, fx).ok_or(Why::NoDepth)?;
+        self.covered(i, candidate.direction, &quote, fx)?;
+        let edge = self.edge_of(quote.gap_bps, candidate.opposite_bps);
+        Ok((edge >= self.config.min_edge_bps).then_some(Candidate { quote, edge_bps: edge, ..candidate }))
+    }
+
+    /// The inventory covers both legs, with a margin of 1 % for the way of the prices and the fee.
+    fn covered(&self, i: usize, direction: Direction, quote: &Quote, fx: FxRate) -> Result<(), Why> {
+        let asset = self.symbols[i].member.asset;
+        let (buys, sells) = (direction.buys_on(), direction.buys_on().other());
+        let cost = match buys {
+            Venue::Upbit => fx.usd_to_krw(quote.buy_usd, Rounding::Ceil),
+            Venue::Binance => Some(quote.buy_usd),
+        };
+        let cost = cost.and_then(|cost| cost.ratio(101, 100, Rounding::Ceil)).ok_or(Why::Inventory)?;
+        let enough = self.ledger.balance(sells, asset) >= quote.quantity
+            && self.ledger.balance(buys, buys.quote()) >= Quantity(cost.0);
+        if enough { Ok(()) } else { Err(Why::Inventory) }
+    }
+
+    fn enter(&mut self, i: usize, candidate: Candidate, fx: FxRate) {
+        let Candidate { direction, quote, level_bps, edge_bps, .. } = candidate;
+        let Some(used) = self.fx.used(self.now) else { return };
+        let (asset, quantity) = (self.symbols[i].member.asset, quote.quantity);
+        let (buys, sells) = (direction.buys_on(), direction.buys_on().other());
+        let (Some(prices), Some(gross_usd)) =
+            (decided_prices(&quote, direction, fx), quote.sell_usd.checked_sub(quote.buy_usd))
+        else {
+            self.trouble(format!("the prices of an entry of {asset} do not fit an exact number"));
+            return;
+        };
+        self.last_position += 1;
+        let id = self.last_position;
+        let decided = Decided {
+            quantity,
+            notional_usd: quote.buy_usd,
+            prices,
+            gross_usd,
+            gap_bps: quote.gap_bps,
+            edge_bps,
+            level_bps,
+        };
+        self.record(Body::Decision {
+            position: id,
+            asset,
+            direction,
+            quantity,
+            notional_usd: quote.buy_usd,
+            gap_bps: quote.gap_bps,
+            level_bps,
+            edge_bps,
+            fx: used,
+        });
+        self.symbols[i].last_entry = Some(self.now);
+        self.count(i, |c: &mut Counts| c.stage(Stage::Sent));
+        self.positions.push(Position::new(id, i, asset, direction, decided));
+        let p = self.positions.len() - 1;
+        self.send(p, Purpose::Entry, buys, Side::Ask, quantity, None);
+        self.send(p, Purpose::Entry, sells, Side::Bid, quantity, None);
+    }
+
+    /// Exits of a symbol with two Live books.
+    fn check_exits(&mut self, i: usize, fx: FxRate) {
+        let mut p = 0;
+        while p < self.positions.len() {
+            let position = &self.positions[p];
+            if position.symbol == i && position.phase == Phase::Open {
+                if position.out_at_open_bps.is_none() {
+                    // The books were not usable at the fill instant: measured from the first moment that they are.
+                    let out = touch_gap_bps(position.direction.opposite(), self.books(i), fx);
+                    self.positions[p].out_at_open_bps = out;
+                }
+                let figures = self.exit_figures(p, fx);
+                if let Some(reason) = exit_reason(&self.config, &figures) {
+                    self.begin_exit(p, reason);
+                }
+            }
+            let id = self.positions[p].id;
+            if self.positions[p].symbol == i {
+                self.advance(p);
+            }
+            // `advance` may have removed it.
+            if self.positions.get(p).is_some_and(|position| position.id == id) {
+                p += 1;
+            }
+        }
+    }
+
+    fn exit_figures(&self, p: usize, fx: FxRate) -> ExitFigures {
+        let position = &self.positions[p];
+        let (i, direction) = (position.symbol, position.direction);
+        let books = self.books(i);
+        ExitFigures {
+            now: self.now,
+            opened_at: position.opened_at.unwrap_or(self.now),
+            out_at_open_bps: position.out_at_open_bps,
+            out_now_bps: touch_gap_bps(direction.opposite(), books, fx),
+            in_now_bps: touch_gap_bps(direction, books, fx),
+            level_bps: Some(
+                self.symbols[i].levels[direction.index()].bps().unwrap_or(position.decided.level_bps),
+            ),
+            net_bps: self.way_out(p, fx).and_then(|way| position.net_bps(way.cash_usd)),
+        }
+    }
+
+    /// What closing a position would bring now, by walking what we have not taken.
+    pub(crate) fn way_out(&self, p: usize, fx: FxRate) -> Option<WayOut> {
+        let position = &self.positions[p];
+        let symbol = &self.symbols[position.symbol];
+        let mut way = WayOut { cash_usd: [Money::ZERO; 2], gross_usd: Money::ZERO };
+        for venue in Venue::ALL {
+            let v = venue.index();
+            let held = position.held[v];
+            let instrument = symbol.member.instrument(venue);
+            let (takes, quantity) = if held.0 > 0 {
+                (Side::Bid, held)
+            } else {
+                (
+                    Side::Ask,
+                    self.broker.fees().gross_up(venue, Quantity(held.0.checked_neg()?), instrument.lot)?,
+                )
+            };
+            if quantity.0 == 0 {
+                continue;
+            }
+            let notional = walk_available(&symbol.books[v].book, &symbol.books[v].memory, takes, quantity)?;
+            let (fee, fee_asset) =
+                self.broker.fees().fee(venue, takes, position.asset, quantity, notional)?;
+            let quote_fee = if fee_asset == venue.quote() { Money(fee.0) } else { Money::ZERO };
+            let flow = cash_flow_usd(venue, takes, notional, quote_fee, fx)?;
+            let gross = cash_flow_usd(venue, takes, notional, Money::ZERO, fx)?;
+            way.cash_usd[v] = flow;
+            way.gross_usd = way.gross_usd.checked_add(gross)?;
+        }
+        Some(way)
+    }
+
+    /// Decides that a position leaves; the orders go out with the next step.
+    pub(crate) fn begin_exit(&mut self, p: usize, reason: ExitReason) {
+        let residue = self.symbols[self.positions[p].symbol].residue;
+        let gross = self.fx.rate().and_then(|fx| self.way_out(p, fx)).map(|way| way.gross_usd);
+        let position = &mut self.positions[p];
+        position.phase = Phase::Exiting;
+        position.exit = Some(reason);
+        position.exit_gross_usd = gross;
+        // Coin below a lot that earlier positions left goes along.
+        for (held, left) in position.held.iter_mut().zip(residue) {
+            held.0 = held.0.saturating_add(left.0);
+        }
+        self.symbols[position.symbol].residue = [Quantity::ZERO; 2];
+    }
+}
+
+/// The result of closing now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WayOut {
+    /// Signed flow per venue, fees in the quote currency included.
+    pub cash_usd: [Money; 2],
+    /// Sale minus purchase, before fees.
+    pub gross_usd: Money,
+}
+
+/// Average executable price per venue in its own currency.
+fn decided_prices(quote: &Quote, direction: Direction, fx: FxRate) -> Option<[Price; 2]> {
+    let price = |venue: Venue| {
+        let usd = if direction.buys_on() == venue { quote.buy_usd } else { quote.sell_usd };
+        let amount = match venue {
+            Venue::Upbit => fx.usd_to_krw(usd, Rounding::Floor)?,
+            Venue::Binance => usd,
+        };
+        amount.price_of(quote.quantity, Rounding::Floor)
+    };
+    Some([price(Venue::Upbit)?, price(Venue::Binance)?])
+}

@@ -1,0 +1,191 @@
+//! Guards: they trip, block and recover, and each transition can be recomputed.
+
+use crate::driver::Driver;
+use engine::{Config, Effect};
+use journal::Body;
+use market::{Money, Venue};
+use recording::Input;
+
+fn recomputable(d: &Driver) {
+    for event in d.find(|b| if let Body::Guard(g) = b { Some(g.clone()) } else { None }) {
+        let holds = if event.holds == "above" {
+            event.observed > event.threshold
+        } else {
+            event.observed < event.threshold
+        };
+        assert_eq!(holds, event.start, "{event:?}");
+    }
+}
+
+#[test]
+fn a_silent_venue_blocks_and_recovers() {
+    let mut d = Driver::new(&["AAA"], &Config::default());
+    for _ in 0..20 {
+        d.wait_ms(250);
+        d.fx();
+        d.upbit(0);
+    }
+    assert_eq!(d.guard("health_down_silent"), (1, 0));
+    d.premium[0] = 80.0;
+    d.wait_ms(250);
+    d.fx();
+    d.upbit(0);
+    assert_eq!(d.decisions(), 0);
+    let alerts = d.alerts();
+    assert!(alerts.contains(&"HEALTH-DOWN".to_owned()) && alerts.contains(&"RG-EXCHANGE-BLOCK".to_owned()));
+    d.idle(3);
+    assert_eq!(d.guard("health_down_silent"), (1, 1));
+    assert_eq!(d.decisions(), 1);
+    recomputable(&d);
+}
+
+#[test]
+fn a_frozen_venue_blocks() {
+    let mut d = Driver::new(&["AAA"], &Config::default());
+    // Upbit repeats the same book; only Binance moves.
+    for _ in 0..60 {
+        d.wait_ms(250);
+        d.upbit(0);
+        d.binance(0);
+    }
+    assert_eq!(d.guard("health_frozen").0, 1);
+    assert!(d.alerts().contains(&"HEALTH-FROZEN".to_owned()));
+    recomputable(&d);
+}
+
+#[test]
+fn stale_fx_blocks_and_recovers() {
+    let mut d = Driver::new(&["AAA"], &Config::default());
+    for _ in 0..62 * 4 {
+        d.wait_ms(250);
+        d.both(0);
+    }
+    assert_eq!(d.guard("fx_stale"), (1, 0));
+    assert!(d.alerts().contains(&"FX-STALE".to_owned()));
+    d.premium[0] = 80.0;
+    d.wait_ms(250);
+    d.both(0);
+    assert_eq!(d.decisions(), 0);
+    d.idle(3);
+    assert_eq!(d.guard("fx_stale"), (1, 1));
+    recomputable(&d);
+}
+
+#[test]
+fn losses_in_a_row_cool_the_route_down() {
+    let config = Config {
+        entry_pause_ms: 0,
+        cooldown_route_ms: 5_000,
+        max_positions_per_symbol: 1,
+        ..Config::default()
+    };
+    let mut d = Driver::new(&["AAA"], &config);
+    // Each rise stops the position out, and the wider gap is entered again.
+    for premium in [60.0, 85.0, 110.0, 135.0, 135.0] {
+        d.premium[0] = premium;
+        d.idle(1);
+    }
+    let losses = d.closed().iter().filter(|c| c.2 < 0.0).count();
+    assert!(losses == 3, "{:?}", d.closed());
+    assert_eq!((d.guard("route_loss_streak"), d.decisions()), ((1, 0), 3));
+    d.idle(6);
+    assert_eq!((d.guard("route_loss_streak"), d.decisions()), ((1, 1), 4));
+    recomputable(&d);
+}
+
+#[test]
+fn exposure_halves_then_blocks_a_symbol() {
+    let config = Config {
+        entry_pause_ms: 0,
+        capital_usd: Money::from_int(2_500),
+        max_positions_per_symbol: 10,
+        bias_min_open: 100,
+        ..Config::default()
+    };
+    let mut d = Driver::new(&["AAA"], &config);
+    d.premium[0] = 60.0;
+    d.idle(5);
+    assert!(d.guard("exposure_degrade").0 >= 1);
+    assert!(d.guard("exposure_block").0 >= 1);
+    let sizes: Vec<f64> = d.find(|b| match b {
+        Body::Decision { notional_usd, .. } => Some(notional_usd.to_f64()),
+        _ => None,
+    });
+    assert!(sizes.iter().any(|s| *s > 150.0) && sizes.iter().any(|s| *s < 110.0), "{sizes:?}");
+    assert!(sizes.iter().sum::<f64>() <= 500.0, "{sizes:?}");
+    recomputable(&d);
+}
+
+#[test]
+fn a_gap_beyond_500_bps_is_bad_data() {
+    let mut d = Driver::new(&["AAA"], &Config::default());
+    d.premium[0] = 3_000.0;
+    d.idle(1);
+    assert_eq!(d.decisions(), 0);
+    assert_eq!(d.guard("gross_gap"), (1, 0));
+    d.premium[0] = 0.0;
+    d.idle(1);
+    assert_eq!(d.guard("gross_gap"), (1, 1));
+    recomputable(&d);
+}
+
+#[test]
+fn one_direction_only_is_blocked() {
+    let config = Config { topn: 5, ..Config::default() };
+    let mut d = Driver::new(&["AAA", "BBB", "CCC", "DDD", "EEE"], &config);
+    d.premium = vec![60.0; 5];
+    d.idle(3);
+    assert_eq!(d.guard("directional_bias").0, 1);
+    assert!(d.decisions() >= 3 && d.decisions() <= 5);
+    recomputable(&d);
+}
+
+#[test]
+fn the_emergency_stop_latches_closes_and_ends() {
+    let config = Config {
+        entry_pause_ms: 0,
+        emergency_loss_usd: Money::from_int(1),
+        loss_streak_route: 100,
+        loss_streak_cross: 100,
+        ..Config::default()
+    };
+    let mut d = Driver::new(&["AAA", "BBB"], &config);
+    for _ in 0..10 {
+        d.premium = vec![60.0, 60.0];
+        d.idle(1);
+        d.premium = vec![95.0, 60.0];
+        d.idle(1);
+    }
+    assert_eq!(d.end(), Some(("emergency_stop".to_owned(), 0)));
+    assert_eq!(d.effects, [Effect::EmergencyExit]);
+    assert!(d.alerts().contains(&"RG-EMERGENCY-STOP".to_owned()));
+    assert_eq!(d.find(|b| matches!(b, Body::EmergencyStop { .. }).then_some(())).len(), 1);
+    recomputable(&d);
+}
+
+#[test]
+fn the_position_limit_is_pacing_and_recorded_once() {
+    let config = Config { max_positions: 1, ..Config::default() };
+    let mut d = Driver::new(&["AAA", "BBB"], &config);
+    d.premium = vec![60.0, 60.0];
+    d.idle(3);
+    assert_eq!(d.decisions(), 1);
+    assert_eq!(d.find(|b| matches!(b, Body::PositionLimit { .. }).then_some(())).len(), 1);
+    assert_eq!(d.core.view().guard_triggers, 0);
+}
+
+#[test]
+fn a_reconnect_storm_and_an_empty_universe_raise_alerts() {
+    let mut d = Driver::new(&["AAA"], &Config::default());
+    for _ in 0..6 {
+        d.input(Input::ConnDown { conn: 1, venue: Venue::Upbit, reason: "test".to_owned() });
+        d.input(Input::ConnUp { conn: 1, venue: Venue::Upbit });
+    }
+    let storms = d.alerts().iter().filter(|a| *a == "WS-RECONNECT-STORM").count();
+    assert_eq!(storms, 1);
+    d.wait_ms(1_000);
+    d.input(Input::Tick);
+    assert_eq!(d.core.view().venues[0].reconnects, 6);
+    d.input(Input::Universe { asked: 10, members: Vec::new() });
+    assert!(d.alerts().contains(&"UNIVERSE-EMPTY".to_owned()));
+}

@@ -1,0 +1,469 @@
+//! What the judge is given: plain recorded values. `validate` writes them to the run folder as they arise and reads them
+//! back for `judge` and `rejudge` alike, so that both judge the same thing.
+
+use catalogue::RuleId;
+use journal::Entry;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything about one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Run id.
+    pub run_id: String,
+    /// The effective settings of the profile that judging needs.
+    pub settings: Settings,
+    /// The evidence class, derived by `validate`.
+    pub class: EvidenceClass,
+    /// The smoke, when it started.
+    pub smoke: Option<PhaseEvidence>,
+    /// The main run, when it started.
+    pub main: Option<PhaseEvidence>,
+    /// How the smoke's round trip was proven.
+    pub round_trip_proof: RoundTripProof,
+    /// Every panel check of the main run, in order.
+    pub panels: Vec<PanelCheck>,
+    /// Why the run as a whole was interrupted, when it was (Ctrl-C, a killed orchestrator, sleep).
+    pub interrupted: Option<String>,
+}
+
+/// Durations, cadences and limits of the effective profile, in seconds unless said otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Profile name.
+    pub profile: String,
+    /// True when the profile is one of record (built in, or changed only where that is allowed).
+    pub of_record: bool,
+    /// What a `custom` profile changes; empty otherwise.
+    pub custom_differences: Vec<String>,
+    /// Planned length of the smoke.
+    pub smoke_s: f64,
+    /// Planned length of the main run.
+    pub main_s: f64,
+    /// Shortest main run that C1 accepts (3 600 in a profile of record).
+    pub main_min_s: f64,
+    /// What one "hour" of rates and slopes is: 3 600, or 60 in a rehearsal.
+    pub hour_s: f64,
+    /// Poll interval.
+    pub poll_s: f64,
+    /// Grace for the first scrape.
+    pub start_grace_s: f64,
+    /// Cores that 100 % CPU means.
+    pub cpu_cores: f64,
+    /// A4: span that p99 > 100 ms must hold.
+    pub a4_for_s: f64,
+    /// A5: span that CPU > 80 % must hold.
+    pub a5_for_s: f64,
+    /// A8: span without progress.
+    pub a8_for_s: f64,
+    /// A9: span without a successful scrape.
+    pub a9_for_s: f64,
+    /// B2: span without a round trip.
+    pub b2_over_s: f64,
+    /// H3: settling time that is left out.
+    pub memory_skip_s: f64,
+    /// H3: least data after that.
+    pub memory_min_s: f64,
+    /// H3: width of the minima windows.
+    pub memory_window_s: f64,
+    /// Notifiers whose availability is required.
+    pub notifiers: Vec<String>,
+    /// What the runner cannot have: criterion, KPI field or evidence name, and the declared reason.
+    pub not_applicable: BTreeMap<String, String>,
+    /// True when the KPI file, metrics and journal are those of our own runner's contract.
+    pub has_journal: bool,
+    /// True when the runner offers metrics.
+    pub has_metrics: bool,
+    /// True when the runner has its own alerting (else C4 is judged on Assay's dispatcher, capped).
+    pub has_alerts: bool,
+    /// The progress signal is the KPI file's rewrites rather than a metric.
+    pub progress_by_kpi_file: bool,
+}
+
+/// How strong the evidence is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "class")]
+pub enum EvidenceClass {
+    /// The real market, at its own pace, for the whole duration of a profile of record.
+    Record,
+    /// Anything else.
+    Rehearsal {
+        /// Why.
+        why: String,
+    },
+    /// A foreign runner whose market cannot be observed.
+    Declared {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How the smoke's round trip was proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "proof")]
+pub enum RoundTripProof {
+    /// The smoke itself completed one.
+    Market,
+    /// The planted gap was traded.
+    Planted,
+    /// Neither.
+    None {
+        /// Why.
+        why: String,
+    },
+}
+
+/// One phase in which a runner ran.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhaseEvidence {
+    /// `smoke` or `main`.
+    pub phase: String,
+    /// Runner id, `<run_id>.main`.
+    pub runner_id: String,
+    /// Planned length in seconds.
+    pub planned_s: f64,
+    /// How it went, `None` when the phase has a start record and no end record (interrupted).
+    pub end: Option<PhaseEnd>,
+    /// The samples, in order.
+    pub samples: Vec<Sample>,
+    /// The KPI file as it stood after the end.
+    pub kpi_file: Found<KpiFile>,
+    /// The last scrape.
+    pub final_scrape: Found<FinalScrape>,
+    /// The runner's journal.
+    pub journal: Found<Vec<Entry>>,
+    /// Alert and delivery rows of this phase.
+    pub alerts: Found<AlertRows>,
+    /// What the log watch counted.
+    pub log: LogFacts,
+    /// Rule state changes as recorded live.
+    pub rule_events: Vec<RuleEvent>,
+}
+
+/// Something that was looked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found<T> {
+    /// It was there and whole.
+    Yes(T),
+    /// It was not: why.
+    No(String),
+}
+
+impl<T> Found<T> {
+    /// The value, when it was there.
+    pub const fn get(&self) -> Option<&T> {
+        match self {
+            Self::Yes(value) => Some(value),
+            Self::No(_) => None,
+        }
+    }
+}
+
+/// How a phase ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseEnd {
+    /// How long the runner lived, by the supervisor's monotonic clock.
+    pub ran_s: f64,
+    /// Exit code, when it exited.
+    pub exit_code: Option<i32>,
+    /// Signal number, when one killed it.
+    pub signal: Option<i32>,
+    /// Seconds after the phase's start at which the supervisor first asked it to stop; `None` when it ended by itself.
+    pub stop_sent_s: Option<f64>,
+    /// The abort, when a rule stopped it.
+    pub abort: Option<Abort>,
+    /// Aborting rules that fired after the first.
+    pub later_causes: Vec<Abort>,
+    /// The supervisor's own reason to call it interrupted (sleep of the machine, SIGSTOP, Ctrl-C).
+    pub interrupted: Option<String>,
+    /// True when it ignored the stop signal and had to be killed.
+    pub killed_by_us: bool,
+    /// Descendants that were still alive when the runner had ended, and were ended: names.
+    pub leftovers: Vec<String>,
+}
+
+/// Why a run was aborted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Abort {
+    /// `A1` .. `A9`, or `EMERGENCY-STOP`.
+    pub cause: String,
+    /// Seconds after the phase's start.
+    pub at_s: f64,
+    /// One sentence with the figures.
+    pub text: String,
+}
+
+/// One poll: one line of `samples.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Seconds since the phase's start, monotonic.
+    pub t: f64,
+    /// Wall time, milliseconds since the epoch.
+    pub wall_ms: i64,
+    /// The scrape.
+    pub scrape: Found<Scrape>,
+    /// The operating system's figures for the runner's whole group; `No` when it could not be read.
+    pub os: Found<OsSample>,
+    /// Log counters so far.
+    pub log: LogCounters,
+    /// How often the KPI file has been rewritten so far.
+    pub kpi_rewrites: u64,
+    /// Selected numeric fields of the KPI file at this instant (continuous figures and counters).
+    pub kpi: BTreeMap<String, f64>,
+}
+
+/// The samples of one scrape that belong to the catalogue and carry no symbol label, by canonical series name:
+/// `name{label="value",...}` with the labels sorted by name, no braces when there are none.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Scrape {
+    /// Value by series.
+    #[serde(with = "finite_map")]
+    pub series: BTreeMap<String, f64>,
+}
+
+/// JSON has no NaN and no infinity: those are written as text.
+mod finite_map {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map(
+            map.iter()
+                .map(|(k, v)| (k, if v.is_finite() { Value::from(*v) } else { Value::from(v.to_string()) })),
+        )
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, f64>, D::Error> {
+        BTreeMap::<String, Value>::deserialize(d)?
+            .into_iter()
+            .map(|(k, v)| {
+                let number = match &v {
+                    Value::Number(n) => n.as_f64(),
+                    Value::String(s) => s.parse().ok(),
+                    _ => None,
+                };
+                number
+                    .map(|n| (k, n))
+                    .ok_or_else(|| D::Error::custom("a sample is neither a number nor a text of one"))
+            })
+            .collect()
+    }
+}
+
+/// The operating system's figures for the runner's group.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OsSample {
+    /// CPU seconds used so far, reaped children included.
+    pub cpu_seconds: f64,
+    /// Resident bytes now.
+    pub rss_bytes: u64,
+    /// Sum of the peaks (VmHWM) of the living processes, and at least the largest sum seen before.
+    pub peak_rss_bytes: u64,
+    /// Proportional set size.
+    pub pss_bytes: u64,
+    /// Threads.
+    pub threads: u32,
+    /// Open files.
+    pub fds: u32,
+    /// Processes in the group.
+    pub processes: u32,
+}
+
+/// Log counters so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogCounters {
+    /// Lines.
+    pub lines: u64,
+    /// ERROR lines.
+    pub errors: u64,
+    /// WARNING lines.
+    pub warnings: u64,
+    /// CRITICAL lines.
+    pub criticals: u64,
+    /// Lines that say DLQ.
+    pub dlq: u64,
+    /// 100 ms slots with an ERROR line.
+    pub error_slots: u64,
+    /// `Position limit` lines.
+    pub position_limit: u64,
+    /// `Emergency stop` lines.
+    pub emergency_stop: u64,
+    /// Crash blocks that are suspects so far.
+    pub suspects: u64,
+}
+
+/// What the log watch found over a phase.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogFacts {
+    /// The counters at the end.
+    pub counters: LogCounters,
+    /// Crash blocks with their classification.
+    pub blocks: Vec<CrashBlock>,
+    /// The commonest error lines with their counts, at most five.
+    pub top_errors: Vec<(String, u64)>,
+    /// Bytes dropped by the caps.
+    pub dropped_bytes: u64,
+}
+
+/// A crash block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrashBlock {
+    /// Seconds after the phase's start.
+    pub at_s: f64,
+    /// `rust`, `python`, `go`, `jvm`, `node`, `dotnet`, `php`, `ruby`, `dart`, `native`.
+    pub language: String,
+    /// `crash`, `worker_died`, `handled`.
+    pub kind: String,
+    /// The block whole.
+    pub text: String,
+    /// Up to 50 lines before it.
+    pub before: Vec<String>,
+}
+
+/// A runner's KPI file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KpiFile {
+    /// Its fields under Assay's names (after a foreign runner's mapping).
+    pub fields: BTreeMap<String, serde_json::Value>,
+    /// What it says about `complete`; `None` when it does not say.
+    pub complete: Option<bool>,
+    /// The run id that it names.
+    pub run_id: Option<String>,
+}
+
+/// The last scrape, with what identifies its source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalScrape {
+    /// All its catalogue series.
+    pub scrape: Scrape,
+    /// Seconds after the phase's start.
+    pub t: f64,
+    /// `run_id` of `assay_run_info`, when exposed.
+    pub run_id: Option<String>,
+    /// Whether the listening socket belongs to the runner's group; `None` when that could not be found out.
+    pub socket_in_group: Option<bool>,
+    /// Who owns the socket: `pid 123 (python3)`.
+    pub socket_owner: Option<String>,
+}
+
+/// The rows of the alert store for one phase.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertRows {
+    /// `alerts`.
+    pub alerts: Vec<AlertRow>,
+    /// `alert_deliveries`.
+    pub deliveries: Vec<DeliveryRow>,
+}
+
+/// A row of `alerts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertRow {
+    /// Primary key.
+    pub alert_id: String,
+    /// Phase.
+    pub phase: String,
+    /// Rule.
+    pub rule_id: String,
+    /// `P0` .. `P3`.
+    pub severity: String,
+    /// Title.
+    pub title: String,
+    /// Milliseconds since the epoch.
+    pub raised_at_ms: i64,
+    /// `deliver`, `throttled`, `aggregated`, `store_only`.
+    pub disposition: String,
+}
+
+/// A row of `alert_deliveries`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveryRow {
+    /// Primary key.
+    pub delivery_id: i64,
+    /// Its alert.
+    pub alert_id: String,
+    /// Phase.
+    pub phase: String,
+    /// Notifier.
+    pub notifier: String,
+    /// `PENDING` .. `CANCELLED`.
+    pub status: String,
+    /// Attempts made.
+    pub attempt: u32,
+    /// Raised to acknowledged, milliseconds.
+    pub latency_ms: Option<i64>,
+    /// The last error.
+    pub last_error: Option<String>,
+    /// The delivery that this one replaces.
+    pub fallback_of: Option<i64>,
+}
+
+/// One evaluation of one panel: one line of `panels.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PanelCheck {
+    /// Seconds after the main phase's start.
+    pub t: f64,
+    /// Panel id of the catalogue.
+    pub panel: String,
+    /// True when it returned data (or "no event yet" with a counter at 0).
+    pub has_data: bool,
+    /// The values, by series or query.
+    pub values: BTreeMap<String, f64>,
+    /// `green`, `yellow`, `red`, or nothing when the panel has no thresholds.
+    pub colour: Option<String>,
+    /// The run id in the answer.
+    pub run_id: Option<String>,
+    /// The process start in the answer, seconds since the epoch.
+    pub process_start: Option<f64>,
+    /// A counter in the answer that must lie between its neighbouring samples: series and value.
+    pub anchor: Option<(String, f64)>,
+    /// Why there is no data, when there is none (an HTTP error included).
+    pub problem: Option<String>,
+}
+
+/// A change of a rule's state: one line of `rules.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleEvent {
+    /// Seconds after the phase's start.
+    pub t: f64,
+    /// Rule.
+    pub rule: RuleId,
+    /// The new state.
+    pub state: RuleState,
+    /// The figures, one sentence.
+    pub text: String,
+}
+
+/// The state of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleState {
+    /// The condition does not hold.
+    Clear,
+    /// It holds, not yet long enough.
+    Pending,
+    /// It fired.
+    Fired,
+    /// A sample is missing: neither satisfied nor cleared.
+    Frozen,
+    /// The signal does not exist (declared not applicable), or the rule is not built.
+    Off,
+}

@@ -1,0 +1,398 @@
+//! The judgement of a whole run: everything that the report shows and that `rejudge` compares.
+
+use crate::criteria;
+use crate::decision::{Decision, Simple, decide};
+use crate::diagnosis::diagnose;
+use crate::evidence::{Abort, Evidence, EvidenceClass, LogCounters, PhaseEvidence, RuleState};
+use crate::headline::{caps, reasons, strategy_line, system_line};
+use crate::kpis;
+use crate::plausibility;
+use crate::rules::RuleEngine;
+use crate::series;
+use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
+use catalogue::{CRITERIA, CriterionId, KPIS, RuleId, exit_codes};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Version of the format of [`Analysis`].
+pub const FORMAT: u32 = 1;
+
+/// The state of a headline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadlineState {
+    /// Shown to be right.
+    Ok,
+    /// Shown to be wrong.
+    Failed,
+    /// Neither.
+    NotProven,
+}
+
+/// One of the two lines of the headline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Headline {
+    /// State.
+    pub state: HeadlineState,
+    /// The whole line, `SYSTEM ok: ...`.
+    pub sentence: String,
+}
+
+/// The status of a plausibility rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlausibilityStatus {
+    /// What it needs is not there: why.
+    Off(String),
+    /// Looked at, nothing found.
+    Clean,
+    /// Something that cannot be true was found.
+    Violated,
+}
+
+/// What a plausibility rule found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlausibilityFinding {
+    /// The rule, in words.
+    pub rule: String,
+    /// Its status.
+    pub status: PlausibilityStatus,
+    /// The figures.
+    pub figures: String,
+    /// The KPI fields it touches, separated by `, `.
+    pub kpi: Option<String>,
+}
+
+/// An answer to one of the operator's questions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Diagnosis {
+    /// The question.
+    pub question: String,
+    /// The answer, one sentence.
+    pub finding: String,
+    /// The lines behind it.
+    pub evidence: Vec<String>,
+    /// The command to run after the repair.
+    pub command: String,
+}
+
+/// Loop latency over a part of the run, from histogram increases inside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyWindow {
+    /// From, seconds after the phase's start.
+    pub from_s: f64,
+    /// To.
+    pub to_s: f64,
+    /// Observations.
+    pub count: f64,
+    /// Median, ms; `None` without observations.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile, ms.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile, ms.
+    pub p99_ms: Option<f64>,
+}
+
+/// Curves and tables of the report.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// Latency per 10 minutes, or per sixth of a shorter run.
+    pub latency: Vec<LatencyWindow>,
+    /// `(seconds, MB)` of PSS.
+    pub memory_mb: Vec<(f64, f64)>,
+    /// `(seconds, percent of cpu_cores)`.
+    pub cpu_pct: Vec<(f64, f64)>,
+    /// Memory growth, percent per hour.
+    pub memory_growth_pct_per_h: Option<f64>,
+    /// Plain `(end - start) / start` of memory, percent.
+    pub memory_plain_pct: Option<f64>,
+    /// Funnel by stage.
+    pub funnel: BTreeMap<String, u64>,
+    /// Guard triggers by type.
+    pub guards: BTreeMap<String, f64>,
+    /// Closed round trips by exit reason.
+    pub exit_reasons: BTreeMap<String, f64>,
+    /// Alerts by rule.
+    pub alerts_by_rule: BTreeMap<String, u64>,
+    /// Log counters at the end.
+    pub log: LogCounters,
+    /// The commonest error lines.
+    pub top_errors: Vec<(String, u64)>,
+}
+
+/// The judgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Run id.
+    pub run_id: String,
+    /// Evidence class.
+    pub class: EvidenceClass,
+    /// The 32 KPIs in order.
+    pub kpis: Vec<KpiResult>,
+    /// The 16 criteria in order.
+    pub criteria: Vec<CriterionResult>,
+    /// Every plausibility rule.
+    pub plausibility: Vec<PlausibilityFinding>,
+    /// The decision.
+    pub decision: Decision,
+    /// Every reason that caps it.
+    pub capped: Vec<String>,
+    /// The abort, when a rule or an emergency stop ended a phase.
+    pub aborted: Option<Abort>,
+    /// Why the run was interrupted.
+    pub interrupted: Option<String>,
+    /// SYSTEM.
+    pub system: Headline,
+    /// STRATEGY.
+    pub strategy: Headline,
+    /// The three reasons that decided it.
+    pub reasons: Vec<String>,
+    /// The operator's questions, answered.
+    pub diagnosis: Vec<Diagnosis>,
+    /// `16 of 16 judged`.
+    pub judged: String,
+    /// Curves and tables.
+    pub series: Series,
+}
+
+/// Judges a run. Never panics: a checker that breaks down is inconclusive, a KPI that breaks down is absent.
+pub fn judge(evidence: &Evidence) -> Analysis {
+    let phase = evidence.main.as_ref().or(evidence.smoke.as_ref());
+    let ledger = phase.map(kpis::accounts_of);
+    let accounts = ledger.as_ref().and_then(|found| found.as_ref().ok());
+    let mut kpis = match phase {
+        Some(phase) => guarded(|| kpis::collect(evidence, phase, ledger.as_ref()))
+            .unwrap_or_else(|| no_kpis("the collector broke down")),
+        None => no_kpis("no runner was started"),
+    };
+    let plausibility = match phase {
+        Some(phase) => plausibility::check(evidence, phase, accounts, &kpis),
+        None => Vec::new(),
+    };
+    plausibility::convict(&mut kpis, &plausibility);
+    let aborted = abort_of(evidence);
+    let interrupted = interruption_of(evidence);
+    let criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
+    let capped = caps(evidence, &kpis, &criteria, &plausibility, &fired_b(evidence));
+    let outcomes = simple(&criteria);
+    let decision = decide(&outcomes, !capped.is_empty(), aborted.is_some(), interrupted.is_some());
+    let series = phase.and_then(|p| guarded(|| series::of(evidence, p, accounts))).unwrap_or_default();
+    let waived = criteria.iter().filter(|c| c.outcome == Outcome::inconclusive(criteria::WAIVED)).count();
+    let mut analysis = Analysis {
+        format: FORMAT,
+        run_id: evidence.run_id.clone(),
+        class: evidence.class.clone(),
+        system: system_line(&criteria, aborted.as_ref(), interrupted.as_deref()),
+        strategy: strategy_line(&criteria, &series),
+        kpis,
+        criteria,
+        plausibility,
+        decision,
+        capped,
+        aborted,
+        interrupted,
+        reasons: Vec::new(),
+        diagnosis: Vec::new(),
+        judged: format!("{} of 16 judged", 16 - waived),
+        series,
+    };
+    analysis.reasons = reasons(&analysis);
+    analysis.diagnosis = guarded(|| diagnose(evidence, &analysis)).unwrap_or_default();
+    analysis
+}
+
+/// Runs a part of the judgement; `None` when it panicked.
+pub(crate) fn guarded<T>(part: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(part)).ok()
+}
+
+fn no_kpis(why: &str) -> Vec<KpiResult> {
+    KPIS.iter()
+        .map(|kpi| KpiResult {
+            number: kpi.number,
+            field: kpi.field.to_owned(),
+            unit: kpi.unit,
+            value: Value::absent(why),
+            provenance: kpi.source.as_str().to_owned(),
+            artefact: String::new(),
+            cross_check: CrossCheck::NotAvailable { why: why.to_owned() },
+        })
+        .collect()
+}
+
+/// A criterion that is missing from the list counts as inconclusive.
+fn simple(criteria: &[CriterionResult]) -> [Simple; 16] {
+    CriterionId::ALL
+        .map(|id| criteria.iter().find(|c| c.id == id).map_or(Simple::Inconclusive, |c| c.outcome.simple()))
+}
+
+/// Runs the rules again over the recorded samples.
+fn replay(evidence: &Evidence, phase: &PhaseEvidence) -> RuleEngine {
+    let mut engine = RuleEngine::new(&evidence.settings, phase.planned_s);
+    let end = phase.end.as_ref().map_or(f64::INFINITY, |e| e.stop_sent_s.unwrap_or(e.ran_s).min(e.ran_s));
+    for sample in phase.samples.iter().filter(|s| s.t < end) {
+        engine.on_sample(sample);
+    }
+    engine
+}
+
+fn abort_of(evidence: &Evidence) -> Option<Abort> {
+    for phase in [evidence.main.as_ref(), evidence.smoke.as_ref()].into_iter().flatten() {
+        if let Some(abort) = phase.end.as_ref().and_then(|end| end.abort.clone()) {
+            return Some(abort);
+        }
+        // What the rules said stands, also when the end record does not repeat it.
+        if let Some(event) = phase.rule_events.iter().find(|e| e.state == RuleState::Fired && e.rule.aborts())
+        {
+            return Some(Abort {
+                cause: event.rule.as_str().to_owned(),
+                at_s: event.t,
+                text: event.text.clone(),
+            });
+        }
+        if let Some(Some(abort)) = guarded(|| replay(evidence, phase).first_abort().cloned()) {
+            return Some(abort);
+        }
+    }
+    None
+}
+
+fn fired_b(evidence: &Evidence) -> Vec<RuleId> {
+    let Some(phase) = evidence.main.as_ref() else { return Vec::new() };
+    let recorded =
+        phase.rule_events.iter().filter(|e| e.state == RuleState::Fired && !e.rule.aborts()).map(|e| e.rule);
+    let mut rules: Vec<RuleId> =
+        recorded.chain(guarded(|| replay(evidence, phase).fired_b()).unwrap_or_default()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
+
+fn interruption_of(evidence: &Evidence) -> Option<String> {
+    evidence.interrupted.clone().or_else(|| {
+        let main = evidence.main.as_ref()?;
+        match &main.end {
+            None => Some("the main run has a start record and no end record".to_owned()),
+            Some(end) => end.interrupted.clone(),
+        }
+    })
+}
+
+impl Analysis {
+    /// The decision as it is said: `REHEARSAL: would be CONDITIONAL GO`, `NO-GO (not proven)`.
+    pub fn headline(&self) -> String {
+        let go = self.decision != Decision::NoGo;
+        let prefix = match (&self.class, go) {
+            (EvidenceClass::Record, _) => "",
+            (EvidenceClass::Rehearsal { .. }, true) => "REHEARSAL: would be ",
+            (EvidenceClass::Rehearsal { .. }, false) => "REHEARSAL: ",
+            (EvidenceClass::Declared { .. }, _) => "DECLARED EVIDENCE: ",
+        };
+        let outcomes = simple(&self.criteria);
+        let critical = &outcomes[..6];
+        let suffix = if go {
+            String::new()
+        } else if let Some(abort) = &self.aborted {
+            format!(" (aborted: {})", abort.cause)
+        } else if self.interrupted.is_some() {
+            " (interrupted)".to_owned()
+        } else if !critical.contains(&Simple::Fail) && critical.contains(&Simple::Inconclusive) {
+            " (not proven)".to_owned()
+        } else {
+            String::new()
+        };
+        format!("{prefix}{}{suffix}", self.decision)
+    }
+
+    /// The exit code of `validate`. `smoke_failed`: no main run was started because the smoke failed.
+    pub fn exit_code(&self, smoke_failed: bool) -> u8 {
+        if self.interrupted.is_some() {
+            return exit_codes::INTERRUPTED;
+        }
+        if smoke_failed {
+            return exit_codes::SMOKE;
+        }
+        match (self.decision, &self.class) {
+            (Decision::NoGo, _) if self.aborted.is_some() => exit_codes::ABORTED,
+            (Decision::NoGo, _) => exit_codes::NO_GO,
+            (_, EvidenceClass::Rehearsal { .. }) => exit_codes::REHEARSAL_GO,
+            (Decision::CompleteGo, _) => exit_codes::COMPLETE_GO,
+            (Decision::ConditionalGo, _) => exit_codes::CONDITIONAL_GO,
+            (Decision::ConditionalGoWithConcerns, _) => exit_codes::CONCERNS,
+        }
+    }
+}
+
+/// What differs between a recorded and a recomputed judgement: KPI fields, criteria, the decision. Empty: they agree.
+pub fn differences(recorded: &Analysis, recomputed: &Analysis) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut differ = |what: String, a: String, b: String| {
+        if a != b {
+            found.push(format!("{what}: recorded {a}, recomputed {b}"));
+        }
+    };
+    differ("run id".into(), recorded.run_id.clone(), recomputed.run_id.clone());
+    differ("evidence class".into(), format!("{:?}", recorded.class), format!("{:?}", recomputed.class));
+    for kpi in &KPIS {
+        let measured =
+            |a: &Analysis| a.kpis.iter().find(|k| k.field == kpi.field).and_then(|k| k.value.number());
+        // A number that was written and read back may differ in its last bit, and in no more.
+        let same = measured(recorded)
+            .zip(measured(recomputed))
+            .is_some_and(|(a, b)| (a - b).abs() <= 1e-12 * a.abs());
+        let text = |a: &Analysis| {
+            a.kpis.iter().find(|k| k.field == kpi.field).map_or("missing".to_owned(), |k| match &k.value {
+                Value::Measured(_) if same => "the same".to_owned(),
+                Value::Measured(value) => format!("{value:?}"),
+                other => other.to_string(),
+            } + &match &k.cross_check {
+                CrossCheck::Agreed { .. } => String::new(),
+                CrossCheck::Disagreed { theirs, .. } => format!(" (cross-check disagrees: {theirs})"),
+                CrossCheck::NotAvailable { .. } => " (no cross-check)".to_owned(),
+            })
+        };
+        differ(kpi.field.to_owned(), text(recorded), text(recomputed));
+    }
+    for criterion in &CRITERIA {
+        let text = |a: &Analysis| {
+            a.criteria
+                .iter()
+                .find(|c| c.id == criterion.id)
+                .map_or("missing".to_owned(), |c| format!("{:?} ({})", c.outcome.simple(), c.value))
+        };
+        differ(criterion.id.to_string(), text(recorded), text(recomputed));
+    }
+    let lists = |a: &Analysis| (a.kpis.len(), a.criteria.len());
+    differ(
+        "number of KPIs and criteria".into(),
+        format!("{:?}", lists(recorded)),
+        format!("{:?}", lists(recomputed)),
+    );
+    differ("caps".into(), recorded.capped.join("; "), recomputed.capped.join("; "));
+    let abort = |a: &Analysis| a.aborted.as_ref().map_or("none".to_owned(), |abort| abort.cause.clone());
+    differ("abort".into(), abort(recorded), abort(recomputed));
+    let interrupted = |a: &Analysis| a.interrupted.clone().unwrap_or_else(|| "no".to_owned());
+    differ("interrupted".into(), interrupted(recorded), interrupted(recomputed));
+    differ("decision".into(), recorded.headline(), recomputed.headline());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::guarded;
+
+    #[test]
+    fn a_part_that_panics_is_no_result() {
+        assert_eq!(guarded(|| -> u8 { panic!("a checker breaks down") }), None);
+        assert_eq!(guarded(|| 1), Some(1));
+    }
+}

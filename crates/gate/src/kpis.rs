@@ -1,0 +1,660 @@
+//! The 32 KPIs of a phase: value, provenance and cross-check of each. What makes a value implausible for other reasons is
+//! in `plausibility`.
+
+use crate::accounting::{Accounts, Trigger, account};
+use crate::evidence::{AlertRows, DeliveryRow, Evidence, Found, KpiFile, PhaseEvidence, Scrape};
+use crate::judge::guarded;
+use crate::rules::EMERGENCY_EXIT;
+use crate::scrape::{self, Histogram, near};
+use crate::value::{CrossCheck, KpiResult, Value, figure};
+use catalogue::{DELIVERY_BUCKETS, KPIS, Kpi, LATENCY_BUCKETS};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// SIGABRT, SIGKILL, SIGINT, SIGTERM: what the supervisor itself sends.
+const OWN_SIGNALS: [i32; 4] = [6, 9, 2, 15];
+
+/// The journal added up, or why not.
+pub(crate) type Ledger = Result<Accounts, String>;
+
+pub(crate) fn accounts_of(phase: &PhaseEvidence) -> Ledger {
+    match &phase.journal {
+        Found::No(why) => Err(why.clone()),
+        Found::Yes(entries) => match guarded(|| account(entries)) {
+            None => Err("adding up the journal broke down".to_owned()),
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(accounts)) if accounts.run_id != phase.runner_id => {
+                Err(format!("the journal is of run {}, not {}", accounts.run_id, phase.runner_id))
+            }
+            Some(Ok(accounts)) => Ok(accounts),
+        },
+    }
+}
+
+/// What the collecting of one KPI sees.
+struct Desk<'a> {
+    evidence: &'a Evidence,
+    phase: &'a PhaseEvidence,
+    file: Result<&'a KpiFile, String>,
+    ledger: Result<&'a Accounts, String>,
+    scrape: Result<&'a Scrape, String>,
+    rows: Result<Vec<&'a DeliveryRow>, String>,
+}
+
+pub(crate) fn collect(evidence: &Evidence, phase: &PhaseEvidence, ledger: Option<&Ledger>) -> Vec<KpiResult> {
+    let file = match &phase.kpi_file {
+        Found::No(why) => Err(why.clone()),
+        Found::Yes(file) => match &file.run_id {
+            Some(id) if *id != phase.runner_id => {
+                Err(format!("the KPI file is of run {id}, not {}", phase.runner_id))
+            }
+            None if evidence.settings.has_journal => Err("the KPI file names no run id".to_owned()),
+            _ => Ok(file),
+        },
+    };
+    let rows = match &phase.alerts {
+        Found::No(why) => Err(why.clone()),
+        Found::Yes(rows) => Ok(runner_deliveries(rows)),
+    };
+    let desk = Desk {
+        evidence,
+        phase,
+        file,
+        ledger: match ledger {
+            None => Err("no journal".to_owned()),
+            Some(Ok(accounts)) => Ok(accounts),
+            Some(Err(why)) => Err(why.clone()),
+        },
+        scrape: match &phase.final_scrape {
+            Found::Yes(last) => Ok(&last.scrape),
+            Found::No(why) => Err(why.clone()),
+        },
+        rows,
+    };
+    KPIS.iter().map(|kpi| desk.result(kpi)).collect()
+}
+
+/// The deliveries without those of the validator's own notices, which are not the runner's alerts.
+pub(crate) fn runner_deliveries(rows: &AlertRows) -> Vec<&DeliveryRow> {
+    let gate: BTreeSet<&str> =
+        rows.alerts.iter().filter(|a| a.rule_id.starts_with("GATE-")).map(|a| a.alert_id.as_str()).collect();
+    rows.deliveries.iter().filter(|d| !gate.contains(d.alert_id.as_str())).collect()
+}
+
+/// `smoke_60s_kpi.json`, `full_1h_metrics_final.prom`.
+pub(crate) fn artefact(phase: &PhaseEvidence, what: &str) -> String {
+    let name = if phase.phase == "smoke" { "smoke" } else { "full" };
+    let s = phase.planned_s;
+    let span = if s >= 3600.0 && s % 3600.0 == 0.0 { format!("{}h", s / 3600.0) } else { format!("{s}s") };
+    format!("{name}_{span}_{what}")
+}
+
+fn agreed(figure: impl Into<String>) -> CrossCheck {
+    CrossCheck::Agreed { figure: figure.into() }
+}
+
+fn missing(why: impl Into<String>) -> CrossCheck {
+    CrossCheck::NotAvailable { why: why.into() }
+}
+
+fn verdict(agrees: bool, ours: &Value, theirs: String) -> CrossCheck {
+    if agrees { agreed(theirs) } else { CrossCheck::Disagreed { ours: ours.to_string(), theirs } }
+}
+
+/// Compares with any of several readings of the same definition.
+fn against(value: &Value, slack: f64, readings: &[Option<f64>], source: &str) -> CrossCheck {
+    let text: Vec<String> = {
+        let mut seen: Vec<String> =
+            readings.iter().map(|r| r.map_or("undefined".to_owned(), figure)).collect();
+        seen.dedup();
+        seen
+    };
+    let text = format!("{} ({source})", text.join(" or "));
+    let agrees = match value {
+        Value::Measured(ours) => readings.iter().flatten().any(|theirs| (ours - theirs).abs() <= slack),
+        Value::Undefined { .. } => readings.iter().any(Option::is_none),
+        _ => return missing("there is no value to compare"),
+    };
+    verdict(agrees, value, text)
+}
+
+impl Desk<'_> {
+    fn result(&self, kpi: &Kpi) -> KpiResult {
+        let settings = &self.evidence.settings;
+        let group = match kpi.number {
+            25..=32 if !settings.has_alerts => settings.not_applicable.get("alerts"),
+            _ => None,
+        };
+        let declared = settings.not_applicable.get(kpi.field).or(group);
+        let (value, cross_check) = match declared {
+            Some(reason) => {
+                (Value::NotApplicable { declared: reason.clone() }, missing("declared not applicable"))
+            }
+            None => guarded(|| self.measure(kpi)).unwrap_or_else(|| {
+                (Value::absent("its collector broke down"), missing("its collector broke down"))
+            }),
+        };
+        let (provenance, what) = match kpi.number {
+            1..=20 => ("runner", artefact(self.phase, "kpi.json")),
+            21 | 22 => ("supervisor", "samples.jsonl".to_owned()),
+            23 | 24 => ("supervisor", artefact(self.phase, "console.log")),
+            30 => ("scrape", "samples.jsonl".to_owned()),
+            29 => ("derived", artefact(self.phase, "metrics_final.prom")),
+            _ => ("scrape", artefact(self.phase, "metrics_final.prom")),
+        };
+        // Two readings of one thing that differ: neither can be believed.
+        let value = match &cross_check {
+            CrossCheck::Disagreed { ours, theirs } => {
+                Value::Implausible { figures: format!("{ours}, but {theirs}") }
+            }
+            _ => value,
+        };
+        KpiResult {
+            number: kpi.number,
+            field: kpi.field.to_owned(),
+            unit: kpi.unit,
+            value,
+            provenance: provenance.to_owned(),
+            artefact: what,
+            cross_check,
+        }
+    }
+
+    fn measure(&self, kpi: &Kpi) -> (Value, CrossCheck) {
+        match kpi.number {
+            1..=11 | 14 | 15 => self.paired(kpi, |value| self.by_journal(kpi.number, value)),
+            12 | 13 => self.paired(kpi, |value| self.by_guard_metrics(kpi.number, value)),
+            16 => self.paired(kpi, |value| self.by_phrase(value, "arb_topn_position_limit_hits_total")),
+            17 => self.paired(kpi, |value| self.by_phrase(value, "arb_topn_emergency_stops_total")),
+            18..=20 => self.paired(kpi, |value| self.by_histogram(kpi.number, value)),
+            21 => self.cpu(),
+            22 => self.memory(),
+            23 => self.error_rate(),
+            24 => self.crashes(),
+            25 => self.alert_count("alert_sent_total", |d| u64::from(d.status == "SENT")),
+            26 => self
+                .alert_count("alert_failed_total", |d| u64::from(d.status == "FAILED" || d.status == "DLQ")),
+            27 => self.alert_count("alert_retry_total", |d| u64::from(d.attempt.saturating_sub(1))),
+            28 => self.alert_count("alert_dlq_total", |d| u64::from(d.status == "DLQ")),
+            31 => self.alert_count("alert_fallback_total", |d| u64::from(d.fallback_of.is_some())),
+            29 => self.success_rate(),
+            30 => self.availability(),
+            32 => self.delivery_latency(),
+            _ => (Value::absent("no such KPI"), missing("no such KPI")),
+        }
+    }
+
+    /// A figure of the KPI file with its cross-check. A file that is not final cannot be held against final readings.
+    fn paired(&self, kpi: &Kpi, check: impl Fn(&Value) -> CrossCheck) -> (Value, CrossCheck) {
+        let file = match &self.file {
+            Err(why) => return (Value::absent(why.clone()), missing("there is no value to compare")),
+            Ok(file) => file,
+        };
+        let value = file_value(file, kpi.field);
+        let final_file =
+            file.complete == Some(true) || (file.complete.is_none() && !self.evidence.settings.has_journal);
+        let cross_check = match &value {
+            Value::Absent { .. } => missing("there is no value to compare"),
+            _ if !final_file => missing("the KPI file is not the final one"),
+            _ => check(&value),
+        };
+        (value, cross_check)
+    }
+
+    fn by_journal(&self, number: u8, value: &Value) -> CrossCheck {
+        let a = match &self.ledger {
+            Ok(accounts) => *accounts,
+            Err(why) => return missing(why.clone()),
+        };
+        let (entries, exits) = (a.entries as f64, a.closes.len() as f64);
+        // USD are written with cents or more.
+        let usd = 0.01;
+        match number {
+            1 => against(value, 0.0, &[Some(entries + exits)], "journal"),
+            2 => against(value, 0.0, &[Some(entries)], "journal"),
+            3 | 4 => against(value, 0.0, &[Some(exits)], "journal"),
+            5 => against(value, 0.01, &[win_rate(a)], "journal"),
+            6 => match a.total_usd {
+                Some(total) => against(value, usd, &[Some(total)], "journal: holdings at marks"),
+                None => missing("no equity point of the journal can be recomputed"),
+            },
+            7 => {
+                let gross = a.gross_closed_usd;
+                let with_unwinds = gross + a.gross_unwound_usd;
+                against(value, usd, &[Some(with_unwinds), Some(gross).filter(|_| a.unwinds == 0)], "journal")
+            }
+            8 => against(value, usd, &[Some(a.net_usd)], "journal"),
+            9 if a.equity_skipped > 0 => {
+                missing(format!("{} equity points of the journal lack a mark", a.equity_skipped))
+            }
+            9 => match a.equity_points {
+                0 => missing("no equity point of the journal can be recomputed"),
+                _ => against(value, usd, &[Some(a.drawdown_usd)], "journal: equity points"),
+            },
+            10 | 11 => {
+                let all = Accounts::mean_net(a.closes.iter(), number == 10);
+                let free = Accounts::mean_net(a.without_shutdown(), number == 10);
+                against(value, usd, &[all, free], "journal")
+            }
+            14 => {
+                let readings = [Some(a.false_positives() as f64), None];
+                // Undefined is only right when there was no trigger.
+                against(
+                    value,
+                    0.0,
+                    &readings[..if a.triggers.is_empty() { 2 } else { 1 }],
+                    "journal: conditions recomputed",
+                )
+            }
+            _ => against(value, 0.1, &block_means(a), "journal"),
+        }
+    }
+
+    fn metrics(&self) -> Result<&Scrape, String> {
+        if !self.evidence.settings.has_metrics {
+            return Err("the runner has no metrics".to_owned());
+        }
+        self.scrape.clone()
+    }
+
+    fn by_guard_metrics(&self, number: u8, value: &Value) -> CrossCheck {
+        let file = match &self.file {
+            Ok(file) => *file,
+            Err(why) => return missing(why.clone()),
+        };
+        let scrape = match self.metrics() {
+            Ok(scrape) => scrape,
+            Err(why) => return missing(why),
+        };
+        let metric = "arb_topn_guard_triggers_total";
+        let Some(total) = scrape::count(scrape, metric) else {
+            return missing(format!("{metric} is not in the scrape"));
+        };
+        if number == 12 {
+            let parts = match file_value(file, "guard_triggers_by_type") {
+                Value::Map(parts) => parts.values().sum::<f64>(),
+                other => return missing(format!("guard_triggers_by_type: {other}")),
+            };
+            let agrees = value.number() == Some(total) && total == parts;
+            return verdict(
+                agrees,
+                value,
+                format!("{} (metrics), {} (sum by type)", figure(total), figure(parts)),
+            );
+        }
+        let Value::Map(ours) = value else { return missing("it is no map") };
+        let theirs = scrape::sum_by(scrape, metric, "guard_type");
+        let kinds: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        // A type without an event may be left out on either side.
+        let part = |map: &BTreeMap<String, f64>, kind: &String| map.get(kind).copied().unwrap_or(0.0);
+        let agrees = kinds.into_iter().all(|kind| part(ours, kind) == part(&theirs, kind));
+        verdict(agrees, value, format!("{} (metrics)", Value::Map(theirs)))
+    }
+
+    fn by_phrase(&self, value: &Value, metric: &str) -> CrossCheck {
+        let log = &self.phase.log.counters;
+        let lines = if metric.contains("position_limit") { log.position_limit } else { log.emergency_stop };
+        match self.metrics().map(|scrape| scrape::count(scrape, metric)) {
+            Err(why) => missing(why),
+            Ok(None) => missing(format!("{metric} is not in the scrape")),
+            // A phrase may be written less often than the event happens, never when it did not, and never not at all.
+            Ok(Some(counted)) => {
+                let agrees = value.number() == Some(counted) && ((counted > 0.0) == (lines > 0));
+                verdict(agrees, value, format!("{} (metrics), {lines} log lines", figure(counted)))
+            }
+        }
+    }
+
+    fn by_histogram(&self, number: u8, value: &Value) -> CrossCheck {
+        let scrape = match self.metrics() {
+            Ok(scrape) => scrape,
+            Err(why) => return missing(why),
+        };
+        let Some(histogram) = Histogram::read(scrape, "loop_latency_seconds") else {
+            return missing("loop_latency_seconds is not in the scrape");
+        };
+        let theirs = match number {
+            18 => histogram.mean(),
+            19 => histogram.quantile(0.95),
+            _ => histogram.quantile(0.99),
+        };
+        let own: Vec<f64> = histogram.buckets.iter().map(|b| b.0).filter(|e| e.is_finite()).collect();
+        let edges = if own.is_empty() { LATENCY_BUCKETS.to_vec() } else { own };
+        match (value, theirs) {
+            (Value::Measured(ours), Some(theirs)) => verdict(
+                near(&edges, ours / 1e3, theirs),
+                value,
+                format!("{} ms (scrape)", figure(theirs * 1e3)),
+            ),
+            (Value::Undefined { .. }, None) => agreed("no observation (scrape)"),
+            (_, Some(theirs)) => verdict(false, value, format!("{} ms (scrape)", figure(theirs * 1e3))),
+            (_, None) => verdict(false, value, "no observation (scrape)".to_owned()),
+        }
+    }
+
+    fn cpu(&self) -> (Value, CrossCheck) {
+        let cores = self.evidence.settings.cpu_cores;
+        let samples = &self.phase.samples;
+        let Some((t, used)) = samples.iter().rev().find_map(|s| s.os.get().map(|os| (s.t, os.cpu_seconds)))
+        else {
+            return (Value::absent("the operating system's figures were never read"), missing("no value"));
+        };
+        let percent = used / t / cores * 100.0;
+        if !percent.is_finite() || t <= 0.0 {
+            return (Value::absent("a single reading at the start"), missing("no value"));
+        }
+        let value = Value::Measured(percent);
+        let pairs: Vec<(f64, f64, f64)> = samples
+            .iter()
+            .filter_map(|s| {
+                let theirs = scrape::sum(s.scrape.get()?, "process_cpu_seconds_total", &[])?;
+                Some((s.t, s.os.get()?.cpu_seconds, theirs))
+            })
+            .collect();
+        let mut readings: Vec<(String, f64, f64)> = Vec::new();
+        if let (Some(first), Some(last)) = (pairs.first(), pairs.last())
+            && last.0 > first.0
+        {
+            let scale = 100.0 / (last.0 - first.0) / cores;
+            readings.push((
+                "runner's counter".into(),
+                (last.1 - first.1) * scale,
+                (last.2 - first.2) * scale,
+            ));
+        }
+        if let Ok(file) = &self.file {
+            if let Value::Measured(seconds) = file_value(file, "cpu_seconds") {
+                readings.push(("KPI file cpu_seconds".into(), percent, seconds / t / cores * 100.0));
+            }
+            if let Value::Measured(theirs) = file_value(file, "cpu_usage_pct") {
+                readings.push(("KPI file cpu_usage_pct".into(), percent, theirs));
+            }
+        }
+        let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 2.0f64.max(0.2 * ours.abs());
+        (value.clone(), compare(&value, &readings, close, "%"))
+    }
+
+    fn memory(&self) -> (Value, CrossCheck) {
+        let peak = self.phase.samples.iter().filter_map(|s| s.os.get().map(|os| os.peak_rss_bytes)).max();
+        let Some(peak) = peak.filter(|p| *p > 0) else {
+            return (Value::absent("the operating system's figures were never read"), missing("no value"));
+        };
+        let mb = peak as f64 / 1e6;
+        let value = Value::Measured(mb);
+        let mut readings = Vec::new();
+        if let Ok(file) = &self.file {
+            if let Value::Measured(bytes) = file_value(file, "peak_rss_bytes") {
+                readings.push(("KPI file peak_rss_bytes".to_owned(), mb, bytes / 1e6));
+            }
+            if let Value::Measured(theirs) = file_value(file, "memory_usage_mb") {
+                readings.push(("KPI file memory_usage_mb".to_owned(), mb, theirs));
+            }
+        }
+        let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 0.2 * ours.abs();
+        (value.clone(), compare(&value, &readings, close, "MB"))
+    }
+
+    fn error_rate(&self) -> (Value, CrossCheck) {
+        let Some(end) = &self.phase.end else {
+            return (Value::absent("the phase has no end record"), missing("no value"));
+        };
+        let slots = (end.ran_s * 10.0).ceil();
+        if slots <= 0.0 || !slots.is_finite() {
+            return (Value::undefined("the runner lived for 0 s"), missing("no value"));
+        }
+        let counters = &self.phase.log.counters;
+        let value = Value::Measured(counters.error_slots as f64 / slots * 100.0);
+        if self.phase.log.dropped_bytes > 0 {
+            return (
+                value,
+                missing(format!("{} bytes of log were dropped by the cap", self.phase.log.dropped_bytes)),
+            );
+        }
+        let check = match self.file.as_ref().map(|file| file_value(file, "error_lines")) {
+            // Lines between the last rewrite and the end may be missing on the runner's side.
+            Ok(Value::Measured(theirs)) => {
+                let ours = counters.errors as f64;
+                let agrees = (ours - theirs).abs() <= 1.0f64.max(0.02 * ours.max(theirs));
+                let text =
+                    format!("{} ERROR lines by the runner, {} in the log", figure(theirs), figure(ours));
+                verdict(agrees, &value, text)
+            }
+            Ok(other) => missing(format!("error_lines of the KPI file: {other}")),
+            Err(why) => missing(why.clone()),
+        };
+        (value, check)
+    }
+
+    fn crashes(&self) -> (Value, CrossCheck) {
+        let Some(end) = &self.phase.end else {
+            return (
+                Value::absent("the phase has no end record: its exit status is unknown"),
+                missing("no value"),
+            );
+        };
+        let blocks =
+            self.phase.log.blocks.iter().filter(|b| b.kind == "crash" || b.kind == "worker_died").count();
+        let hangs = end.abort.iter().chain(&end.later_causes).filter(|a| a.cause == "A8").count();
+        let emergency = self.evidence.settings.has_journal && end.exit_code == Some(EMERGENCY_EXIT);
+        let stopped = end.stop_sent_s.is_some();
+        let by_signal = end.signal.is_some_and(|s| !(stopped && OWN_SIGNALS.contains(&s)));
+        let by_code = !stopped && !emergency && end.exit_code.is_some_and(|c| c != 0);
+        let unknown = !stopped && end.exit_code.is_none() && end.signal.is_none();
+        // A crash block explains the exit that followed it.
+        let exits = usize::from((by_signal || by_code || unknown) && blocks == 0);
+        let value = Value::Measured((blocks + hangs + exits) as f64);
+        let status = match (end.exit_code, end.signal) {
+            (_, Some(signal)) => format!("signal {signal}"),
+            (Some(code), None) => format!("exit code {code}"),
+            (None, None) => "exit status unknown".to_owned(),
+        };
+        let text = format!("{status}, {blocks} crash blocks in the log, {hangs} hangs");
+        (value, agreed(text))
+    }
+
+    fn alert_count(&self, metric: &str, of: impl Fn(&DeliveryRow) -> u64) -> (Value, CrossCheck) {
+        let value = match self.metrics().map(|scrape| scrape::count(scrape, metric)) {
+            Err(why) => Value::absent(why),
+            Ok(None) => Value::absent(format!("{metric} is not in the final scrape")),
+            Ok(Some(count)) => Value::Measured(count),
+        };
+        let check = match (&value, &self.rows) {
+            (Value::Measured(_), Ok(rows)) => {
+                let counted = rows.iter().map(|d| of(d)).sum::<u64>() as f64;
+                against(&value, 0.0, &[Some(counted)], "delivery table")
+            }
+            (_, Err(why)) => missing(why.clone()),
+            _ => missing("there is no value to compare"),
+        };
+        (value, check)
+    }
+
+    fn success_rate(&self) -> (Value, CrossCheck) {
+        let counts = self
+            .metrics()
+            .map(|s| scrape::count(s, "alert_sent_total").zip(scrape::count(s, "alert_failed_total")));
+        let value = match counts {
+            Err(why) => Value::absent(why),
+            Ok(None) => Value::absent("alert_sent_total or alert_failed_total is not in the final scrape"),
+            Ok(Some((sent, failed))) if sent + failed > 0.0 => {
+                Value::Measured(sent / (sent + failed) * 100.0)
+            }
+            Ok(Some(_)) => Value::undefined("0 deliveries settled"),
+        };
+        let check = match &self.rows {
+            Err(why) => missing(why.clone()),
+            Ok(rows) => {
+                let sent = rows.iter().filter(|d| d.status == "SENT").count() as f64;
+                let failed = rows.iter().filter(|d| d.status == "FAILED" || d.status == "DLQ").count() as f64;
+                let rate = (sent + failed > 0.0).then(|| sent / (sent + failed) * 100.0);
+                against(&value, 0.01, &[rate], "delivery table")
+            }
+        };
+        (value, check)
+    }
+
+    fn availability(&self) -> (Value, CrossCheck) {
+        let mut seen: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for scrape in self.phase.samples.iter().filter_map(|s| s.scrape.get()) {
+            for (series, value) in &scrape.series {
+                let (name, labels) = scrape::parse_series(series);
+                if name == "notifier_available"
+                    && let Some((_, notifier)) = labels.into_iter().find(|(label, _)| label == "notifier")
+                {
+                    let counts = seen.entry(notifier).or_insert((0, 0));
+                    counts.0 += u64::from(*value == 1.0);
+                    counts.1 += 1;
+                }
+            }
+        }
+        for required in &self.evidence.settings.notifiers {
+            if !seen.contains_key(required) {
+                return (
+                    Value::absent(format!("notifier_available of {required} was never scraped")),
+                    missing("no value"),
+                );
+            }
+        }
+        if seen.is_empty() {
+            return (Value::absent("notifier_available was never scraped"), missing("no value"));
+        }
+        let shares: BTreeMap<String, f64> =
+            seen.into_iter().map(|(name, (up, all))| (name, up as f64 / all as f64 * 100.0)).collect();
+        let check = match &self.rows {
+            Err(why) => missing(why.clone()),
+            Ok(rows) => deliveries_bear_out(&shares, rows),
+        };
+        (Value::Map(shares), check)
+    }
+
+    fn delivery_latency(&self) -> (Value, CrossCheck) {
+        let histogram = match self.metrics() {
+            Err(why) => return (Value::absent(why), missing("no value")),
+            Ok(scrape) => Histogram::read(scrape, "alert_delivery_latency_seconds"),
+        };
+        let value = match &histogram {
+            None => Value::absent("alert_delivery_latency_seconds is not in the final scrape"),
+            Some(h) => h
+                .quantile(0.95)
+                .map_or_else(|| Value::undefined("0 deliveries acknowledged"), Value::Measured),
+        };
+        let check = match &self.rows {
+            Err(why) => missing(why.clone()),
+            Ok(rows) => {
+                let mut table: Vec<f64> = rows
+                    .iter()
+                    .filter(|d| d.status == "SENT")
+                    .filter_map(|d| d.latency_ms.map(|ms| ms as f64 / 1e3))
+                    .collect();
+                table.sort_by(f64::total_cmp);
+                let rank = ((table.len() as f64 * 0.95).ceil() as usize).saturating_sub(1);
+                match (&value, table.get(rank)) {
+                    (Value::Measured(ours), Some(theirs)) => {
+                        let agrees = near(&DELIVERY_BUCKETS, *ours, *theirs);
+                        verdict(agrees, &value, format!("{} s (delivery table)", figure(*theirs)))
+                    }
+                    (Value::Undefined { .. }, None) => agreed("no delivery (delivery table)"),
+                    (Value::Absent { .. }, _) => missing("there is no value to compare"),
+                    (_, theirs) => {
+                        let text = theirs.map_or("no delivery".to_owned(), |s| format!("{} s", figure(*s)));
+                        verdict(false, &value, format!("{text} (delivery table)"))
+                    }
+                }
+            }
+        };
+        (value, check)
+    }
+}
+
+/// A notifier that was always available delivered something and failed nothing; the drills see to the first.
+fn deliveries_bear_out(shares: &BTreeMap<String, f64>, rows: &[&DeliveryRow]) -> CrossCheck {
+    let mut text = Vec::new();
+    for (notifier, share) in shares {
+        let of = |wanted: &[&str]| {
+            rows.iter().filter(|d| d.notifier == *notifier && wanted.contains(&d.status.as_str())).count()
+        };
+        let (sent, lost) = (of(&["SENT"]), of(&["FAILED", "DLQ"]));
+        text.push(format!("{notifier} {sent} sent, {lost} failed"));
+        if sent + lost == 0 {
+            return missing(format!("no delivery through {notifier} in this phase"));
+        }
+        if *share >= 100.0 && sent == 0 {
+            let theirs = format!("{lost} deliveries through {notifier} failed and none was acknowledged");
+            return CrossCheck::Disagreed { ours: format!("{notifier} {}", figure(*share)), theirs };
+        }
+    }
+    agreed(format!("{} (delivery table)", text.join(", ")))
+}
+
+fn compare(
+    value: &Value,
+    readings: &[(String, f64, f64)],
+    close: impl Fn(f64, f64) -> bool,
+    unit: &str,
+) -> CrossCheck {
+    if readings.is_empty() {
+        return missing("the runner reports no such figure");
+    }
+    let text: Vec<String> = readings
+        .iter()
+        .map(|(name, ours, theirs)| {
+            format!("{name} {} {unit} against {} {unit}", figure(*theirs), figure(*ours))
+        })
+        .collect();
+    let agrees = readings.iter().all(|(_, ours, theirs)| close(*ours, *theirs));
+    verdict(agrees, value, text.join("; "))
+}
+
+/// A field of the KPI file: a finite number, a map of them, or why not.
+pub(crate) fn file_value(file: &KpiFile, field: &str) -> Value {
+    use serde_json::Value as Json;
+    let wrong =
+        |what: &str| Value::absent(format!("the KPI file's {field} is {what}, a number belongs there"));
+    match file.fields.get(field) {
+        None => Value::absent(format!("the KPI file has no {field}")),
+        Some(Json::Null) => match file.fields.get(&format!("{field}_reason")) {
+            Some(Json::String(why)) if why.to_lowercase().starts_with("undefined") => {
+                Value::undefined(why.clone())
+            }
+            Some(Json::String(why)) => Value::absent(why.clone()),
+            _ => Value::absent(format!("the KPI file's {field} is null without a reason")),
+        },
+        Some(Json::Number(number)) => match number.as_f64().filter(|n| n.is_finite()) {
+            Some(number) => Value::Measured(number),
+            None => wrong("not finite"),
+        },
+        Some(Json::Object(map)) => {
+            let parts: Option<BTreeMap<String, f64>> = map
+                .iter()
+                .map(|(k, v)| v.as_f64().filter(|n| n.is_finite()).map(|n| (k.clone(), n)))
+                .collect();
+            parts.map_or_else(|| wrong("a map with something else than numbers"), Value::Map)
+        }
+        Some(Json::String(_)) => wrong("text"),
+        Some(Json::Bool(_)) => wrong("true or false"),
+        Some(Json::Array(_)) => wrong("a list"),
+    }
+}
+
+/// Win rate of the journal, `None` without closes.
+fn win_rate(a: &Accounts) -> Option<f64> {
+    let closes = a.without_shutdown().count();
+    let wins = a.without_shutdown().filter(|c| c.net > 0).count();
+    (closes > 0).then(|| wins as f64 / closes as f64 * 100.0)
+}
+
+/// Mean block durations: of blocks, of everything that holds entries back, of all triggers; ended ones, and with those
+/// still running at the end of the run.
+fn block_means(a: &Accounts) -> Vec<Option<f64>> {
+    let mean = |wanted: &dyn Fn(&Trigger) -> bool, open: bool| {
+        let spans: Vec<f64> = a
+            .triggers
+            .iter()
+            .filter(|t| wanted(t))
+            .filter_map(|t| t.to.or(open.then_some(a.last_at)).map(|to| to.secs_since(t.from)))
+            .collect();
+        (!spans.is_empty()).then(|| spans.iter().sum::<f64>() / spans.len() as f64)
+    };
+    let kinds: [&dyn Fn(&Trigger) -> bool; 3] =
+        [&|t| t.verdict == "block", &|t| t.verdict != "degrade", &|_| true];
+    kinds.iter().flat_map(|kind| [mean(kind, false), mean(kind, true)]).collect()
+}

@@ -1,0 +1,14 @@
+//! Tests of the judge: decision, rules in virtual time, accounting, and whole judgements with sabotage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "it/accounting.rs"]
+mod accounting;
+#[path = "it/decision.rs"]
+mod decision;
+#[path = "it/fixture.rs"]
+mod fixture;
+#[path = "it/judging.rs"]
+mod judging;
+#[path = "it/rules.rs"]
+mod rules;

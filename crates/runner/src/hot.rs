@@ -1,0 +1,164 @@
+//! The hot thread's loop body: one input at a time into the core, its effects out. Where inputs come from lives in `live`
+//! and `replay`.
+//!
+//! Every input gets its stamp (never backwards), its sequence number, goes through the core and then to the input log.
+//! Nothing here touches a file or a lock; the queues to the writing threads are bounded, and a wait for them is counted.
+//!
+//! Service time: from the instant at which the reader had the frame in hand to the core's return, in
+//! `loop_latency_seconds`. Of the stages, `receive` (queueing before the core) and `decide` (the whole of `apply`:
+//! parsing, book, edge, decision, fills) are measured; the core reads no clock, so nothing finer is known. The 1 s
+//! timer's lag counts as one more event of pure queueing.
+
+use crate::clock::Clock;
+use crate::error::RunError;
+use crate::metrics::Metrics;
+use crate::recorder::Recorder;
+use crate::screen::Screen;
+use crate::writer::WriterHandle;
+use engine::{Core, Effect};
+use market::{Asset, Timestamp, Venue};
+use recording::{Input, Record};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// A snapshot that the core asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotRequest {
+    /// Venue.
+    pub venue: Venue,
+    /// Symbol.
+    pub asset: Asset,
+    /// Epoch of the request.
+    pub epoch: u32,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The duration is over.
+    Duration,
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// The emergency stop latched.
+    Emergency,
+    /// The recording that was replayed is over.
+    RecordingEnd,
+}
+
+impl Outcome {
+    /// `stop_reason` of the KPI file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Duration => "duration",
+            Self::Signal => "signal",
+            Self::Emergency => "emergency_stop",
+            Self::RecordingEnd => "recording_end",
+        }
+    }
+}
+
+/// The core and its ways out.
+pub struct Hot<'a> {
+    core: Core,
+    writer: &'a WriterHandle,
+    recorder: Option<&'a Recorder>,
+    metrics: &'a Metrics,
+    seq: u64,
+    last: Timestamp,
+    out: Vec<Effect>,
+    /// Snapshots to ask for.
+    pub requests: VecDeque<SnapshotRequest>,
+    /// Everything is closed, or reported as open.
+    pub finished: bool,
+    /// The emergency stop latched.
+    pub emergency: bool,
+}
+
+impl<'a> Hot<'a> {
+    /// Starts the core with its first record.
+    ///
+    /// # Errors
+    /// [`RunError::Core`] when that is no session or its configuration is refused.
+    pub fn start(
+        first: Record,
+        writer: &'a WriterHandle,
+        recorder: Option<&'a Recorder>,
+        metrics: &'a Metrics,
+    ) -> Result<Self, RunError> {
+        let mut out = Vec::with_capacity(256);
+        let core = Core::start(first.seq, first.at, &first.input, &mut out)
+            .map_err(|e| RunError::Core { seq: first.seq, cause: e.to_string() })?;
+        let mut hot = Self {
+            core,
+            writer,
+            recorder,
+            metrics,
+            seq: first.seq,
+            last: first.at,
+            out,
+            requests: VecDeque::new(),
+            finished: false,
+            emergency: false,
+        };
+        hot.effects();
+        hot.record(first);
+        Ok(hot)
+    }
+
+    /// Hands in an input that arrived at `received`.
+    pub fn feed(&mut self, input: Input, received: Instant, clock: &Clock) {
+        let at = clock.at(received).max(self.last);
+        let record = Record { seq: self.seq + 1, at, input };
+        self.apply(record, received);
+    }
+
+    /// Hands in a record as it stands, from a recording.
+    pub fn apply(&mut self, record: Record, received: Instant) {
+        self.seq = record.seq;
+        self.last = self.last.max(record.at);
+        let begun = Instant::now();
+        self.core.apply(record.seq, record.at, &record.input, &mut self.out);
+        let done = Instant::now();
+        self.metrics.latency.observe(done.saturating_duration_since(received).as_secs_f64());
+        self.metrics.receive.observe(begun.saturating_duration_since(received).as_secs_f64());
+        self.metrics.decide.observe(done.saturating_duration_since(begun).as_secs_f64());
+        if !self.out.is_empty() {
+            self.effects();
+        }
+        self.record(record);
+    }
+
+    fn effects(&mut self) {
+        for effect in self.out.drain(..) {
+            match effect {
+                Effect::Record(entry) => self.writer.record(entry),
+                Effect::RequestSnapshot { venue, asset, epoch } => {
+                    self.requests.push_back(SnapshotRequest { venue, asset, epoch });
+                }
+                Effect::Finished => self.finished = true,
+                Effect::EmergencyExit => {
+                    self.finished = true;
+                    self.emergency = true;
+                }
+            }
+        }
+    }
+
+    fn record(&self, record: Record) {
+        if let Some(recorder) = self.recorder {
+            recorder.push(record);
+        }
+    }
+
+    /// When the core wants to be woken.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.core.next_deadline()
+    }
+
+    /// Sends the core's figures to the metrics, through the writer so that they follow the journal.
+    pub fn show(&self) {
+        let view = self.core.view().clone();
+        let book_ages = Venue::ALL.map(|venue| self.core.book_ages(venue).collect());
+        self.writer.screen(Screen { view, book_ages, book_levels: self.core.config().book_levels });
+    }
+}

@@ -1,0 +1,53 @@
+//! `assay kpi --from-journal`: KPIs 1 to 17 recomputed from a journal by the code that the runner publishes with.
+
+use crate::args::KpiArgs;
+use crate::error::RunError;
+use engine::kpi::Kpis;
+use journal::file::Reader;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// `assay kpi`: prints the fields as JSON.
+///
+/// # Errors
+/// [`RunError::NotFound`], [`RunError::Journal`].
+pub fn kpi(args: KpiArgs) -> Result<u8, RunError> {
+    let kpis = from_journal(&args.from_journal)?;
+    print(&kpis)?;
+    Ok(0)
+}
+
+/// Adds up a journal. A torn last line is left out, as a restart would.
+///
+/// # Errors
+/// [`RunError::NotFound`], [`RunError::Journal`].
+pub fn from_journal(path: &Path) -> Result<Kpis, RunError> {
+    if !path.exists() {
+        return Err(RunError::NotFound(path.to_owned()));
+    }
+    let mut reader = Reader::open(path)?;
+    let mut kpis = Kpis::new();
+    while let Some(entry) = reader.next_entry()? {
+        kpis.on(&entry);
+    }
+    if reader.has_partial_line() {
+        eprintln!("{}: a torn last line was left out", path.display());
+    }
+    Ok(kpis)
+}
+
+/// The fields of a KPI file that follow from the journal alone.
+pub fn fields(kpis: &Kpis) -> Map<String, Value> {
+    kpis.fields()
+}
+
+/// Prints the fields.
+///
+/// # Errors
+/// [`RunError::Internal`].
+pub(crate) fn print(kpis: &Kpis) -> Result<(), RunError> {
+    let text = serde_json::to_string_pretty(&Value::Object(fields(kpis)))
+        .map_err(|e| RunError::Internal(format!("KPIs: {e}")))?;
+    println!("{text}");
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! The paper runner: the hot thread and everything around it.
+//!
+//! What lives here: `assay run` (sockets, timers, signals, the writer of journal, KPI file, metrics and log, the input log,
+//! `/metrics`), `assay replay` and `assay kpi`. What does not: decisions (`engine`), protocols (`venues`), delivery
+//! (`alerts`), judgement (`gate`).
+//!
+//! Threads: the main thread carries sockets and core on one current-thread runtime; `writer` appends the journal and only
+//! then publishes; `recorder` writes the input log; `metrics` answers scrapes; `log` writes lines; the dispatcher has its
+//! own. The queues between them are bounded, and a wait of the hot thread is counted.
+
+mod args;
+mod clock;
+mod config;
+mod error;
+mod hot;
+mod kpi;
+mod kpifile;
+mod lines;
+mod live;
+mod logs;
+mod metrics;
+mod process;
+mod recorder;
+mod replay;
+mod requests;
+mod screen;
+mod server;
+mod session;
+mod signals;
+mod universe;
+mod writer;
+
+pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
+pub use config::{AlertSection, EndpointConfig, FileConfig, parse as parse_config};
+pub use error::RunError;
+pub use kpi::{from_journal, kpi};
+pub use process::write_atomic;
+pub use replay::{ReplayReport, replay, replay_file};
+pub use session::run;

@@ -1,0 +1,290 @@
+//! A live session: the venues' streams and REST answers, timers and signals become inputs of the core. One current-thread
+//! runtime carries sockets and core; nothing else runs there.
+
+use crate::clock::{Clock, rfc3339};
+use crate::config::Effective;
+use crate::error::RunError;
+use crate::hot::{Hot, Outcome};
+use crate::metrics::Metrics;
+use crate::recorder::Recorder;
+use crate::requests::Requests;
+use crate::signals::Signals;
+use crate::universe::{self, Chosen};
+use crate::writer::{ShellAlert, WriterHandle};
+use market::{Timestamp, Venue};
+use recording::{ConnId, Input, Record};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use venues::{Endpoints, Rest, StreamEvent, StreamHandle};
+
+/// Events that wait for the core.
+const QUEUE: usize = 16_384;
+/// Events of one connection between its reader and its stamp.
+const READER_QUEUE: usize = 64;
+/// Events handled before timers and signals are looked at again.
+const BURST: usize = 256;
+/// The core's own 1 s timer: it moves the progress signal even in silence.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long closing everything may take at the end.
+const CLOSING: Duration = Duration::from_secs(6);
+/// Symbols of one Binance connection.
+const SYMBOLS_PER_CONNECTION: usize = venues::binance::stream::MAX_STREAMS;
+
+/// What a session needs.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// Configuration.
+    pub effective: &'a Effective,
+    /// The clock.
+    pub clock: &'a Clock,
+    /// The writer thread.
+    pub writer: &'a WriterHandle,
+    /// The input log.
+    pub recorder: Option<&'a Recorder>,
+    /// Metrics.
+    pub metrics: &'a Metrics,
+}
+
+/// An event with the instant at which its reader had it in hand.
+type Stamped = (Instant, StreamEvent);
+
+/// Runs a session to its end.
+///
+/// # Errors
+/// [`RunError`]; the core's records up to then are with the writer.
+pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) -> Result<Outcome, RunError> {
+    let end = parts.clock.start_instant() + Duration::from_secs(parts.effective.run_duration_seconds);
+    let rest = Arc::new(Rest::new(endpoints.clone()).map_err(|e| RunError::Internal(e.to_string()))?);
+    let config = &parts.effective.config;
+    let chosen = tokio::select! {
+        chosen = universe::choose(&rest, parts.effective.topn_size, &config.filters) => chosen?,
+        () = signals.wait() => return Ok(Outcome::Signal),
+    };
+    let session = Input::Session {
+        run_id: parts.effective.run_id.clone(),
+        config: serde_json::to_string(&config.engine)
+            .map_err(|e| RunError::Internal(format!("[engine]: {e}")))?,
+    };
+    let first = Record { seq: 1, at: parts.clock.now(), input: session };
+    let hot = Hot::start(first, parts.writer, parts.recorder, parts.metrics)?;
+    let (tx, rx) = mpsc::channel(QUEUE);
+    let (conns, streams) = connect(&endpoints, &chosen, &tx);
+    drop(tx);
+    let requests = Requests::start(Arc::clone(&rest), &chosen);
+    let mut session =
+        Session { parts, hot, rest, conns, rx, requests, end, started: false, blocked: [None; 2] };
+    session.feed(Input::Universe {
+        asked: parts.effective.topn_size,
+        members: chosen.selection.members.clone(),
+    });
+    for (asset, why) in chosen.selection.out.iter().take(20) {
+        tracing::debug!(%asset, why, "not in the universe");
+    }
+    tracing::info!(
+        members = chosen.selection.members.len(),
+        asked = parts.effective.topn_size,
+        krw_per_usdt = %chosen.fx.0,
+        "session starts"
+    );
+    let outcome = session.drive(signals).await;
+    drop(streams);
+    outcome
+}
+
+/// Opens the connections: 0 is Upbit's, the others are Binance's.
+fn connect(
+    endpoints: &Endpoints,
+    chosen: &Chosen,
+    tx: &mpsc::Sender<Stamped>,
+) -> (BTreeMap<ConnId, Venue>, Vec<StreamHandle>) {
+    let members = &chosen.selection.members;
+    let mut codes: Vec<String> = members.iter().map(|m| m.upbit.code.clone()).collect();
+    codes.push(chosen.fx_code.clone());
+    let mut conns = BTreeMap::from([(0, Venue::Upbit)]);
+    let mut streams = vec![venues::upbit::stream::spawn(endpoints, 0, codes, stamp(tx.clone()))];
+    let symbols: Vec<String> = members.iter().map(|m| m.binance.code.clone()).collect();
+    for (conn, part) in (1..).zip(symbols.chunks(SYMBOLS_PER_CONNECTION)) {
+        conns.insert(conn, Venue::Binance);
+        streams.push(venues::binance::stream::spawn(endpoints, conn, part.to_vec(), stamp(tx.clone())));
+    }
+    (conns, streams)
+}
+
+/// A channel whose events are stamped as soon as their reader hands them over: the queue behind it is part of the service
+/// time.
+fn stamp(tx: mpsc::Sender<Stamped>) -> mpsc::Sender<StreamEvent> {
+    let (sender, mut receiver) = mpsc::channel(READER_QUEUE);
+    tokio::spawn(async move {
+        while let Some(event) = receiver.recv().await {
+            if tx.send((Instant::now(), event)).await.is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+struct Session<'a> {
+    parts: Parts<'a>,
+    hot: Hot<'a>,
+    rest: Arc<Rest>,
+    conns: BTreeMap<ConnId, Venue>,
+    rx: mpsc::Receiver<Stamped>,
+    requests: Requests,
+    end: Instant,
+    started: bool,
+    blocked: [Option<Timestamp>; 2],
+}
+
+impl Session<'_> {
+    fn feed(&mut self, input: Input) {
+        self.hot.feed(input, Instant::now(), self.parts.clock);
+        self.ask();
+    }
+
+    /// Passes the core's requests on.
+    fn ask(&mut self) {
+        while let Some(request) = self.hot.requests.pop_front() {
+            self.requests.snapshot(request);
+        }
+    }
+
+    async fn drive(&mut self, signals: &mut Signals) -> Result<Outcome, RunError> {
+        let mut second = Instant::now() + SECOND;
+        let mut outcome = None;
+        let mut give_up = None;
+        loop {
+            let wake = self.wake(second, give_up.unwrap_or(self.end));
+            tokio::select! {
+                biased;
+                () = signals.wait(), if outcome.is_none() => outcome = self.close(Outcome::Signal, &mut give_up),
+                event = self.rx.recv() => match event {
+                    Some(event) => self.burst(event),
+                    None => return Err(RunError::Internal("every stream task ended".to_owned())),
+                },
+                Some((received, input)) = self.requests.answer() => {
+                    self.hot.feed(input, received, self.parts.clock);
+                    self.ask();
+                }
+                () = tokio::time::sleep_until(wake.into()) => self.feed(Input::Tick),
+            }
+            let now = Instant::now();
+            if now >= second {
+                self.timer_lag(now.saturating_duration_since(second));
+                second = now + SECOND;
+                self.each_second()?;
+            }
+            if outcome.is_none() && now >= self.end {
+                outcome = self.close(Outcome::Duration, &mut give_up);
+            }
+            if self.hot.finished || give_up.is_some_and(|at| now >= at) {
+                self.hot.show();
+                if !self.hot.finished {
+                    tracing::error!("not everything was closed within {} s", CLOSING.as_secs());
+                }
+                if self.hot.emergency {
+                    return Ok(Outcome::Emergency);
+                }
+                return outcome.ok_or_else(|| RunError::Internal("the core ended by itself".to_owned()));
+            }
+        }
+    }
+
+    /// The next instant at which something is due.
+    fn wake(&self, second: Instant, end: Instant) -> Instant {
+        let wake = second.min(end);
+        match self.hot.next_deadline() {
+            // A deadline that has passed must not turn the loop into a spin.
+            Some(at) => {
+                wake.min(self.parts.clock.instant(at).max(Instant::now() + Duration::from_micros(100)))
+            }
+            None => wake,
+        }
+    }
+
+    /// The orderly end begins: no entries from now on.
+    fn close(&mut self, outcome: Outcome, give_up: &mut Option<Instant>) -> Option<Outcome> {
+        tracing::info!("{}: closing", outcome.as_str());
+        *give_up = Some(Instant::now() + CLOSING);
+        self.feed(Input::Shutdown);
+        Some(outcome)
+    }
+
+    /// Handles an event and those that wait behind it.
+    fn burst(&mut self, first: Stamped) {
+        self.event(first);
+        for _ in 1..BURST {
+            match self.rx.try_recv() {
+                Ok(event) => self.event(event),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn event(&mut self, (received, event): Stamped) {
+        let venue_of = |conn: &ConnId| self.conns.get(conn).copied().unwrap_or(Venue::Binance);
+        let input = match event {
+            StreamEvent::Frame { conn, payload } => Input::Frame { conn, payload },
+            StreamEvent::Alive { conn } => {
+                self.parts.metrics.venues[venue_of(&conn).index()].alive.inc();
+                Input::Alive { conn }
+            }
+            StreamEvent::Up { conn } => Input::ConnUp { conn, venue: venue_of(&conn) },
+            StreamEvent::Down { conn, reason, next_attempt_ms } => {
+                tracing::warn!(conn, venue = %venue_of(&conn), reason, next_attempt_ms, "connection lost");
+                Input::ConnDown { conn, venue: venue_of(&conn), reason }
+            }
+        };
+        if !self.started && matches!(input, Input::Frame { .. }) {
+            self.started = true;
+            self.parts.writer.alert(ShellAlert::drill("start"));
+        }
+        self.hot.feed(input, received, self.parts.clock);
+        self.ask();
+    }
+
+    /// `RATE-429`, when a venue begins to refuse.
+    fn refused(&mut self, venue: Venue, until: Option<Timestamp>) {
+        let known = std::mem::replace(&mut self.blocked[venue.index()], until);
+        if let (None, Some(until)) = (known, until) {
+            self.parts.writer.alert(ShellAlert {
+                rule_id: "RATE-429",
+                title: format!("{venue} refuses requests"),
+                message: format!("It answered 429 or 418: nothing is asked there before {}.", rfc3339(until)),
+                label: ("venue", venue.to_string()),
+            });
+        }
+    }
+
+    /// The timer-lag probe: how late the second is noticed counts as queueing, so that a pause of the whole process shows
+    /// even when nothing arrived. Timers of the runtime have a resolution of 1 ms.
+    fn timer_lag(&self, lag: Duration) {
+        self.parts.metrics.latency.observe(lag.as_secs_f64());
+        self.parts.metrics.receive.observe(lag.as_secs_f64());
+    }
+
+    fn each_second(&mut self) -> Result<(), RunError> {
+        if !self.started {
+            // No data within a second: the drill does not wait for it.
+            self.started = true;
+            self.parts.writer.alert(ShellAlert::drill("start"));
+        }
+        if let Some(failure) = self.parts.writer.failure() {
+            return Err(RunError::Internal(failure.to_owned()));
+        }
+        let stats = self.rest.stats();
+        if let Err(error) = self.parts.metrics.rest(&stats) {
+            tracing::error!(%error, "a metric is not exposed");
+        }
+        for (venue, stats) in [(Venue::Upbit, &stats.upbit), (Venue::Binance, &stats.binance)] {
+            self.refused(venue, stats.blocked_until);
+        }
+        for input in self.requests.budgets(&stats) {
+            self.feed(input);
+        }
+        self.hot.show();
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! The input log, written by a thread of its own: the hot thread hands records over and never waits for the disk, unless
+//! the queue is full (counted).
+
+use crate::error::RunError;
+use recording::Record;
+use recording::file::Writer;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Records that wait for the thread.
+const QUEUE: usize = 65_536;
+/// A block is closed and synced this often.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// What the recorder did so far.
+#[derive(Debug, Default)]
+pub struct RecorderStats {
+    /// Records in the file.
+    pub records: AtomicU64,
+    /// Records left out because the cap was reached or the disk failed.
+    pub dropped: AtomicU64,
+    /// Bytes in the file.
+    pub bytes: AtomicU64,
+    /// Times that the hot thread had to wait for the queue.
+    pub waits: AtomicU64,
+    /// Payload bytes in the queue.
+    pub queued: AtomicU64,
+}
+
+/// The hot thread's end.
+#[derive(Debug)]
+pub struct Recorder {
+    sender: Option<SyncSender<Record>>,
+    thread: Option<JoinHandle<()>>,
+    stats: Arc<RecorderStats>,
+}
+
+impl Recorder {
+    /// Creates the log and starts the thread.
+    ///
+    /// # Errors
+    /// [`RunError::Recording`] when the file cannot be created (it must not exist), [`RunError::Internal`] without a thread.
+    pub fn start(path: &Path, cap_bytes: Option<u64>) -> Result<Self, RunError> {
+        if path.exists() {
+            return Err(RunError::Config(format!(
+                "{} exists already: an input log is never overwritten; choose another --recording or move it away",
+                path.display()
+            )));
+        }
+        let writer = Writer::create(path)?;
+        let (sender, receiver) = sync_channel(QUEUE);
+        let stats = Arc::new(RecorderStats::default());
+        let theirs = Arc::clone(&stats);
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || write(writer, &receiver, cap_bytes, &theirs))
+            .map_err(|e| RunError::Internal(format!("no thread for the input log: {e}")))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread), stats })
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Arc<RecorderStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Hands a record over.
+    pub fn push(&self, record: Record) {
+        let Some(sender) = &self.sender else { return };
+        self.stats.queued.fetch_add(size(&record), Relaxed);
+        match sender.try_send(record) {
+            Ok(()) => {}
+            Err(TrySendError::Full(record)) => {
+                self.stats.waits.fetch_add(1, Relaxed);
+                if sender.send(record).is_err() {
+                    self.stats.dropped.fetch_add(1, Relaxed);
+                }
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                self.stats.dropped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Writes what is queued, syncs, ends the thread.
+    pub fn finish(mut self) {
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What a record holds beyond its fixed part, bytes.
+fn size(record: &Record) -> u64 {
+    use recording::Input;
+    let payload = match &record.input {
+        Input::Frame { payload, .. } | Input::Snapshot { payload, .. } | Input::Candles { payload, .. } => {
+            payload.len()
+        }
+        _ => 0,
+    };
+    (payload + size_of::<Record>()) as u64
+}
+
+fn write(mut writer: Writer, receiver: &Receiver<Record>, cap: Option<u64>, stats: &RecorderStats) {
+    let mut open = true;
+    let mut flushed = Instant::now();
+    loop {
+        match receiver.recv_timeout(FLUSH.saturating_sub(flushed.elapsed())) {
+            Ok(record) => {
+                stats.queued.fetch_sub(size(&record), Relaxed);
+                if !open {
+                    stats.dropped.fetch_add(1, Relaxed);
+                } else if let Err(error) = writer.push(&record) {
+                    tracing::error!(%error, "the input log ends here");
+                    open = false;
+                    stats.dropped.fetch_add(1, Relaxed);
+                } else {
+                    stats.records.fetch_add(1, Relaxed);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if open && flushed.elapsed() >= FLUSH {
+            open = sync(&mut writer, stats);
+            flushed = Instant::now();
+        }
+        if open && cap.is_some_and(|cap| writer.written() >= cap) {
+            tracing::warn!(bytes = writer.written(), "recording_cap_mb is reached: the input log ends here");
+            open = false;
+        }
+    }
+    if open {
+        sync(&mut writer, stats);
+    }
+}
+
+fn sync(writer: &mut Writer, stats: &RecorderStats) -> bool {
+    let result = writer.sync();
+    stats.bytes.store(writer.written(), Relaxed);
+    if let Err(error) = &result {
+        tracing::error!(%error, "the input log ends here");
+    }
+    result.is_ok()
+}

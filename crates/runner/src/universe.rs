@@ -1,0 +1,235 @@
+//! The universe at the start: what the venues list, filtered and ranked by the engine's pure selection.
+//!
+//! Batch endpoints first (markets, tickers, exchangeInfo), then books of the first 1.3 x N by turnover. Requests stay within
+//! the client's share of either budget. Upbit's books come 30 levels a side, Binance's 500 (100 beyond N = 50, so that a
+//! start of Top 100 stays within the minute's weight); what lies beyond counts as not there. An exchange that does not
+//! answer is tried again for 5 s, then the run ends with the URL, the cause and the next step.
+
+use crate::error::RunError;
+use engine::universe::{Candidate, Filters, Selection, prerank, select};
+use market::{Asset, Book, FxRate, Instrument, Money, Price, Quantity, Rounding, TickRule, Venue};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::{Duration, Instant};
+use venues::binance::BinanceSymbol;
+use venues::upbit::UpbitMarket;
+use venues::{Rest, RestError, Ticker};
+
+/// How long an exchange may stay away at the start.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Upbit's smallest order value, KRW.
+const UPBIT_MIN_KRW: i32 = 5_000;
+/// Requests for Binance's books at a time.
+const AT_ONCE: usize = 4;
+
+/// What was chosen, and the rate that it was valued with.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Members and the reasons against the others.
+    pub selection: Selection,
+    /// KRW per USDT: the mid of Upbit's KRW-USDT book.
+    pub fx: FxRate,
+    /// Upbit's code of the FX market.
+    pub fx_code: String,
+}
+
+/// Asks the venues and selects.
+///
+/// # Errors
+/// [`RunError::Venue`], [`RunError::EmptyUniverse`].
+pub async fn choose(rest: &Rest, topn: u32, filters: &Filters) -> Result<Chosen, RunError> {
+    let markets = patient(Venue::Upbit, || rest.upbit_markets()).await?;
+    let upbit_tickers = patient(Venue::Upbit, || rest.upbit_tickers_krw()).await?;
+    let symbols = patient(Venue::Binance, || rest.binance_exchange_info()).await?;
+    let binance_tickers = patient(Venue::Binance, || rest.binance_tickers()).await?;
+    let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
+    let fx = fx(rest, &fx_code).await?;
+    let mut candidates = candidates(&markets, &upbit_tickers, &symbols, &binance_tickers, fx);
+    let wanted = prerank(&candidates, filters, topn);
+    books(rest, &mut candidates, &wanted, topn).await?;
+    let selection = select(&candidates, fx, topn, filters);
+    if selection.members.is_empty() {
+        return Err(RunError::EmptyUniverse(why_empty(&selection)));
+    }
+    Ok(Chosen { selection, fx, fx_code })
+}
+
+/// Repeats a request for [`PATIENCE`] while repeating can help.
+async fn patient<T, F: Future<Output = Result<T, RestError>>>(
+    venue: Venue,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, RunError> {
+    let started = Instant::now();
+    let mut wait = Duration::from_millis(250);
+    loop {
+        match ask().await {
+            Ok(value) => return Ok(value),
+            Err(error) if error.is_terminal() || started.elapsed() + wait > PATIENCE => {
+                return Err(RunError::Venue { venue, cause: error.to_string(), next: next_step(&error) });
+            }
+            Err(error) => tracing::warn!(%venue, %error, "trying again"),
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+}
+
+fn next_step(error: &RestError) -> String {
+    match error {
+        RestError::RateLimited { .. } => "wait until the venue's block is over, then start again",
+        RestError::Parse { .. } => {
+            "the venue's answer has changed: update Assay, or report the answer if there is no newer version"
+        }
+        _ => "check the address under [endpoints] and the network, then start again",
+    }
+    .to_owned()
+}
+
+async fn fx(rest: &Rest, code: &str) -> Result<FxRate, RunError> {
+    let codes = [code.to_owned()];
+    let books = patient(Venue::Upbit, || rest.upbit_orderbooks(&codes)).await?;
+    let mid = books.iter().find(|(asset, _)| *asset == Asset::USDT).and_then(|(_, book)| book.mid());
+    mid.map(FxRate).ok_or_else(|| RunError::Venue {
+        venue: Venue::Upbit,
+        cause: format!("{code} has no book, so nothing can be valued"),
+        next: "look at the market's state on the venue, then start again".to_owned(),
+    })
+}
+
+fn candidates(
+    markets: &[UpbitMarket],
+    upbit_tickers: &[Ticker],
+    symbols: &[BinanceSymbol],
+    binance_tickers: &[Ticker],
+    fx: FxRate,
+) -> Vec<Candidate> {
+    let by_asset = |tickers: &[Ticker]| -> BTreeMap<Asset, Money> {
+        tickers.iter().map(|t| (t.asset, t.turnover_24h)).collect()
+    };
+    let (upbit_turnover, binance_turnover) = (by_asset(upbit_tickers), by_asset(binance_tickers));
+    let symbols: BTreeMap<Asset, &BinanceSymbol> =
+        symbols.iter().filter(|s| s.quote == Asset::USDT).map(|s| (s.base, s)).collect();
+    let krw: BTreeMap<Asset, &UpbitMarket> =
+        markets.iter().filter(|m| m.quote == Asset::KRW).map(|m| (m.asset, m)).collect();
+    let mut found = Vec::new();
+    for (asset, market) in krw {
+        let Some(symbol) = symbols.get(&asset) else { continue };
+        // A market without a ticker has not traded: no turnover is what it had.
+        let krw = upbit_turnover.get(&asset).copied().unwrap_or(Money::ZERO);
+        let Some(upbit_usdt) = fx.krw_to_usd(krw, Rounding::Floor) else { continue };
+        found.push(Candidate {
+            asset,
+            upbit: upbit_instrument(market),
+            binance: binance_instrument(symbol),
+            upbit_turnover_usdt: upbit_usdt,
+            binance_turnover_usdt: binance_turnover.get(&asset).copied().unwrap_or(Money::ZERO),
+            books: None,
+            warning: market.warning,
+            trading: symbol.trading,
+        });
+    }
+    found
+}
+
+/// The tick follows Upbit's bands: an exception that the venue names is set once the member's books are asked for.
+fn upbit_instrument(market: &UpbitMarket) -> Instrument {
+    Instrument {
+        venue: Venue::Upbit,
+        asset: market.asset,
+        code: market.code.clone(),
+        tick: TickRule::KrwBands,
+        lot: Quantity(1),
+        min_quantity: Quantity::ZERO,
+        max_quantity: Quantity::ZERO,
+        min_notional: Money::from_int(UPBIT_MIN_KRW),
+    }
+}
+
+fn binance_instrument(symbol: &BinanceSymbol) -> Instrument {
+    Instrument {
+        venue: Venue::Binance,
+        asset: symbol.base,
+        code: symbol.symbol.clone(),
+        tick: TickRule::Fixed(symbol.tick),
+        lot: symbol.lot,
+        min_quantity: symbol.min_qty,
+        max_quantity: symbol.max_market_qty,
+        min_notional: symbol.min_notional,
+    }
+}
+
+/// Levels of Binance's books at the start.
+pub const fn universe_depth(topn: u32) -> u16 {
+    if topn <= 50 { 500 } else { 100 }
+}
+
+async fn books(
+    rest: &Rest,
+    candidates: &mut [Candidate],
+    wanted: &[Asset],
+    topn: u32,
+) -> Result<(), RunError> {
+    let wanted: BTreeSet<Asset> = wanted.iter().copied().collect();
+    let of = |candidate: &&mut Candidate| wanted.contains(&candidate.asset);
+    let codes: Vec<String> =
+        candidates.iter().filter(|c| wanted.contains(&c.asset)).map(|c| c.upbit.code.clone()).collect();
+    if codes.is_empty() {
+        return Ok(());
+    }
+    let upbit: BTreeMap<Asset, Book> =
+        patient(Venue::Upbit, || rest.upbit_orderbooks(&codes)).await?.into_iter().collect();
+    let ticks: BTreeMap<Asset, Price> =
+        patient(Venue::Upbit, || rest.upbit_instruments(&codes)).await?.into_iter().collect();
+    let symbols: Vec<(Asset, String)> = candidates
+        .iter()
+        .filter(|c| wanted.contains(&c.asset))
+        .map(|c| (c.asset, c.binance.code.clone()))
+        .collect();
+    let mut binance = binance_books(rest, &symbols, universe_depth(topn)).await?;
+    for candidate in candidates.iter_mut().filter(of) {
+        let Some(book) = upbit.get(&candidate.asset) else { continue };
+        if let (Some(tick), Some(mid)) = (ticks.get(&candidate.asset), book.mid())
+            && market::upbit_krw_tick(mid) != *tick
+        {
+            candidate.upbit.tick = TickRule::Fixed(*tick);
+        }
+        if let Some(other) = binance.remove(&candidate.asset) {
+            candidate.books = Some([book.clone(), other]);
+        }
+    }
+    Ok(())
+}
+
+async fn binance_books(
+    rest: &Rest,
+    symbols: &[(Asset, String)],
+    depth: u16,
+) -> Result<BTreeMap<Asset, Book>, RunError> {
+    use futures_util::stream::{self, StreamExt};
+    let ask = |(asset, symbol): &(Asset, String)| {
+        let (asset, symbol) = (*asset, symbol.clone());
+        async move {
+            let body = patient(Venue::Binance, || rest.binance_depth_raw(&symbol, depth)).await?;
+            let mut levels = venues::LevelBuffer::new();
+            venues::binance::wire::parse_snapshot(&body, &mut levels).map_err(|e| RunError::Venue {
+                venue: Venue::Binance,
+                cause: format!("the book of {symbol} cannot be read: {e}"),
+                next: "the venue's answer has changed: update Assay, or report the answer if there is no newer version".to_owned(),
+            })?;
+            let mut book = Book::new();
+            book.replace(levels.bids.iter().copied(), levels.asks.iter().copied());
+            Ok::<_, RunError>((asset, book))
+        }
+    };
+    let results: Vec<_> = stream::iter(symbols.iter().map(ask)).buffer_unordered(AT_ONCE).collect().await;
+    results.into_iter().collect()
+}
+
+fn why_empty(selection: &Selection) -> String {
+    if selection.out.is_empty() {
+        return "no asset is listed on both venues".to_owned();
+    }
+    let first: Vec<String> =
+        selection.out.iter().take(3).map(|(asset, why)| format!("{asset}: {why}")).collect();
+    format!("{} candidates, such as {}", selection.out.len(), first.join("; "))
+}

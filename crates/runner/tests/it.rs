@@ -1,0 +1,9 @@
+//! The runner as others use it: configuration, replay, a whole run against the local exchange.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
+#[path = "it/config.rs"]
+mod config;
+#[path = "it/live.rs"]
+mod live;
+#[path = "it/replays.rs"]
+mod replays;

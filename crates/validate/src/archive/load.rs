@@ -1,0 +1,274 @@
+//! Reads a run folder back as evidence. `validate` and `rejudge` both judge what this returns, so they judge the same.
+
+use super::records::Identity;
+use super::{Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
+use crate::watch::scrape;
+use gate::evidence::{
+    AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts,
+    PanelCheck, PhaseEnd, PhaseEvidence, RoundTripProof, RuleEvent, Sample,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Why a folder cannot be judged at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The metadata is missing or unreadable.
+    #[error("{} is no run folder: {what}; `assay runs list` shows the runs there are", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// A line of `alerts.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertLine {
+    /// A row of `alerts`.
+    Alert(AlertRow),
+    /// A row of `alert_deliveries`.
+    Delivery(DeliveryRow),
+}
+
+struct Lines<T> {
+    items: Vec<T>,
+    problem: Option<String>,
+}
+
+/// Reads lines of JSON. A torn last line is the mark of a kill and is left out; damage elsewhere is a problem.
+fn lines<T: DeserializeOwned>(path: &Path) -> Lines<T> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(e) => return Lines { items: Vec::new(), problem: Some(format!("{}: {e}", file_name(path))) },
+    };
+    let mut items = Vec::new();
+    let mut problem = None;
+    let whole = text.ends_with(b"\n");
+    let mut rest = text.split(|b| *b == b'\n').enumerate().peekable();
+    while let Some((i, line)) = rest.next() {
+        let last = rest.peek().is_none();
+        if line.is_empty() || (last && !whole) {
+            continue;
+        }
+        match serde_json::from_slice(line) {
+            Ok(item) => items.push(item),
+            Err(e) => {
+                problem.get_or_insert(format!("{} line {}: {e}", file_name(path), i + 1));
+            }
+        }
+    }
+    Lines { items, problem }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Everything that one phase's end record holds.
+struct Ended {
+    end: PhaseEnd,
+    log: LogFacts,
+    remote: Vec<String>,
+    identity: Option<Identity>,
+}
+
+/// Reads the metadata of a run.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn metadata(dir: &RunDir) -> Result<Metadata, LoadError> {
+    let no_run = |what: String| LoadError::NoRun { path: dir.0.clone(), what };
+    let bytes =
+        std::fs::read(dir.path(names::METADATA)).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))?;
+    serde_json::from_slice(&bytes).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))
+}
+
+/// Reads everything that is judged.
+///
+/// # Errors
+/// Only when it is no run folder: whatever else is missing is evidence of its own.
+pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
+    let metadata = metadata(dir)?;
+    let records = lines::<PhaseRecord>(&dir.path(names::PHASES));
+    let samples = lines::<Tagged<Sample>>(&dir.path(names::SAMPLES));
+    let rules = lines::<Tagged<RuleEvent>>(&dir.path(names::RULES));
+    let panels = lines::<PanelCheck>(&dir.path(names::PANELS));
+    let alerts = lines::<AlertLine>(&dir.path(names::ALERTS));
+
+    let mut proof = RoundTripProof::None { why: "the smoke did not get that far".to_owned() };
+    let mut interrupted = [&records.problem, &samples.problem, &rules.problem]
+        .into_iter()
+        .flatten()
+        .find(|problem| problem.contains(" line "))
+        .map(|problem| format!("damaged evidence: {problem}"));
+    for record in &records.items {
+        match record {
+            PhaseRecord::Proof(found) => proof = found.clone(),
+            PhaseRecord::Interrupted { why } => interrupted = Some(why.clone()),
+            _ => {}
+        }
+    }
+    let mut phases = ["smoke", "main"].map(|phase| {
+        let start = records.items.iter().find_map(|record| match record {
+            PhaseRecord::Start(start) if start.phase == phase => Some(start.clone()),
+            _ => None,
+        })?;
+        let ended = records.items.iter().find_map(|record| match record {
+            PhaseRecord::End { phase: p, end, log, remote, identity } if p == phase => Some(Ended {
+                end: end.clone(),
+                log: log.clone(),
+                remote: remote.clone(),
+                identity: identity.clone(),
+            }),
+            _ => None,
+        });
+        let of = |tag: &str| tag == phase;
+        let samples: Vec<Sample> =
+            samples.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
+        let rule_events: Vec<RuleEvent> =
+            rules.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
+        Some((phase_evidence(dir, &metadata, start, ended.as_ref(), samples, rule_events, &alerts), ended))
+    });
+    let main = phases[1].take();
+    let smoke = phases[0].take();
+    let remote = main.as_ref().and_then(|(_, ended)| ended.as_ref()).map(|ended| ended.remote.clone());
+    let evidence = Evidence {
+        run_id: metadata.run_id.clone(),
+        settings: metadata.settings.clone(),
+        class: derive_class(&metadata, remote.as_deref(), main.as_ref().map(|(phase, _)| phase)),
+        smoke: smoke.map(|(phase, _)| phase),
+        main: main.map(|(phase, _)| phase),
+        round_trip_proof: proof,
+        panels: panels.items,
+        interrupted,
+    };
+    Ok((metadata, evidence))
+}
+
+fn phase_evidence(
+    dir: &RunDir,
+    metadata: &Metadata,
+    start: PhaseStart,
+    ended: Option<&Ended>,
+    samples: Vec<Sample>,
+    rule_events: Vec<RuleEvent>,
+    alerts: &Lines<AlertLine>,
+) -> PhaseEvidence {
+    let journal = if metadata.settings.has_journal {
+        read_journal(&dir.journal_dir(&start.phase).join("journal.log"))
+    } else {
+        Found::No("the runner keeps no journal".to_owned())
+    };
+    PhaseEvidence {
+        kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json")),
+        final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended),
+        journal,
+        alerts: alert_rows(alerts, &start.phase),
+        log: ended.map(|ended| ended.log.clone()).unwrap_or_default(),
+        end: ended.map(|ended| ended.end.clone()),
+        phase: start.phase,
+        runner_id: start.runner_id,
+        planned_s: start.planned_s,
+        samples,
+        rule_events,
+    }
+}
+
+fn alert_rows(lines: &Lines<AlertLine>, phase: &str) -> Found<AlertRows> {
+    if let Some(problem) = &lines.problem {
+        return Found::No(problem.clone());
+    }
+    let mut rows = AlertRows::default();
+    for line in &lines.items {
+        match line {
+            AlertLine::Alert(row) if row.phase == phase => rows.alerts.push(row.clone()),
+            AlertLine::Delivery(row) if row.phase == phase => rows.deliveries.push(row.clone()),
+            _ => {}
+        }
+    }
+    Found::Yes(rows)
+}
+
+/// Reads a KPI file.
+pub fn read_kpi(path: &Path) -> Found<KpiFile> {
+    let name = file_name(path);
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Found::No(format!("{name}: the runner never wrote its KPI file"));
+        }
+        Err(e) => return Found::No(format!("{name}: {e}")),
+    };
+    match serde_json::from_slice::<serde_json::Value>(&bytes) {
+        Ok(serde_json::Value::Object(fields)) => Found::Yes(KpiFile {
+            complete: fields.get("complete").and_then(serde_json::Value::as_bool),
+            run_id: fields.get("run_id").and_then(serde_json::Value::as_str).map(str::to_owned),
+            fields: fields.into_iter().collect(),
+        }),
+        Ok(_) => Found::No(format!("{name}: not a JSON object")),
+        Err(e) => Found::No(format!("{name}: not whole JSON ({e})")),
+    }
+}
+
+fn read_journal(path: &Path) -> Found<Vec<journal::Entry>> {
+    let reader = match journal::file::Reader::open(path) {
+        Ok(reader) => reader,
+        Err(e) => return Found::No(e.to_string()),
+    };
+    match reader.collect::<Result<Vec<_>, _>>() {
+        Ok(entries) => Found::Yes(entries),
+        Err(e) => Found::No(e.to_string()),
+    }
+}
+
+fn read_final(path: &Path, ended: Option<&Ended>) -> Found<FinalScrape> {
+    let Some(identity) = ended.and_then(|ended| ended.identity.clone()) else {
+        return Found::No("no scrape ever succeeded".to_owned());
+    };
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(e) => return Found::No(format!("{}: {e}", file_name(path))),
+    };
+    match scrape::parse(&text, None) {
+        Ok(page) => Found::Yes(FinalScrape {
+            scrape: page.scrape,
+            t: identity.t,
+            run_id: page.run_id,
+            socket_in_group: identity.socket_in_group,
+            socket_owner: identity.socket_owner,
+        }),
+        Err(e) => Found::No(format!("{}: {e}", file_name(path))),
+    }
+}
+
+/// The evidence class is derived, never declared: from the effective URLs, the addresses that the runner's sockets were really
+/// connected to, and the time it really took.
+fn derive_class(
+    metadata: &Metadata,
+    remote: Option<&[String]>,
+    main: Option<&PhaseEvidence>,
+) -> EvidenceClass {
+    if metadata.class != EvidenceClass::Record {
+        return metadata.class.clone();
+    }
+    let why = match (remote, main) {
+        (_, None) => Some("there was no main run".to_owned()),
+        (None, _) => Some("the main run has no end record".to_owned()),
+        (Some([]), _) => Some("the runner was never seen connected to anything but this machine".to_owned()),
+        (Some(_), Some(main)) => {
+            let ran = main.end.as_ref().map_or(0.0, |end| end.ran_s);
+            let planned = metadata.settings.main_s;
+            (ran < planned - 1.0).then(|| format!("the main run took {ran:.0} s of {planned:.0} s"))
+        }
+    };
+    why.map_or(EvidenceClass::Record, |why| EvidenceClass::Rehearsal { why })
+}
+
+/// The phase records of a run, in order.
+pub fn phase_records(dir: &RunDir) -> Vec<PhaseRecord> {
+    lines(&dir.path(names::PHASES)).items
+}

@@ -1,0 +1,121 @@
+//! The small records of a run folder: `metadata.json`, the lines of `phases.jsonl`, the phase tags of `samples.jsonl` and `rules.jsonl`.
+
+use crate::profile::Profile;
+use gate::evidence::{EvidenceClass, LogFacts, PhaseEnd, RoundTripProof, Settings};
+use serde::{Deserialize, Serialize};
+
+/// Version of every JSON artefact of this crate.
+pub const FORMAT: u32 = 1;
+
+/// `metadata.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Format version.
+    pub format: u32,
+    /// Run id.
+    pub run_id: String,
+    /// Start, RFC 3339.
+    pub started_at: String,
+    /// Version of Assay.
+    pub version: String,
+    /// `full` or `smoke-only`.
+    pub mode: String,
+    /// The effective profile.
+    pub profile: Profile,
+    /// SHA-256 of the effective profile.
+    pub profile_hash: String,
+    /// What judging needs of it.
+    pub settings: Settings,
+    /// Effective base URLs of the market data.
+    pub endpoints: Vec<String>,
+    /// The evidence class as far as it is known at the start; the final one is derived from this and the phases.
+    pub class: EvidenceClass,
+    /// Machine.
+    pub machine: Machine,
+}
+
+/// The machine that a run ran on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Operating system and kernel.
+    pub os: String,
+    /// Logical cores.
+    pub cores: u32,
+    /// Memory, bytes; `None` when it could not be read.
+    pub memory_bytes: Option<u64>,
+}
+
+/// A line of `samples.jsonl` and `rules.jsonl`: which phase, and what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tagged<T> {
+    /// `smoke` or `main`.
+    pub phase: String,
+    /// The record.
+    pub record: T,
+}
+
+/// The start of a phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseStart {
+    /// `smoke`, `planted`, `main`.
+    pub phase: String,
+    /// File label, `smoke_60s`.
+    pub label: String,
+    /// Runner id.
+    pub runner_id: String,
+    /// Asked duration in seconds.
+    pub planned_s: f64,
+    /// Wall time, RFC 3339.
+    pub at: String,
+}
+
+/// A line of `phases.jsonl`. A start without an end is an interruption.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a run has a handful of these")]
+pub enum PhaseRecord {
+    /// A runner was started.
+    Start(PhaseStart),
+    /// It ended, and what was collected.
+    End {
+        /// Phase.
+        phase: String,
+        /// How it ended.
+        end: PhaseEnd,
+        /// Log facts.
+        log: LogFacts,
+        /// Remote addresses that the group's sockets were connected to, beyond loopback.
+        remote: Vec<String>,
+        /// The last successful scrape's identity: `run_id`, socket owner.
+        identity: Option<Identity>,
+    },
+    /// How the smoke's round trip was proven.
+    Proof(RoundTripProof),
+    /// The smoke did not pass: why.
+    SmokeFailed {
+        /// Reasons.
+        reasons: Vec<String>,
+    },
+    /// The run was interrupted as a whole.
+    Interrupted {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What identified the source of the last scrape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Seconds after the phase's start.
+    pub t: f64,
+    /// `run_id` label of `assay_run_info`.
+    pub run_id: Option<String>,
+    /// Whether the listening socket belongs to the runner's group.
+    pub socket_in_group: Option<bool>,
+    /// Its owner.
+    pub socket_owner: Option<String>,
+}

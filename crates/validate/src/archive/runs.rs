@@ -1,0 +1,69 @@
+//! The archive of runs below a logs root.
+
+use super::{Metadata, RunDir, names};
+use std::path::Path;
+
+/// One line of `assay runs list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// Run id.
+    pub run_id: String,
+    /// Profile.
+    pub profile: String,
+    /// Start.
+    pub started_at: String,
+    /// The headline, or "NO-GO (no decision on record)": a folder without a decision never reads as anything better.
+    pub headline: String,
+    /// The folder.
+    pub dir: RunDir,
+}
+
+fn folders(path: &Path) -> Vec<std::path::PathBuf> {
+    let mut found: Vec<_> = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Every run below `root`, oldest first.
+pub fn list_runs(root: &Path) -> Vec<RunSummary> {
+    let mut runs: Vec<RunSummary> = folders(root)
+        .iter()
+        .flat_map(|profile| folders(profile))
+        .filter_map(|path| {
+            let text = std::fs::read(path.join(names::METADATA)).ok()?;
+            let metadata: Metadata = serde_json::from_slice(&text).ok()?;
+            let headline = std::fs::read(path.join(names::ANALYSIS))
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<gate::Analysis>(&bytes).ok())
+                .map_or_else(|| "NO-GO (no decision on record)".to_owned(), |analysis| analysis.headline());
+            Some(RunSummary {
+                run_id: metadata.run_id,
+                profile: metadata.profile.name,
+                started_at: metadata.started_at,
+                headline,
+                dir: RunDir(path),
+            })
+        })
+        .collect();
+    runs.sort_by(|a, b| a.started_at.cmp(&b.started_at));
+    runs
+}
+
+/// Finds a run by its id, by the path of its folder, or by `latest`.
+pub fn find_run(root: &Path, wanted: &str) -> Option<RunDir> {
+    let as_path = Path::new(wanted);
+    if as_path.join(names::METADATA).is_file() {
+        return Some(RunDir(as_path.to_owned()));
+    }
+    let runs = list_runs(root);
+    if wanted == "latest" {
+        return runs.into_iter().next_back().map(|run| run.dir);
+    }
+    runs.into_iter().find(|run| run.run_id == wanted).map(|run| run.dir)
+}

@@ -1,0 +1,14 @@
+//! The pipeline around the pure judge: profiles, preflight, supervision, watching, collecting, the run archive, the report.
+//!
+//! [`pipeline`] runs the phases of a validation; [`review`] judges what is on disk again; everything else is a step of theirs.
+
+pub mod archive;
+pub mod logwatch;
+pub mod pipeline;
+pub mod preflight;
+pub mod profile;
+pub mod report;
+pub mod review;
+pub mod supervise;
+pub mod terminal;
+pub mod watch;

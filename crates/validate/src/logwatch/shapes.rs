@@ -1,0 +1,200 @@
+//! What single lines look like: cheap marks for the prefilter, regular expressions for the structures.
+
+use aho_corasick::AhoCorasick;
+use regex::bytes::Regex;
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+/// Substrings of every line that may open a block by itself, and the phrases that are counted.
+const MARKS: [&str; 40] = [
+    "Traceback (most recent call last):",
+    "Fatal Python error: ",
+    "' panicked at ",
+    ") panicked at ",
+    " has overflowed its stack",
+    "fatal runtime error: ",
+    "non-unwinding panic",
+    "while processing panic",
+    "memory allocation of ",
+    "panic: ",
+    "fatal error: ",
+    "goroutine ",
+    "Exception in thread ",
+    "Fatal error: ",
+    "Fatal error has been",
+    "fatal error has been",
+    "UncaughtExceptionHandler",
+    "Node.js v",
+    "Unhandled exception",
+    "Unhandled Exception",
+    "Stack trace:",
+    "Parse error: ",
+    ":in `",
+    ":in '",
+    "terminated with exception",
+    "Segmentation fault",
+    "Bus error",
+    "Illegal instruction",
+    "(core dumped)",
+    "terminate called ",
+    "*** stack smashing",
+    "*** buffer overflow",
+    ": Assertion ",
+    "Sanitizer: ",
+    "free(): ",
+    "malloc",
+    "double free or corruption",
+    "DLQ",
+    "Position limit",
+    "Emergency stop",
+];
+
+static MARK: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(MARKS).ok());
+
+/// True when a line holds any mark; lines without one cannot open a block by themselves and carry no phrase.
+pub(super) fn has_mark(line: &[u8]) -> bool {
+    MARK.as_ref().is_none_or(|marks| marks.is_match(line))
+}
+
+/// Substring search.
+pub(super) fn contains(line: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(line, needle).is_some()
+}
+
+/// Compiles a pattern of this module. They are constants, and a test compiles them all.
+#[expect(clippy::expect_used, reason = "the patterns are constants that a test compiles")]
+pub(super) fn regex(pattern: &str) -> Regex {
+    Regex::new(&format!("(?-u){pattern}")).expect("a constant pattern compiles")
+}
+
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $name:ident = $pattern:expr;)+) => {
+        $($(#[$doc])* pub(super) static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));)+
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $pattern)),+];
+    };
+}
+
+shapes! {
+    /// Dead-letter queue, unless the line says that it is empty.
+    DLQ = r"\bDLQ\b(?P<zero>\s*[=:]?\s*0\b)?";
+    /// The beginning of an ordinary log line.
+    LOG_LINE = r"^(?:\[?\d{4}[-/]\d\d[-/]\d\d|\[?\d\d:\d\d:\d\d|\{\x22|\[\w{3} \w{3} +\d+ \d\d:|(?:ERROR|WARN|WARNING|INFO|DEBUG|TRACE|CRITICAL|FATAL)\b[ :])";
+    /// `thread 'x' (id) panicked at `; the rest of the line tells the two forms apart.
+    RUST_PANIC = r"^thread '(?P<name>.*?)'(?: \(\d+\))? panicked at (?P<rest>.*)$";
+    /// The new form: only the place, the message follows.
+    RUST_PLACE = r"^\S.*:\d+:\d+:$";
+    /// The end of the old form.
+    RUST_OLD_END = r"', .+:\d+(?::\d+)?$";
+    /// A stack overflow.
+    RUST_OVERFLOW = r"^thread '(?P<name>.*?)'(?: \(\d+\))? has overflowed its stack$";
+    /// An abort of the runtime.
+    RUST_ABORT = r"^(?:fatal runtime error: |thread caused non-unwinding panic\. aborting\.|thread panicked while processing panic\. aborting\.|memory allocation of \d+ bytes failed)";
+    /// A frame of a Go routine dump.
+    GO_ROUTINE = r"^goroutine \d+(?: gp=\S+)?(?: m=\S+)?(?: mp=\S+)? \[[^\]]+\]:$";
+    /// A Go function line.
+    GO_FUNCTION = r"^(?:created by |runtime stack:$|\.\.\.additional frames elided\.\.\.|exit status \d|[\w./*()\[\]{}<>$%@~-]+\(.*\)$|r\w\w? +0x|[a-z]{2}flags +0x|[cfg]s +0x)";
+    /// A thread's end by an exception.
+    JVM_THREAD = r"^Exception in thread \x22(?P<name>[^\x22]*)\x22 (?P<rest>.*)$";
+    /// A JVM exception class.
+    JVM_CLASS = r"^(?:[A-Za-z_$][\w$]*\.)+[\w$]*[A-Z][\w$]*(?::|$|\s)";
+    /// A JVM frame.
+    JVM_FRAME = r"^\s+at (?:[\w.$@-]*/)*[\w.$<>@/ -]+\((?:[\w$.-]+\.(?:java|kt|kts|scala|groovy|clj)(?::\d+)?|Native Method|Unknown Source|<generated>|[\w$-]+)\)(?:\s*~?\[.*\])?$";
+    /// The rest of a JVM trace.
+    JVM_MORE = r"^\s*(?:\.\.\. \d+ (?:more|common frames omitted)|\[CIRCULAR REFERENCE)";
+    /// A cause.
+    JVM_CAUSE = r"^\s*(?:Caused by: |Suppressed: |Wrapped by: )";
+    /// A V8 frame.
+    NODE_FRAME = r"^\s+(?:at|eval at) (?:.*(?::\d+:\d+\)*|\(native\)|\(unknown location\)|\(<anonymous>\)|\(index \d+\)))(?: \{)?,?$";
+    /// A .NET frame.
+    NET_FRAME = r"^\s+at [\w.<>`+\[\],|$@ &*=-]+ ?\(.*\)(?: \[0x[0-9a-f]+\])?(?: in .+:(?:line )?\d+)?\s*$";
+    /// Separators of a .NET trace.
+    NET_MORE = r"^\s*(?:--- End of |---> |--- )";
+    /// A caret under a source line.
+    CARET = r"^\s*[\^~]+\s*$";
+    /// `file:line` above the source line.
+    FILE_LINE = r"^\S.*:\d+$";
+    /// A PHP error.
+    PHP_FATAL = r"^(?:\[[^\]]*\] )?(?:PHP )?(?:Fatal|Parse) error: +.* in .+(?: on line |:)\d+$";
+    /// A PHP frame.
+    PHP_FRAME = r"^#\d+ (?:\{main\}|.+)$";
+    /// Ruby's first line.
+    RUBY_HEAD = r"^\S.*?:\d+:in [`'].+': .* \([A-Z][\w:]*\)$";
+    /// A Ruby frame.
+    RUBY_FRAME = r"^\s*(?:\d+: )?(?:from )?\S.*\.\w+:\d+:in [`'].+'$";
+    /// A Ruby thread's end.
+    RUBY_THREAD = r"^#<Thread:0x[0-9a-f]+ .*> terminated with exception \(report_on_exception is true\):$";
+    /// A Dart frame.
+    DART_FRAME = r"^#\d+ +\S.* \(.+\)$";
+    /// Native aborts, one line.
+    NATIVE = r"^(?:(?:\S+: line \d+: +\d+ )?(?:Segmentation fault|Bus error|Illegal instruction|Aborted \(core dumped\)|Floating point exception \(core dumped\))(?: \(core dumped\)| .*)?$|terminate called (?:after throwing an instance of '|without an active exception|recursively)|\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*|(?:\S+: )?\S+:\d+: .*: Assertion [`'].*' failed\.|(?:free|malloc|realloc|munmap_chunk|malloc_consolidate)\(\): [a-z]|double free or corruption )";
+    /// A sanitizer's report.
+    SANITIZER = r"^(?:=+\d+=+ ?)?ERROR: (?:Address|Memory|Leak|HWAddress)Sanitizer: ";
+    /// What follows in a sanitizer's report.
+    SANITIZER_MORE = r"^(?:=+\d+=+|\s+#\d+ 0x|SUMMARY: |Shadow |\s|0x[0-9a-f]+ is located|previously allocated|freed by|READ of|WRITE of|AddressSanitizer)";
+    /// A class that sounds like an exception, in its place: at the end of a word, before a colon, a bracket or the end.
+    ERROR_CLASS = r"(?:^|[\s.:(])[A-Za-z_$][\w$.:]*(?:Error|Exception|Throwable|Failure|Interrupt)\b(?:\s*[:(\[]|$|\s+\()";
+}
+
+/// True when a line says DLQ and does not say that there are none in it.
+pub(super) fn says_dlq(line: &[u8]) -> bool {
+    contains(line, b"DLQ") && DLQ.captures_iter(line).any(|found| found.name("zero").is_none())
+}
+
+/// True for the beginning of an ordinary log line.
+pub(super) fn is_log_line(line: &[u8]) -> bool {
+    line.first().is_some_and(|b| b.is_ascii_digit() || b.is_ascii_uppercase() || matches!(b, b'[' | b'{'))
+        && LOG_LINE.is_match(line)
+}
+
+/// True when a word holds `hh:mm`.
+pub(super) fn holds_time(word: &[u8]) -> bool {
+    memchr::memchr_iter(b':', word).any(|i| {
+        i >= 2
+            && word[i - 2..i].iter().all(u8::is_ascii_digit)
+            && word.get(i + 1..i + 3).is_some_and(|after| after.iter().all(u8::is_ascii_digit))
+    })
+}
+
+/// True when nothing but white space.
+pub(super) fn is_blank(line: &[u8]) -> bool {
+    line.trim_ascii().is_empty()
+}
+
+/// A line without terminal colours.
+pub(super) fn without_colours(line: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(0x1b, line).is_none() {
+        return Cow::Borrowed(line);
+    }
+    let mut out = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = memchr::memchr(0x1b, rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(body) = rest.strip_prefix(b"[") {
+            let end = body.iter().position(|b| (0x40..=0x7e).contains(b)).map_or(body.len(), |i| i + 1);
+            rest = &body[end..];
+        }
+    }
+    out.extend_from_slice(rest);
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_pattern_compiles() {
+        for (name, pattern) in super::ALL {
+            assert!(regex::bytes::Regex::new(&format!("(?-u){pattern}")).is_ok(), "{name}");
+        }
+        assert!(super::MARK.is_some());
+    }
+
+    #[test]
+    fn dlq_needs_something_in_it() {
+        assert!(super::says_dlq(b"alert moved to DLQ after 5 attempts"));
+        assert!(
+            !super::says_dlq(b"DLQ 0") && !super::says_dlq(b"DLQ: 0, sent 3") && super::says_dlq(b"DLQ=10")
+        );
+    }
+}

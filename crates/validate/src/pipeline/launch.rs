@@ -1,0 +1,228 @@
+//! A runner's command line and configuration, and what is collected when it has ended.
+
+use crate::archive::{self, AlertLine, PhaseRecord, RunDir, WriteError, names};
+use crate::profile::{DataSource, Profile};
+use gate::evidence::{AlertRow, DeliveryRow};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// What is to be started.
+pub struct Request<'a> {
+    /// Profile.
+    pub profile: &'a Profile,
+    /// Run folder.
+    pub dir: &'a RunDir,
+    /// This executable.
+    pub program: &'a Path,
+    /// Phase.
+    pub phase: &'a str,
+    /// File label.
+    pub label: &'a str,
+    /// Runner id.
+    pub runner_id: &'a str,
+    /// Asked duration.
+    pub duration: Duration,
+    /// Asked universe.
+    pub topn: u32,
+    /// Market.
+    pub endpoints: &'a venues::Endpoints,
+    /// Real or local.
+    pub data_source: DataSource,
+}
+
+/// A command line, ready to start.
+pub struct Prepared {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// What is scraped.
+    pub metrics_url: String,
+}
+
+/// Fills in the placeholders and writes the runner's configuration file.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn prepare(request: &Request<'_>) -> Result<Prepared, WriteError> {
+    let journal = request.dir.journal_dir(request.phase);
+    std::fs::create_dir_all(&journal).map_err(|source| WriteError { path: journal.clone(), source })?;
+    let config_path = request.dir.phase_path(request.label, "config.toml");
+    if request.profile.runner.own_contract {
+        archive::write_atomic(&config_path, config(request, &journal).as_bytes())?;
+    }
+    let metrics_addr = concrete(&request.profile.runner.metrics_addr)
+        .map_err(|source| WriteError { path: request.profile.runner.metrics_addr.clone().into(), source })?;
+    let kpi_path = request.dir.phase_path(request.label, "kpi.json");
+    let fill = |text: &str| {
+        text.replace("{assay}", &request.program.to_string_lossy())
+            .replace("{duration_s}", &request.duration.as_secs().to_string())
+            .replace("{topn}", &request.topn.to_string())
+            .replace("{data_source}", request.data_source.as_str())
+            .replace("{kpi_path}", &absolute(&kpi_path))
+            .replace("{metrics_addr}", &metrics_addr)
+            .replace("{runner_id}", request.runner_id)
+            .replace("{config_path}", &absolute(&config_path))
+            .replace("{phase_dir}", &absolute(&journal))
+            .replace("{phase}", request.phase)
+    };
+    Ok(Prepared {
+        command: request.profile.runner.command.iter().map(|word| fill(word)).collect(),
+        metrics_url: fill(&request.profile.runner.metrics_url),
+    })
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+}
+
+/// Port 0 means: any free one. The runner must be told a real one, so one is picked by binding it for a moment.
+fn concrete(addr: &str) -> std::io::Result<String> {
+    if !addr.ends_with(":0") {
+        return Ok(addr.to_owned());
+    }
+    Ok(std::net::TcpListener::bind(addr)?.local_addr()?.to_string())
+}
+
+fn config(request: &Request<'_>, journal: &Path) -> String {
+    let mut table = request.profile.runner.config.clone();
+    let mut set = |key: &str, value: toml::Value| {
+        table.insert(key.to_owned(), value);
+    };
+    set("phase", request.phase.into());
+    set("journal_dir", absolute(journal).into());
+    if request.data_source == DataSource::Local {
+        let mut endpoints = toml::Table::new();
+        for (key, url) in [
+            ("upbit_rest", &request.endpoints.upbit_rest),
+            ("upbit_ws", &request.endpoints.upbit_ws),
+            ("binance_rest", &request.endpoints.binance_rest),
+            ("binance_ws", &request.endpoints.binance_ws),
+        ] {
+            endpoints.insert(key.to_owned(), url.clone().into());
+        }
+        set("endpoints", endpoints.into());
+    }
+    let mut alerts = match table.remove("alerts") {
+        Some(toml::Value::Table(alerts)) => alerts,
+        _ => toml::Table::new(),
+    };
+    alerts.insert("database".to_owned(), absolute(&request.dir.path(names::ALERT_DB)).into());
+    alerts.insert("local_log".to_owned(), absolute(&journal.join("alerts.log")).into());
+    table.insert("alerts".to_owned(), alerts.into());
+    table.to_string()
+}
+
+/// Writes `alerts.jsonl`: this run's rows of the alert store, so that a rejudge needs no database.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn export_alerts(dir: &RunDir, run_id: &str) -> Result<(), WriteError> {
+    let path = dir.path(names::ALERT_DB);
+    if !path.exists() {
+        return Ok(());
+    }
+    let failed = |what: String| WriteError { path: path.clone(), source: std::io::Error::other(what) };
+    let store = alerts::Store::open(&path).map_err(|e| failed(e.to_string()))?;
+    let (mut alerts, mut deliveries) = (Vec::new(), Vec::new());
+    for phase in ["smoke", "planted", "main"] {
+        let rows = store.rows(&format!("{run_id}.{phase}"), None).map_err(|e| failed(e.to_string()))?;
+        alerts.extend(rows.0);
+        deliveries.extend(rows.1);
+    }
+    let mut text = String::new();
+    let mut push = |line: &AlertLine| {
+        if let Ok(line) = serde_json::to_string(line) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    };
+    for row in alerts {
+        push(&AlertLine::Alert(AlertRow {
+            alert_id: row.alert_id,
+            phase: row.phase,
+            rule_id: row.rule_id,
+            severity: row.severity,
+            title: row.title,
+            raised_at_ms: row.raised_at.as_millis(),
+            disposition: row.disposition.as_str().to_owned(),
+        }));
+    }
+    for row in deliveries {
+        push(&AlertLine::Delivery(DeliveryRow {
+            delivery_id: row.delivery_id,
+            alert_id: row.alert_id,
+            phase: row.phase,
+            notifier: row.notifier,
+            status: row.status.as_str().to_owned(),
+            attempt: row.attempt,
+            latency_ms: row.latency_ms,
+            last_error: row.last_error,
+            fallback_of: row.fallback_of,
+        }));
+    }
+    dir.write(names::ALERTS, text.as_bytes())
+}
+
+/// `monitor_summary.json`.
+#[derive(Debug, Serialize)]
+pub struct MonitorSummary {
+    format: u32,
+    phases: Vec<PhaseSummary>,
+    smoke_failed: Option<Vec<String>>,
+    round_trip_proof: Option<gate::evidence::RoundTripProof>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PhaseSummary {
+    phase: String,
+    polls: usize,
+    scrapes_missed: usize,
+    log: Option<gate::evidence::LogCounters>,
+    crash_blocks: Option<usize>,
+    end: Option<gate::evidence::PhaseEnd>,
+    abort_cause: Option<String>,
+    later_causes: Vec<String>,
+}
+
+/// Sums up what the monitor saw, from the files that it wrote.
+///
+/// # Errors
+/// [`WriteError`] when the folder cannot be read back.
+pub fn monitor_summary(dir: &RunDir) -> Result<MonitorSummary, WriteError> {
+    let (_, evidence) = archive::load_evidence(dir)
+        .map_err(|e| WriteError { path: dir.0.clone(), source: std::io::Error::other(e.to_string()) })?;
+    let phases = [&evidence.smoke, &evidence.main].into_iter().flatten().map(|phase| PhaseSummary {
+        phase: phase.phase.clone(),
+        polls: phase.samples.len(),
+        scrapes_missed: phase.samples.iter().filter(|sample| sample.scrape.get().is_none()).count(),
+        log: phase.end.is_some().then_some(phase.log.counters),
+        crash_blocks: phase.end.is_some().then_some(phase.log.blocks.len()),
+        abort_cause: phase.end.as_ref().and_then(|end| end.abort.as_ref()).map(|abort| abort.cause.clone()),
+        later_causes: phase
+            .end
+            .iter()
+            .flat_map(|end| &end.later_causes)
+            .map(|abort| abort.cause.clone())
+            .collect(),
+        end: phase.end.clone(),
+    });
+    let phases: Vec<PhaseSummary> = phases.collect();
+    let warnings = [&evidence.smoke, &evidence.main]
+        .into_iter()
+        .flatten()
+        .flat_map(|phase| &phase.rule_events)
+        .filter(|event| event.state == gate::evidence::RuleState::Fired && !event.rule.aborts())
+        .map(|event| format!("{} at {:.0} s: {}", event.rule, event.t, event.text))
+        .collect();
+    let records = archive::phase_records(dir);
+    let smoke_failed = records.iter().find_map(|record| match record {
+        PhaseRecord::SmokeFailed { reasons } => Some(reasons.clone()),
+        _ => None,
+    });
+    let proof = records.iter().find_map(|record| match record {
+        PhaseRecord::Proof(proof) => Some(proof.clone()),
+        _ => None,
+    });
+    Ok(MonitorSummary { format: archive::FORMAT, phases, smoke_failed, round_trip_proof: proof, warnings })
+}

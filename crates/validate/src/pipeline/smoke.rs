@@ -1,0 +1,132 @@
+//! Whether the smoke passed: the conditions of phase 2, each with its reason when it did not.
+
+use gate::evidence::{Found, PhaseEvidence, Sample, Settings};
+use journal::Body;
+use journal::record::{ExitReason, Purpose};
+use std::path::Path;
+
+/// Why the smoke did not pass; empty when it did.
+pub fn reasons(smoke: &PhaseEvidence, settings: &Settings) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let Some(end) = &smoke.end else {
+        return vec!["the smoke has no end record: it was interrupted".to_owned()];
+    };
+    if let Some(abort) = &end.abort {
+        reasons.push(format!("{}: {}", abort.cause, abort.text));
+    }
+    if let Some(why) = &end.interrupted {
+        reasons.push(format!("interrupted: {why}"));
+    }
+    match (end.exit_code, end.signal) {
+        (Some(0), None) => {}
+        _ if end.abort.is_some() => {}
+        (Some(code), _) => reasons.push(format!("the runner exited with code {code}")),
+        (None, signal) => reasons.push(format!("the runner was ended by signal {signal:?}")),
+    }
+    match &smoke.kpi_file {
+        Found::No(why) => reasons.push(why.clone()),
+        Found::Yes(file) if file.complete == Some(true) => {}
+        Found::Yes(file) if file.complete.is_none() && !settings.has_journal => {}
+        Found::Yes(_) => reasons.push("the KPI file does not say complete: true".to_owned()),
+    }
+    let crashes = smoke.log.blocks.iter().filter(|block| block.kind != "handled").count();
+    if crashes > 0 && end.abort.is_none() {
+        reasons.push(format!("{crashes} crash blocks in the log"));
+    }
+    if settings.has_metrics {
+        market_data(smoke, settings, &mut reasons);
+    }
+    if settings.has_alerts
+        && let Some(dlq) = last(smoke, "alert_dlq_total")
+        && dlq > 0.0
+        && end.abort.is_none()
+    {
+        reasons.push(format!("{dlq} alerts in the dead letters"));
+    }
+    reasons
+}
+
+/// Books Live and pairs evaluated. Books must be Live in 90 % of symbol-seconds of the smoke's last third: the start grace of C1 may
+/// be as long as the smoke.
+fn market_data(smoke: &PhaseEvidence, settings: &Settings, reasons: &mut Vec<String>) {
+    let from = settings.start_grace_s.min(smoke.planned_s * 2.0 / 3.0);
+    let in_run = |sample: &&Sample| sample.t >= from && sample.t <= smoke.planned_s;
+    let scrapes: Vec<_> =
+        smoke.samples.iter().filter(in_run).filter_map(|sample| sample.scrape.get()).collect();
+    if scrapes.is_empty() {
+        reasons.push(format!("/metrics never answered after {from:.0} s: {}", last_scrape_problem(smoke)));
+        return;
+    }
+    if settings.not_applicable.contains_key("venue_books") {
+        return;
+    }
+    let (mut live, mut all) = (0.0, 0.0);
+    for scrape in &scrapes {
+        for (name, value) in scrape.series.iter().filter(|(name, _)| name.starts_with("venue_books{")) {
+            all += value;
+            if name.contains("state=\"live\"") {
+                live += value;
+            }
+        }
+    }
+    if all <= 0.0 {
+        reasons.push("no market data: the runner reports no books (venue_books)".to_owned());
+    } else if live / all < 0.9 {
+        let share = live / all * 100.0;
+        reasons.push(format!(
+            "books were Live for {share:.0} % of symbol-seconds after {from:.0} s, 90 % are needed"
+        ));
+    }
+    let evaluated = last(smoke, "arb_topn_funnel_total{").filter(|_| settings.has_journal);
+    if settings.has_journal && evaluated.is_none_or(|n| n <= 0.0) {
+        reasons.push("no pair was ever evaluated (arb_topn_funnel_total)".to_owned());
+    }
+}
+
+fn last_scrape_problem(smoke: &PhaseEvidence) -> String {
+    let problem = smoke.samples.iter().rev().find_map(|sample| match &sample.scrape {
+        Found::No(why) => Some(why.clone()),
+        Found::Yes(_) => None,
+    });
+    problem.unwrap_or_else(|| "no poll was made".to_owned())
+}
+
+/// Sum of a metric's series in the last scrape; for the funnel, of its `evaluated` stage.
+fn last(smoke: &PhaseEvidence, metric: &str) -> Option<f64> {
+    let scrape = smoke.samples.iter().rev().find_map(|sample| sample.scrape.get())?;
+    let funnel = metric.starts_with("arb_topn_funnel_total");
+    scrape
+        .series
+        .iter()
+        .filter(|(name, _)| name.starts_with(metric) && (!funnel || name.contains("stage=\"evaluated\"")))
+        .map(|(_, value)| *value)
+        .reduce(|a, b| a + b)
+}
+
+/// Orders sent and round trips completed in the smoke; `None` when neither journal nor KPI file says.
+pub fn orders_and_round_trips(smoke: &PhaseEvidence) -> Option<(u64, u64)> {
+    if let Some(entries) = smoke.journal.get() {
+        let is_entry = |body: &&Body| matches!(body, Body::Order { purpose: Purpose::Entry, .. });
+        let orders = entries.iter().map(|entry| &entry.body).filter(is_entry).count();
+        let closed = entries.iter().filter(|entry| matches!(entry.body, Body::Closed { .. })).count();
+        return Some((orders as u64, closed as u64));
+    }
+    let number = |field: &str| smoke.kpi_file.get()?.fields.get(field)?.as_u64();
+    Some((number("entry_trades")?, number("round_trips_completed")?))
+}
+
+/// Round trips of a journal that another exit than `shutdown` completed.
+///
+/// # Errors
+/// Why the journal cannot be read.
+pub fn completed_by_market_exit(journal: &Path) -> Result<u64, String> {
+    let reader = journal::file::Reader::open(journal).map_err(|e| e.to_string())?;
+    let mut n = 0;
+    for entry in reader {
+        let entry = entry.map_err(|e| e.to_string())?;
+        if matches!(entry.body, Body::Closed { reason, .. } if reason != ExitReason::Shutdown) {
+            n += 1;
+        }
+    }
+    Ok(n)
+}

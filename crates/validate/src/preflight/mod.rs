@@ -1,0 +1,179 @@
+//! Preflight: is this machine ready for the run? Each check is a typed step: what it found, what it changed, how long it
+//! took, what to do next.
+//!
+//! [`lock`] is the run lock, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports, the runner and the notifiers.
+//! Left out in this version: stores other than embedded (the profile refuses them), state reset, and Grafana (the console is
+//! C6's source).
+
+mod lock;
+mod machine;
+mod venue;
+
+pub use lock::{Holder, LockError, RunLock};
+
+use crate::profile::Profile;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+/// What preflight looks at.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// The effective profile.
+    pub profile: &'a Profile,
+    /// The folder of all run folders.
+    pub logs_root: &'a Path,
+    /// This run's folder.
+    pub run_dir: &'a Path,
+    /// The venues' addresses; `None` when no venue is to be asked.
+    pub endpoints: Option<venues::Endpoints>,
+    /// This executable.
+    pub program: &'a Path,
+    /// This run's id.
+    pub run_id: &'a str,
+    /// 1, or 3 for the check before the main run.
+    pub phase_no: u8,
+    /// Where our own console listens already; `None` when it does not.
+    pub console: Option<SocketAddr>,
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// In order.
+    Ok,
+    /// Not in order; the run does not start when the check is required.
+    Failed,
+    /// Does not apply to this profile.
+    Skipped,
+    /// In order, with something to know.
+    Warning,
+}
+
+impl Outcome {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "FAILED",
+            Self::Skipped => "skipped",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Stable id, such as `port_metrics`.
+    pub id: String,
+    /// For the screen.
+    pub title: String,
+    /// Whether a failure forbids the run.
+    pub required: bool,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was found, one sentence.
+    pub found: String,
+    /// What the check changed, when it changed something.
+    pub changed: Option<String>,
+    /// What to do, when something is to be done.
+    pub next_step: Option<String>,
+    /// How long it took, milliseconds.
+    pub ms: u64,
+}
+
+impl Step {
+    /// True when the run must not start.
+    pub const fn is_fatal(&self) -> bool {
+        self.required && matches!(self.outcome, Outcome::Failed)
+    }
+}
+
+/// What a check hands back.
+#[derive(Debug)]
+struct Finding {
+    outcome: Outcome,
+    found: String,
+    changed: Option<String>,
+    next_step: Option<String>,
+}
+
+impl Finding {
+    fn ok(found: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Ok, found: found.into(), changed: None, next_step: None }
+    }
+
+    fn skipped(found: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Skipped, ..Self::ok(found) }
+    }
+
+    fn failed(found: impl Into<String>, next_step: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, next_step: Some(next_step.into()), ..Self::ok(found) }
+    }
+
+    fn warning(found: impl Into<String>, next_step: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Warning, ..Self::failed(found, next_step) }
+    }
+}
+
+type Check = fn(&Context<'_>) -> Finding;
+
+/// Id, title, required, check; in this order.
+const CHECKS: [(&str, &str, bool, Check); 9] = [
+    ("previous_runner", "previous run", true, lock::previous),
+    ("run_folder", "run folder and disk", true, machine::run_folder),
+    ("stores", "alert store", true, machine::stores),
+    ("port_metrics", "metrics port", true, machine::metrics_port),
+    ("port_console", "console port", true, machine::console_port),
+    ("venues", "venues", true, venue::check),
+    ("runner", "runner", true, machine::runner),
+    ("notifiers", "notifiers", true, machine::notifiers),
+    ("look_alikes", "similar processes", false, machine::look_alikes),
+];
+
+/// Runs every check; a failed one does not keep the next from being made.
+pub fn run(context: &Context<'_>) -> Vec<Step> {
+    CHECKS
+        .iter()
+        .map(|(id, title, required, check)| {
+            let start = Instant::now();
+            let finding = check(context);
+            Step {
+                id: (*id).to_owned(),
+                title: (*title).to_owned(),
+                required: *required,
+                outcome: finding.outcome,
+                found: finding.found,
+                changed: finding.changed,
+                next_step: finding.next_step,
+                ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            }
+        })
+        .collect()
+}
+
+/// The steps as a table for screen and log.
+pub fn table(steps: &[Step]) -> String {
+    let width = steps.iter().map(|step| step.title.chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    for step in steps {
+        let need = if step.required { "required" } else { "optional" };
+        out.push_str(&format!(
+            "{:<7}  {:<width$}  {need}  {:>6} ms  {}\n",
+            step.outcome.word(),
+            step.title,
+            step.ms,
+            step.found
+        ));
+        let indent = " ".repeat(7 + 2 + width + 2 + 8 + 2 + 9 + 2);
+        for (what, text) in [("changed", &step.changed), ("next", &step.next_step)] {
+            if let Some(text) = text {
+                out.push_str(&format!("{indent}{what}: {text}\n"));
+            }
+        }
+    }
+    out
+}

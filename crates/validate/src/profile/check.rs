@@ -1,0 +1,412 @@
+//! Checks of a profile's text: known keys, right types and units, then whether the values make sense together.
+
+use super::{Profile, ProfileError, Span};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One file of a chain of profiles: its values, and where each key and value stands.
+#[derive(Debug, Clone)]
+pub(super) struct Document {
+    /// Its name: a path, or a built-in profile's name.
+    pub(super) file: String,
+    text: String,
+    /// Its values, `extends` among them.
+    pub(super) table: toml::Table,
+    /// What it extends.
+    pub(super) extends: Option<String>,
+    places: Vec<(String, Place)>,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Document {
+    pub(super) fn parse(file: &str, text: &str) -> Result<Self, ProfileError> {
+        let syntax = |e: toml::de::Error| {
+            let help = "see https://toml.io, and `assay profile show d77-4` for an example".to_owned();
+            let what = format!("this is no TOML: {}", e.message());
+            ProfileError::at(file, text, e.span().unwrap_or(0..0), what, "here", Some(help))
+        };
+        let spanned = DeTable::parse(text).map_err(syntax)?;
+        let table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let mut places = Vec::new();
+        collect(spanned.get_ref(), "", &mut places);
+        let extends = table.get("extends").and_then(toml::Value::as_str).map(str::to_owned);
+        Ok(Self { file: file.to_owned(), text: text.to_owned(), table, extends, places })
+    }
+
+    fn place(&self, path: &str) -> Option<&Place> {
+        self.places.iter().find(|(known, _)| known == path).map(|(_, place)| place)
+    }
+
+    fn at_key(&self, path: &str, what: String, label: String, help: String) -> ProfileError {
+        let span = self.place(path).map_or(0..0, |place| place.key.clone());
+        ProfileError::at(&self.file, &self.text, span, what, label, Some(help))
+    }
+
+    fn at_value(&self, path: &str, what: String, label: String, help: String) -> ProfileError {
+        let span = self.place(path).map_or(0..0, |place| place.value.clone());
+        ProfileError::at(&self.file, &self.text, span, what, label, Some(help))
+    }
+}
+
+fn collect(table: &DeTable<'_>, above: &str, places: &mut Vec<(String, Place)>) {
+    for (key, value) in table {
+        let path = join(above, key.get_ref());
+        places.push((path.clone(), Place { key: key.span(), value: value.span() }));
+        descend(value, &path, places);
+    }
+}
+
+fn descend(value: &Spanned<DeValue<'_>>, path: &str, places: &mut Vec<(String, Place)>) {
+    if let DeValue::Table(table) = value.get_ref() {
+        collect(table, path, places);
+    }
+}
+
+fn join(above: &str, key: &str) -> String {
+    if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") }
+}
+
+/// `extends` names nothing.
+pub(super) fn no_parent(document: Option<&Document>, parent: &str, names: &[&str]) -> ProfileError {
+    let what =
+        format!("`extends` names {parent:?}, which is neither a built-in profile nor a file beside this one");
+    let help = match nearest(parent, names) {
+        Some(near) => format!("did you mean {near:?}? built in are {}", names.join(", ")),
+        None => format!("built in are {}", names.join(", ")),
+    };
+    match document {
+        Some(document) => document.at_value("extends", what, "unknown".to_owned(), help),
+        None => ProfileError::plain(what, help),
+    }
+}
+
+/// Tables whose keys are the user's own.
+const FREE: [&str; 1] = ["runner.not_applicable"];
+
+/// Checks every key and type of a user's document against what the built-in profiles have.
+pub(super) fn keys(
+    document: &Document,
+    schema: &toml::Table,
+    merged: &toml::Table,
+) -> Result<(), ProfileError> {
+    if let Some(other) = document.table.get("extends").filter(|value| !value.is_str()) {
+        let what = format!("`extends` is {}, it must be text", kind(other));
+        return Err(document.at_value(
+            "extends",
+            what,
+            "here".to_owned(),
+            "write extends = \"d77-4\"".to_owned(),
+        ));
+    }
+    let own =
+        merged.get("runner").and_then(|runner| runner.get("own_contract")).and_then(toml::Value::as_bool);
+    let mut top = document.table.clone();
+    top.remove("extends");
+    table(document, &top, schema, "", own != Some(false))
+}
+
+fn table(
+    doc: &Document,
+    given: &toml::Table,
+    schema: &toml::Table,
+    above: &str,
+    own: bool,
+) -> Result<(), ProfileError> {
+    for (key, value) in given {
+        let path = join(above, key);
+        let Some(expected) = schema.get(key) else { return Err(unknown(doc, &path, key, schema, above)) };
+        // A foreign runner's configuration is its own affair.
+        if path == "runner.config" && !own {
+            continue;
+        }
+        match (value, expected) {
+            (toml::Value::Table(given), toml::Value::Table(_)) if FREE.contains(&path.as_str()) => {
+                reasons(doc, given, &path)?;
+            }
+            (toml::Value::Table(given), toml::Value::Table(expected)) => {
+                table(doc, given, expected, &path, own)?
+            }
+            _ => leaf(doc, &path, value, expected)?,
+        }
+    }
+    Ok(())
+}
+
+fn unknown(doc: &Document, path: &str, key: &str, schema: &toml::Table, above: &str) -> ProfileError {
+    let known: Vec<&str> = schema.keys().map(String::as_str).collect();
+    let place = if above.is_empty() { "at the top level".to_owned() } else { format!("in [{above}]") };
+    let near = nearest(key, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let help = format!("{near}{place} there are: {}", known.join(", "));
+    doc.at_key(path, format!("unknown key `{key}` {place}"), "unknown key".to_owned(), help)
+}
+
+fn reasons(doc: &Document, given: &toml::Table, path: &str) -> Result<(), ProfileError> {
+    for (key, value) in given {
+        let at = join(path, key);
+        if matches!(key.as_str(), "C5" | "C6") {
+            let help = "declare the single metrics or panels that the runner cannot have".to_owned();
+            return Err(doc.at_key(
+                &at,
+                format!("{key} is never waived whole"),
+                "not allowed".to_owned(),
+                help,
+            ));
+        }
+        if value.as_str().is_none_or(|reason| reason.trim().is_empty()) {
+            let help = format!("write {key} = \"the reason why the runner cannot have it\"");
+            return Err(doc.at_value(
+                &at,
+                format!("`{at}` needs a reason as text"),
+                "no reason".to_owned(),
+                help,
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn leaf(doc: &Document, path: &str, value: &toml::Value, expected: &toml::Value) -> Result<(), ProfileError> {
+    use toml::Value::{Array, Float, Integer, String};
+    let is_span = |value: &toml::Value| value.as_str().is_some_and(|text| text.parse::<Span>().is_ok());
+    if is_span(expected) {
+        return match value {
+            String(text) => text.parse::<Span>().map(drop).map_err(|_| {
+                let what = format!("`{path}` is {text:?}, which is no duration");
+                doc.at_value(path, what, "wrong unit".to_owned(), DURATION.to_owned())
+            }),
+            other => {
+                let what = format!("`{path}` is {}, it must be a duration", kind(other));
+                Err(doc.at_value(path, what, "no unit".to_owned(), DURATION.to_owned()))
+            }
+        };
+    }
+    let fits = match (expected, value) {
+        (Float(_), Integer(_)) => true,
+        (Integer(_), Integer(n)) => *n >= 0,
+        (Array(_), Array(items)) => items.iter().all(toml::Value::is_str),
+        _ => std::mem::discriminant(expected) == std::mem::discriminant(value),
+    };
+    if fits {
+        return choice(doc, path, value);
+    }
+    let must = match expected {
+        Integer(_) => "a whole number, 0 or more".to_owned(),
+        Array(_) => "a list of texts".to_owned(),
+        other => kind(other).to_owned(),
+    };
+    let what = format!("`{path}` is {}, it must be {must}", kind(value));
+    Err(doc.at_value(
+        path,
+        what,
+        "wrong type".to_owned(),
+        format!("the built-in profile has {path} = {expected}"),
+    ))
+}
+
+/// Keys that take one of a few words.
+const CHOICES: [(&str, &[&str]); 2] =
+    [("data_source", &["real", "local"]), ("runner.progress", &["metric", "kpi_file"])];
+
+fn choice(doc: &Document, path: &str, value: &toml::Value) -> Result<(), ProfileError> {
+    let Some((_, words)) = CHOICES.iter().find(|(key, _)| *key == path) else { return Ok(()) };
+    let Some(word) = value.as_str().filter(|word| !words.contains(word)) else { return Ok(()) };
+    let near = nearest(word, words).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+    let help = format!("{near}it is one of {}", words.join(", "));
+    Err(doc.at_value(
+        path,
+        format!("`{path}` is {word:?}, which it cannot be"),
+        "unknown word".to_owned(),
+        help,
+    ))
+}
+
+const DURATION: &str = "write a whole number and ms, s, min or h, such as \"10 s\" or \"5 min\"";
+
+fn kind(value: &toml::Value) -> &'static str {
+    match value {
+        toml::Value::String(_) => "text",
+        toml::Value::Integer(_) => "a whole number",
+        toml::Value::Float(_) => "a number",
+        toml::Value::Boolean(_) => "true or false",
+        toml::Value::Datetime(_) => "a date",
+        toml::Value::Array(_) => "a list",
+        toml::Value::Table(_) => "a table",
+    }
+}
+
+/// The known name that is nearest to a misspelt one, when one is near.
+pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (distance(word, candidate), *candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's edit distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Checks the effective values. The place of a message is the file nearest to the user that sets the key.
+pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), ProfileError> {
+    let wrong = |path: &str, what: String, help: &str| {
+        Err(match chain.iter().find(|document| document.place(path).is_some()) {
+            Some(document) => document.at_value(path, what, "here".to_owned(), help.to_owned()),
+            None => ProfileError::plain(what, help),
+        })
+    };
+    for (path, used) in [("stores.alerts", &profile.stores.alerts), ("stores.state", &profile.stores.state)] {
+        if used != "embedded" {
+            return wrong(
+                path,
+                format!("the store {used:?} is not built in this version"),
+                "use \"embedded\"",
+            );
+        }
+    }
+    for notifier in &profile.notifiers {
+        if notifier != "local_log" {
+            let what = format!("the notifier {notifier:?} is not built in this version");
+            return wrong("notifiers", what, "use \"local_log\"");
+        }
+    }
+    if !matches!(profile.runner.stop_signal.as_str(), "SIGTERM" | "SIGINT") {
+        let what =
+            format!("`runner.stop_signal` is {:?}, which is no stop signal", profile.runner.stop_signal);
+        return wrong("runner.stop_signal", what, "it is \"SIGTERM\" or \"SIGINT\"");
+    }
+    for (path, addr) in
+        [("runner.metrics_addr", &profile.runner.metrics_addr), ("console.addr", &profile.console.addr)]
+    {
+        if addr.parse::<std::net::SocketAddr>().is_err() {
+            let what = format!("`{path}` is {addr:?}, which is no address");
+            return wrong(
+                path,
+                what,
+                "write an IP address and a port, such as \"127.0.0.1:9100\"; port 0 picks a free one",
+            );
+        }
+    }
+    if profile.runner.command.is_empty() {
+        return wrong(
+            "runner.command",
+            "`runner.command` is empty".to_owned(),
+            "name the program and its arguments",
+        );
+    }
+    if let Some(bad) = profile.runner.command.iter().find_map(|word| unknown_placeholder(word)) {
+        let help = format!("there are {}", PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(", "));
+        return wrong(
+            "runner.command",
+            format!("`runner.command` has the unknown placeholder {{{bad}}}"),
+            &help,
+        );
+    }
+    if let Some(exchange) =
+        profile.exchange.as_ref().filter(|e| !matches!(e.market.as_str(), "edge" | "calm"))
+    {
+        let what = format!("`exchange.market` is {:?}, which is no market", exchange.market);
+        return wrong("exchange.market", what, "it is \"edge\" or \"calm\"");
+    }
+    spans(profile).map_or(Ok(()), |(path, what, help)| wrong(path, what, help))
+}
+
+const PLACEHOLDERS: [&str; 10] = [
+    "assay",
+    "duration_s",
+    "topn",
+    "data_source",
+    "kpi_path",
+    "metrics_addr",
+    "runner_id",
+    "config_path",
+    "phase_dir",
+    "phase",
+];
+
+fn unknown_placeholder(word: &str) -> Option<&str> {
+    let mut rest = word;
+    while let Some((_, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        if !PLACEHOLDERS.contains(&name) {
+            return Some(name);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// Durations and sizes that make no sense, or not together.
+fn spans(p: &Profile) -> Option<(&'static str, String, &'static str)> {
+    let positive = [
+        ("hour", p.hour),
+        ("smoke.duration", p.smoke.duration),
+        ("main.duration", p.main.duration),
+        ("watch.poll", p.watch.poll),
+        ("watch.scrape_timeout", p.watch.scrape_timeout),
+        ("rules.memory_window", p.rules.memory_window),
+        ("panels.core_every", p.panels.core_every),
+        ("panels.alerting_every", p.panels.alerting_every),
+        ("watch.interim_every", p.watch.interim_every),
+        ("runner.stop_grace", p.runner.stop_grace),
+    ];
+    if let Some((path, _)) = positive.into_iter().find(|(_, span)| span.0.is_zero()) {
+        return Some((path, format!("`{path}` is zero"), "it must be longer than nothing"));
+    }
+    if let Some((path, _)) =
+        [("smoke.topn", p.smoke.topn), ("main.topn", p.main.topn)].into_iter().find(|(_, n)| *n == 0)
+    {
+        return Some((path, format!("`{path}` is 0"), "ask for at least one symbol"));
+    }
+    if !(p.rules.cpu_cores.is_finite() && p.rules.cpu_cores > 0.0) {
+        return Some((
+            "rules.cpu_cores",
+            format!("`rules.cpu_cores` is {}", p.rules.cpu_cores),
+            "it must be above 0",
+        ));
+    }
+    let poll = p.watch.poll;
+    let windows = [
+        ("rules.a4_for", p.rules.a4_for),
+        ("rules.a5_for", p.rules.a5_for),
+        ("rules.a8_for", p.rules.a8_for),
+        ("rules.a9_for", p.rules.a9_for),
+        ("rules.b2_over", p.rules.b2_over),
+        ("rules.memory_window", p.rules.memory_window),
+    ];
+    if let Some((path, span)) = windows.into_iter().find(|(_, span)| *span <= poll) {
+        let what = format!("`{path}` is {span}, not longer than a poll ({poll})");
+        return Some((path, what, "a window needs several polls: lengthen it or shorten watch.poll"));
+    }
+    if p.watch.scrape_timeout.0 * 2 > poll.0 {
+        let what = format!(
+            "`watch.scrape_timeout` is {}: two attempts do not fit in a poll ({poll})",
+            p.watch.scrape_timeout
+        );
+        return Some(("watch.scrape_timeout", what, "shorten it to half a poll or less"));
+    }
+    if let Some(planted) = p.planted.as_ref().filter(|x| x.gap_at.0 + x.gap_lasts.0 >= x.duration.0) {
+        let what = format!("the planted gap is not over within `planted.duration` ({})", planted.duration);
+        return Some(("planted.duration", what, "lengthen it, or let the gap open earlier"));
+    }
+    None
+}

@@ -1,0 +1,185 @@
+//! Finding, reading and merging profiles.
+
+use super::check::{self, Document};
+use super::{Profile, ProfileError, record};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// The built-in profiles with their text.
+const BUILTIN: [(&str, &str); 3] = [
+    ("d77-4", include_str!("../../../../profiles/d77-4.toml")),
+    ("soak-12h", include_str!("../../../../profiles/soak-12h.toml")),
+    ("rehearsal", include_str!("../../../../profiles/rehearsal.toml")),
+];
+
+/// Longest chain of `extends`.
+const DEPTH: usize = 8;
+
+/// An effective profile and where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The effective profile.
+    pub profile: Profile,
+    /// The built-in profile that it is or rests on.
+    pub base: String,
+    /// True when it is built in, or changes only what is allowed.
+    pub of_record: bool,
+    /// Why it is `custom`: one sentence per difference. Empty when `of_record`.
+    pub differences: Vec<String>,
+    /// SHA-256 of the effective profile as JSON with sorted keys.
+    pub hash: String,
+    /// The profile's own text.
+    pub source: String,
+}
+
+/// Names of the built-in profiles.
+pub fn builtin_names() -> Vec<&'static str> {
+    BUILTIN.iter().map(|(name, _)| *name).collect()
+}
+
+/// The commented text of a built-in profile.
+pub fn source_of(name: &str) -> Option<&'static str> {
+    BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// Loads a built-in profile by its name, or a user's by its path, and checks it.
+///
+/// # Errors
+/// [`ProfileError`] with file, line and column.
+pub fn load(name_or_path: &str) -> Result<Loaded, ProfileError> {
+    if let Some(text) = source_of(name_or_path) {
+        return load_text(name_or_path, text);
+    }
+    let path = Path::new(name_or_path);
+    if !path.exists() {
+        let names = builtin_names().join(", ");
+        let near = check::nearest(name_or_path, &builtin_names())
+            .map(|near| format!("did you mean {near}? "))
+            .unwrap_or_default();
+        return Err(ProfileError::missing(
+            format!("there is no profile {name_or_path:?}, neither built in nor a file"),
+            format!("{near}built in are {names}; a file of your own is given by its path"),
+        ));
+    }
+    load_text(name_or_path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<String, ProfileError> {
+    std::fs::read_to_string(path).map_err(|e| {
+        ProfileError::missing(
+            format!("cannot read the profile {}: {e}", path.display()),
+            "check the path and its permissions",
+        )
+    })
+}
+
+/// Loads a profile from its text; `file` is its name in messages, and where relative `extends` start from.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(file: &str, text: &str) -> Result<Loaded, ProfileError> {
+    let chain = chain(file, text)?;
+    let builtin = |document: &Document| source_of(&document.file).is_some();
+    let Some(root) = chain.iter().find(|document| builtin(document)) else {
+        return Err(ProfileError::plain(
+            format!("{file} does not rest on a built-in profile"),
+            format!("begin it with extends = \"d77-4\" (or {})", builtin_names().join(", ")),
+        ));
+    };
+    let base = root.file.clone();
+    let merged = merge(&chain);
+    for document in chain.iter().filter(|document| !builtin(document)) {
+        check::keys(document, &schema()?, &merged)?;
+    }
+    let profile = Profile::deserialize(toml::Value::Table(merged.clone())).map_err(|e| {
+        ProfileError::plain(format!("{file}: {}", e.message()), "compare it with `assay profile show d77-4`")
+    })?;
+    check::meaning(&chain, &profile)?;
+    let differences =
+        if builtin(&chain[0]) { Vec::new() } else { record::differences(&base_profile(&base)?, &merged) };
+    let hash = hash(&profile)?;
+    Ok(Loaded {
+        profile,
+        base,
+        of_record: differences.is_empty(),
+        differences,
+        hash,
+        source: text.to_owned(),
+    })
+}
+
+/// The document and what it extends, the document first.
+fn chain(file: &str, text: &str) -> Result<Vec<Document>, ProfileError> {
+    let mut chain = vec![Document::parse(file, text)?];
+    while let Some(parent) = chain.last().and_then(|document| document.extends.clone()) {
+        if chain.len() >= DEPTH {
+            return Err(ProfileError::plain(
+                format!("{file}: `extends` goes round in a circle, or over more than {DEPTH} files"),
+                "let it end at a built-in profile",
+            ));
+        }
+        let next = match source_of(&parent) {
+            Some(text) => Document::parse(&parent, text)?,
+            None => {
+                let of = chain.last().map_or(file, |document| document.file.as_str());
+                let path: PathBuf = Path::new(of).parent().unwrap_or(Path::new("")).join(&parent);
+                if !path.is_file() {
+                    return Err(check::no_parent(chain.last(), &parent, &builtin_names()));
+                }
+                Document::parse(&path.to_string_lossy(), &read(&path)?)?
+            }
+        };
+        chain.push(next);
+    }
+    Ok(chain)
+}
+
+fn merge(chain: &[Document]) -> toml::Table {
+    let mut merged = toml::Table::new();
+    for document in chain.iter().rev() {
+        overlay(&mut merged, &document.table);
+    }
+    merged.remove("extends");
+    merged
+}
+
+/// Puts `top` over `base`, table by table; anything else is replaced whole.
+fn overlay(base: &mut toml::Table, top: &toml::Table) {
+    for (key, value) in top {
+        match (base.get_mut(key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => overlay(below, above),
+            // A whole number where the base has a fraction.
+            (Some(slot @ toml::Value::Float(_)), toml::Value::Integer(n)) => {
+                *slot = toml::Value::Float(*n as f64)
+            }
+            (Some(slot), _) => *slot = value.clone(),
+            (None, _) => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Every key that any built-in profile has.
+fn schema() -> Result<toml::Table, ProfileError> {
+    let mut all = toml::Table::new();
+    for (name, text) in BUILTIN {
+        overlay(&mut all, &Document::parse(name, text)?.table);
+    }
+    all.remove("extends");
+    Ok(all)
+}
+
+fn base_profile(name: &str) -> Result<toml::Table, ProfileError> {
+    let text = source_of(name).unwrap_or_default();
+    Ok(merge(&chain(name, text)?))
+}
+
+fn hash(profile: &Profile) -> Result<String, ProfileError> {
+    // `serde_json::Value` keeps its keys sorted.
+    let canonical = serde_json::to_value(profile).map_err(|e| {
+        ProfileError::plain(format!("the profile cannot be written as JSON: {e}"), "report this as a defect")
+    })?;
+    Ok(Sha256::digest(canonical.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect())
+}

@@ -1,0 +1,267 @@
+//! What the run was set up with and left behind: phases, effective configuration, machine, files.
+
+use super::Report;
+use super::facts::{redacted, redacted_command};
+use super::model::{Block, Cell, Table, Tone};
+use super::words::{Words, fill};
+use crate::archive::names;
+use crate::profile::Progress;
+use gate::evidence::{Found, PhaseEnd, PhaseEvidence, RoundTripProof};
+use gate::value::figure;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+pub(super) fn phases(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
+    let phases = [(w.phase_smoke, &report.evidence.smoke), (w.phase_main, &report.evidence.main)];
+    let rows = phases.map(|(title, phase)| {
+        let mut row = vec![Cell::Text(title.to_owned())];
+        match phase {
+            None => row.extend((0..4).map(|_| Cell::Text(w.not_started.to_owned()))),
+            Some(phase) => row.extend(phase_cells(phase, w)),
+        }
+        row
+    });
+    let proof = match &report.evidence.round_trip_proof {
+        RoundTripProof::Market => w.proof_market.to_owned(),
+        RoundTripProof::Planted => w.proof_planted.to_owned(),
+        RoundTripProof::None { why } => fill(w.proof_none, &[why]),
+    };
+    let head = vec![w.col_phase, w.col_planned, w.col_ran, w.col_end, w.col_scrapes];
+    vec![
+        Block::Table(Table { caption: w.phases.to_owned(), head, rows: rows.into() }),
+        Block::Text(format!("{}: {proof}.", w.proof)),
+    ]
+}
+
+fn phase_cells(phase: &PhaseEvidence, w: &'static Words) -> [Cell; 4] {
+    let missed = phase.samples.iter().filter(|s| matches!(s.scrape, Found::No(_))).count();
+    let seconds = |s: f64| Cell::Number(format!("{} s", figure((s * 10.0).round() / 10.0)));
+    let (ran, end) = match &phase.end {
+        Some(end) => (seconds(end.ran_s), Cell::Text(ending(end, w))),
+        None => (Cell::Text(w.not_stated.to_owned()), Cell::Badge(Tone::Bad, w.no_end_record.to_owned())),
+    };
+    let polls = phase.samples.len().to_string();
+    [seconds(phase.planned_s), ran, end, Cell::Text(fill(w.of, &[&missed.to_string(), &polls]))]
+}
+
+fn ending(end: &PhaseEnd, w: &'static Words) -> String {
+    let mut parts = vec![match (end.exit_code, end.signal) {
+        (_, Some(signal)) => fill(w.signal, &[&signal.to_string()]),
+        (Some(code), None) => fill(w.exit_code, &[&code.to_string()]),
+        (None, None) => w.exit_unknown.to_owned(),
+    }];
+    parts.extend(end.stop_sent_s.map(|t| fill(w.stop_sent, &[&figure((t * 10.0).round() / 10.0)])));
+    if end.killed_by_us {
+        parts.push(w.killed.to_owned());
+    }
+    if !end.leftovers.is_empty() {
+        parts.push(fill(w.leftovers, &[&end.leftovers.join(", ")]));
+    }
+    parts.extend(end.later_causes.iter().map(|cause| fill(w.later_cause, &[&cause.cause, &cause.text])));
+    parts.join("; ")
+}
+
+pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
+    let metadata = report.metadata;
+    let (p, s) = (&metadata.profile, &metadata.settings);
+    let yes_no = |yes: bool| if yes { w.yes } else { w.no }.to_owned();
+    let list = |items: &[String]| if items.is_empty() { w.none.to_owned() } else { items.join(", ") };
+    let declared: Vec<String> =
+        p.runner.not_applicable.iter().map(|(k, why)| format!("{k}: {why}")).collect();
+    let endpoints: Vec<String> = metadata.endpoints.iter().map(|url| redacted("", url.clone())).collect();
+    let phase = |phase: &crate::profile::Phase| {
+        fill(w.duration_top, &[&phase.duration.to_string(), &phase.topn.to_string()])
+    };
+    let progress = match p.runner.progress {
+        Progress::Metric => "arb_topn_loop_iterations_total",
+        Progress::KpiFile => "kpi.json",
+    };
+    let mut settings: Vec<(&'static str, String)> = vec![
+        (w.profile, p.name.clone()),
+        (w.set_about, p.about.clone()),
+        (w.set_hash, metadata.profile_hash.clone()),
+        (w.set_mode, metadata.mode.clone()),
+        (w.set_of_record, yes_no(s.of_record)),
+        (w.set_differences, list(&s.custom_differences)),
+        (w.set_source, p.data_source.as_str().to_owned()),
+        (w.set_endpoints, list(&endpoints)),
+        (w.set_smoke, phase(&p.smoke)),
+        (w.set_main, phase(&p.main)),
+        (w.set_hour, p.hour.to_string()),
+        (w.set_command, redacted_command(&p.runner.command)),
+        (w.set_contract, yes_no(p.runner.own_contract)),
+        (
+            w.set_metrics,
+            format!("{} ({})", p.runner.metrics_addr, redacted("", p.runner.metrics_url.clone())),
+        ),
+        (w.set_stop, format!("{}, {}", p.runner.stop_signal, p.runner.stop_grace)),
+        (w.set_progress, progress.to_owned()),
+        (w.set_not_applicable, list(&declared)),
+        (w.set_poll, format!("{}, {}", p.watch.poll, p.watch.scrape_timeout)),
+        (w.set_graces, format!("{}, {}", p.watch.start_grace, p.watch.overrun_grace)),
+        (w.set_handled, p.watch.handled_after.to_string()),
+        (w.set_interim, p.watch.interim_every.to_string()),
+        (w.set_windows, windows(report)),
+        (w.set_memory, format!("{}, {}, {}", p.rules.memory_skip, p.rules.memory_min, p.rules.memory_window)),
+        (w.set_cores, figure(p.rules.cpu_cores)),
+        (w.set_panels, format!("{}, {}", p.panels.core_every, p.panels.alerting_every)),
+        (w.set_limits, format!("{}, {}", p.limits.min_free_bytes, p.limits.log_cap_bytes)),
+        (w.set_console, p.console.addr.clone()),
+        (w.set_stores, format!("{}, {}", p.stores.alerts, p.stores.state)),
+        (w.set_notifiers, list(&p.notifiers)),
+    ];
+    settings.push((
+        w.set_exchange,
+        p.exchange.as_ref().map_or_else(
+            || w.none.to_owned(),
+            |e| fill(w.exchange_is, &[&e.market, &e.symbols.to_string(), &e.seed.to_string()]),
+        ),
+    ));
+    settings.push((
+        w.set_planted,
+        p.planted.as_ref().map_or_else(
+            || w.none.to_owned(),
+            |g| {
+                let (at, lasts, run) =
+                    (g.gap_at.to_string(), g.gap_lasts.to_string(), g.duration.to_string());
+                fill(w.planted_is, &[&figure(g.gap_bps), &at, &lasts, &run])
+            },
+        ),
+    ));
+    let mut rows: Vec<Vec<Cell>> = settings
+        .into_iter()
+        .map(|(name, value)| vec![Cell::Text(name.to_owned()), Cell::Text(value)])
+        .collect();
+    let mut own = Vec::new();
+    flat("", &toml::Value::Table(p.runner.config.clone()), &mut own);
+    rows.extend(
+        own.into_iter()
+            .map(|(key, value)| vec![Cell::Code(format!("runner.config.{key}")), Cell::Text(value)]),
+    );
+    vec![
+        Block::Text(w.configuration_note.to_owned()),
+        Block::Table(Table {
+            caption: w.configuration.to_owned(),
+            head: vec![w.col_setting, w.col_effective],
+            rows,
+        }),
+    ]
+}
+
+fn windows(report: &Report<'_>) -> String {
+    let rules = &report.metadata.profile.rules;
+    format!(
+        "A4 {}, A5 {}, A8 {}, A9 {}, B2 {}",
+        rules.a4_for, rules.a5_for, rules.a8_for, rules.a9_for, rules.b2_over
+    )
+}
+
+/// The runner's own settings as dotted keys, secrets left out.
+fn flat(prefix: &str, value: &toml::Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, inner) in table {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flat(&key, inner, rows);
+            }
+        }
+        toml::Value::String(text) => rows.push((prefix.to_owned(), redacted(prefix, text.clone()))),
+        other => rows.push((prefix.to_owned(), redacted(prefix, other.to_string()))),
+    }
+}
+
+pub(super) fn environment(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
+    let machine = &report.metadata.machine;
+    let memory = machine.memory_bytes.map_or_else(
+        || w.env_unread.to_owned(),
+        |bytes| format!("{} MB", figure((bytes as f64 / 1e6).round())),
+    );
+    let rows = [
+        (w.env_version, report.metadata.version.clone()),
+        (w.env_os, machine.os.clone()),
+        (w.env_cores, machine.cores.to_string()),
+        (w.env_memory, memory),
+    ]
+    .map(|(what, value)| vec![Cell::Text(what.to_owned()), Cell::Text(value)])
+    .into();
+    vec![Block::Table(Table {
+        caption: w.environment.to_owned(),
+        head: vec![w.col_what, w.col_effective],
+        rows,
+    })]
+}
+
+pub(super) fn files(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
+    let known = [
+        (names::ANALYSIS, w.f_analysis),
+        (names::REPORT_MD, w.f_report_md),
+        (names::REPORT_HTML, w.f_report_html),
+        (names::JUNIT, w.f_junit),
+        (names::MANIFEST, w.f_manifest),
+        (names::METADATA, w.f_metadata),
+        (names::PHASES, w.f_phases),
+        (names::SAMPLES, w.f_samples),
+        (names::PANELS, w.f_panels),
+        (names::RULES, w.f_rules),
+        (names::MONITOR_SUMMARY, w.f_summary),
+        (names::ALERTS, w.f_alerts),
+        (names::ALERT_DB, w.f_alert_db),
+        (names::PREFLIGHT, w.f_preflight),
+        ("preflight_main.json", w.f_preflight_main),
+        (names::ENV_CHECKER, w.f_env),
+        (names::ORCHESTRATOR, w.f_orchestrator),
+        (names::MONITOR, w.f_monitor),
+        (names::NOTICE, w.f_notice),
+    ];
+    // Written together with this report or after it.
+    let own = [names::ANALYSIS, names::REPORT_MD, names::REPORT_HTML, names::MANIFEST];
+    let there = listing(report.dir);
+    let mut rows = Vec::new();
+    for (name, purpose) in known {
+        let purpose = Cell::Text(purpose.to_owned());
+        if there.contains(name) || own.contains(&name) {
+            rows.push(vec![Cell::Files(vec![name.to_owned()]), purpose]);
+        } else if ![names::NOTICE, names::ALERT_DB, names::JUNIT].contains(&name) {
+            rows.push(vec![Cell::Code(name.to_owned()), Cell::Badge(Tone::Quiet, w.file_missing.to_owned())]);
+        }
+    }
+    for name in there.iter().filter(|name| known.iter().all(|(known, _)| known != name)) {
+        rows.push(vec![Cell::Files(vec![name.clone()]), Cell::Text(purpose_of(name, w).to_owned())]);
+    }
+    vec![
+        Block::Text(w.files_note.to_owned()),
+        Block::Table(Table { caption: w.files.to_owned(), head: vec![w.col_file, w.col_purpose], rows }),
+    ]
+}
+
+fn purpose_of(name: &str, w: &'static Words) -> &'static str {
+    let ends = [
+        ("_kpi.json", w.f_kpi),
+        ("_console.log", w.f_console),
+        ("_error.log", w.f_error),
+        ("_metrics_final.prom", w.f_prom),
+        ("journal.log", w.f_journal),
+    ];
+    ends.into_iter().find(|(end, _)| name.ends_with(end)).map_or(w.f_other, |(_, purpose)| purpose)
+}
+
+/// The files of the folder and of its `journal/<phase>` folders, by name. Files being written aside are left out.
+fn listing(dir: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut visit = vec![(dir.to_owned(), String::new(), 0)];
+    while let Some((path, prefix, depth)) = visit.pop() {
+        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && depth < 2 => {
+                    visit.push((entry.path(), format!("{name}/"), depth + 1))
+                }
+                Ok(kind) if kind.is_file() && !name.ends_with(".tmp") => {
+                    found.insert(name);
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}

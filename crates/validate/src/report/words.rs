@@ -1,0 +1,403 @@
+//! Every label and sentence of the report itself, in English and Korean, side by side so that neither can be forgotten. What the
+//! judge says (reasons, findings, figures in words) is not here: it stays as it was said.
+
+/// A language of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lang {
+    /// English.
+    En,
+    /// Korean.
+    Ko,
+}
+
+impl Lang {
+    /// The language tag of HTML.
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Ko => "ko",
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static Words {
+        match self {
+            Self::En => &EN,
+            Self::Ko => &KO,
+        }
+    }
+}
+
+macro_rules! words {
+    ($($name:ident: $en:literal, $ko:literal;)*) => {
+        /// The words of one language. `{0}`, `{1}` are places for figures, see [`fill`].
+        pub(super) struct Words { $(pub(super) $name: &'static str,)* }
+        static EN: Words = Words { $($name: $en,)* };
+        static KO: Words = Words { $($name: $ko,)* };
+        /// Name, English, Korean of every entry.
+        #[cfg(test)]
+        pub(super) static ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $ko),)*];
+    };
+}
+
+/// Puts figures into the places of a sentence.
+pub(super) fn fill(sentence: &str, figures: &[&str]) -> String {
+    let mut text = String::with_capacity(sentence.len() + 32);
+    let mut rest = sentence;
+    while let Some(open) = rest.find('{') {
+        text.push_str(&rest[..open]);
+        let tail = &rest[open..];
+        let figure = tail
+            .find('}')
+            .and_then(|close| Some((close, figures.get(tail[1..close].parse::<usize>().ok()?)?)));
+        match figure {
+            Some((close, figure)) => {
+                text.push_str(figure);
+                rest = &tail[close + 1..];
+            }
+            None => {
+                text.push('{');
+                rest = &tail[1..];
+            }
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+words! {
+    title: "Validation report", "검증 보고서";
+    run: "Run", "실행 ID";
+    profile: "Profile", "프로파일";
+    started: "Started", "시작 시각";
+    judged: "Criteria judged", "판정된 기준";
+    contents: "Contents", "목차";
+    skip: "Skip to the report", "본문으로 건너뛰기";
+    quoted_note: "", "안내: 판정기가 낸 문장(사유, 진단, 규칙의 수치)은 원문 그대로 영어로 표시합니다. 표제와 설명은 한국어입니다.";
+    decision: "Decision", "판정";
+    gloss_complete: "Everything that had to be shown was shown. Go on to the next stage.",
+        "증명해야 할 항목이 모두 증명되었습니다. 다음 단계로 진행하십시오.";
+    gloss_conditional: "All 6 critical criteria pass, and at least 4 of the 6 high ones.",
+        "필수(Critical) 기준 6개를 모두 통과했고, 주요(High) 기준 6개 중 4개 이상을 통과했습니다.";
+    gloss_concerns: "All 6 critical criteria pass, but only 2 or 3 of the 6 high ones.",
+        "필수(Critical) 기준 6개는 모두 통과했으나, 주요(High) 기준은 6개 중 2~3개만 통과했습니다.";
+    gloss_no_go: "Do not go on to the next stage.", "다음 단계로 진행하지 마십시오.";
+    evidence_class: "Evidence", "증거 등급";
+    class_record: "Of record: the real market, at its own pace, for the whole duration.",
+        "공식 기록: 실제 시장을 실제 속도로 전체 시간 동안 관측했습니다.";
+    class_rehearsal: "Rehearsal: it proves nothing about the market.", "리허설: 시장에 대해서는 아무것도 증명하지 않습니다.";
+    class_declared: "Declared: which market the runner traded could not be observed.",
+        "선언 증거: 러너가 어느 시장에서 거래했는지 관측할 수 없었습니다.";
+    system: "SYSTEM", "시스템 (SYSTEM)";
+    system_q: "Did the software behave?", "소프트웨어가 올바르게 동작했는가?";
+    strategy: "STRATEGY", "전략 (STRATEGY)";
+    strategy_q: "Did the market pay?", "시장에서 수익이 났는가?";
+    state_ok: "OK", "정상";
+    state_failed: "FAILED", "실패";
+    state_not_proven: "NOT PROVEN", "증명 안 됨";
+    three_reasons: "What decided it", "판정을 결정한 이유";
+    no_reasons: "The judge gave no reasons.", "판정기가 이유를 제시하지 않았습니다.";
+    next: "What to do next", "다음에 할 일";
+    next_go: "Next stage: {0}", "다음 단계: {0}";
+    next_rehearsal: "A rehearsal releases nothing. {0}", "리허설 결과로는 아무것도 승인되지 않습니다. {0}";
+    next_capped: "The decision is capped; the section \"What caps the decision\" says by what.",
+        "판정에 상한이 적용되었습니다. 원인은 \"판정 상한의 원인\" 항목에 있습니다.";
+    next_interrupted: "The run was interrupted; an interrupted run is never completed. Start a new one.",
+        "실행이 중단되었습니다. 중단된 실행은 이어서 완료할 수 없으므로 새로 시작하십시오.";
+    next_aborted: "Repair the cause of the abort, {0}: {1}", "중단 원인 {0}을(를) 해결하십시오: {1}";
+    next_criterion: "Repair {0} ({1}): found {2}, needed {3}.", "{0}({1})을(를) 해결하십시오: 측정 {2}, 기준 {3}.";
+    next_prove: "Prove {0} ({1}): {2}", "{0}({1})을(를) 증명하십시오: {2}";
+    next_diagnosis: "The section \"Diagnosis\" answers what went wrong, each answer with the command to run after the repair.",
+        "\"진단\" 항목에 원인과 수정 후 실행할 명령이 있습니다.";
+    next_again: "Then run again: {0}", "수정 후 다시 실행하십시오: {0}";
+    smoke_only_judged: "No main run took place; what follows judges what the smoke showed.",
+        "본 실행이 없었습니다. 아래 내용은 스모크 실행에서 드러난 것만 판정합니다.";
+    nothing_ran: "No runner was started; there is nothing to show.", "러너가 시작되지 않아 표시할 내용이 없습니다.";
+
+    criteria: "The 16 criteria", "판정 기준 16개";
+    class_critical: "Critical", "필수 (Critical)";
+    class_high: "High", "주요 (High)";
+    class_medium: "Medium", "보조 (Medium)";
+    col_id: "ID", "번호";
+    col_criterion: "Criterion", "기준";
+    col_outcome: "Outcome", "결과";
+    col_value: "Value", "측정값";
+    col_threshold: "Threshold", "임계값";
+    col_evidence: "Evidence", "근거 파일";
+    col_remark: "Remark", "비고";
+    pass: "PASS", "통과 (PASS)";
+    fail: "FAIL", "실패 (FAIL)";
+    inconclusive: "INCONCLUSIVE", "판단 불가 (INCONCLUSIVE)";
+    attested: "Settled by hand by {0}, evidence {1}.", "{0}이(가) 수동 확인함, 근거 {1}.";
+    no_evidence_named: "none named", "지정된 파일 없음";
+    none: "none", "없음";
+
+    kpis: "KPIs", "핵심 성과 지표 (KPI)";
+    col_number: "No.", "순번";
+    col_kpi: "KPI", "지표";
+    col_unit: "Unit", "단위";
+    col_provenance: "Provenance", "출처";
+    col_cross_check: "Cross-check", "교차 확인";
+    col_aid: "Reading aid", "참고 범위";
+    aid_note: "Reading aids help to read a value; they judge nothing.", "참고 범위는 값을 읽는 데 도움을 줄 뿐 판정에 쓰이지 않습니다.";
+    aid_none: "no aid", "참고 범위 없음";
+    undefined: "UNDEFINED: {0}", "정의되지 않음: {0}";
+    not_applicable: "NOT APPLICABLE: {0}", "해당 없음: {0}";
+    absent: "ABSENT: {0}", "값 없음: {0}";
+    implausible: "IMPLAUSIBLE: {0}", "신뢰 불가: {0}";
+    map_empty: "none counted", "집계된 항목 없음";
+    agreed: "agrees: {0}", "일치: {0}";
+    disagreed: "DISAGREES: {0}, but {1}", "불일치: {0}, 반면 {1}";
+    no_cross_check: "not available: {0}", "확인 불가: {0}";
+    unit_count: "count", "개";
+    unit_map: "count by name", "이름별 개수";
+    from_runner: "runner", "러너";
+    from_supervisor: "supervisor", "감독자";
+    from_scrape: "scrape", "메트릭 수집";
+    from_journal: "journal", "저널";
+    from_store: "store", "알림 저장소";
+    from_derived: "derived", "계산값";
+    kpi_missing: "This KPI is missing from the analysis.", "분석 결과에 이 지표가 없습니다.";
+    criterion_missing: "This criterion is missing from the analysis.", "분석 결과에 이 기준이 없습니다.";
+
+    caps: "What caps the decision", "판정 상한의 원인";
+    caps_none: "Nothing caps the decision.", "판정에 상한을 적용하는 원인이 없습니다.";
+    plausibility: "Plausibility rules", "타당성 규칙";
+    plausibility_none: "No plausibility rule was looked at: no runner was started.",
+        "러너가 시작되지 않아 타당성 규칙을 확인하지 못했습니다.";
+    col_rule: "Rule", "규칙";
+    col_state: "State", "상태";
+    col_figures: "Figures", "수치";
+    col_touches: "Touches", "관련 지표";
+    clean: "CLEAN", "이상 없음";
+    violated: "VIOLATED", "위반";
+    off: "OFF", "꺼짐";
+    rules: "Watch rules", "감시 규칙";
+    rules_note: "A rules stop the run, B rules warn and cap the decision. Conditions as in the profile of record.",
+        "A 규칙은 실행을 중지하고, B 규칙은 경고하며 판정에 상한을 적용합니다. 조건은 기록용 프로파일 기준입니다.";
+    col_condition: "Condition", "조건";
+    col_detail: "Detail", "상세";
+    rule_clear: "CLEAR", "정상";
+    rule_pending: "PENDING", "대기";
+    rule_fired: "FIRED", "발동";
+    rule_frozen: "FROZEN", "보류";
+    not_built: "not built in this version", "이 버전에는 구현되지 않음";
+    never_changed: "it never changed its state", "상태가 한 번도 바뀌지 않음";
+    declared_off: "declared not applicable: {0}", "해당 없음으로 선언됨: {0}";
+    since: "{0} s after the start: {1}", "시작 {0}초 후: {1}";
+    abort: "The run was aborted by {0}, {1} s after the phase's start: {2}", "{0}에 의해 단계 시작 {1}초 후 중단됨: {2}";
+    interrupted_by: "The run was interrupted: {0}", "실행이 중단됨: {0}";
+
+    exit_reasons: "Exit reasons", "청산 사유";
+    exits_none: "No round trip was closed.", "완료된 왕복 거래가 없습니다.";
+    exits_unknown: "Exit reasons are not on record: {0}", "청산 사유가 기록되지 않았습니다: {0}";
+    no_source: "neither the journal nor the KPI file names them", "저널과 KPI 파일 어디에도 없습니다";
+    guards_unknown: "Guard triggers by type are not on record: {0}", "유형별 가드 발동이 기록되지 않았습니다: {0}";
+    log_unknown: "The phase has no end record: the log was not collected. Counts as of the last poll.",
+        "단계 종료 기록이 없어 로그가 수집되지 않았습니다. 마지막 폴링 시점의 집계입니다.";
+    log_never: "The phase has no end record and no poll: nothing is known about its log.",
+        "단계 종료 기록과 폴링 기록이 모두 없어 로그에 대해 알 수 없습니다.";
+    crashes_unknown: "The phase has no end record: crash blocks were not collected; see the console log.",
+        "단계 종료 기록이 없어 크래시 블록이 수집되지 않았습니다. 콘솔 로그를 확인하십시오.";
+    not_seen: "Not on record: {0}.", "기록에 없음: {0}.";
+    col_reason: "Reason", "사유";
+    col_count: "Count", "건수";
+    funnel: "Funnel", "퍼널";
+    funnel_note: "From market data to a closed round trip: where opportunities ended.",
+        "시세 수신부터 왕복 거래 완료까지, 기회가 어느 단계에서 사라졌는지 보여 줍니다.";
+    funnel_none: "There is no funnel on record: {0}", "퍼널 기록이 없습니다: {0}";
+    col_stage: "Stage", "단계";
+    guards: "Guard triggers by type", "가드 유형별 발동";
+    guards_none: "No guard trigger is on record.", "가드 발동 기록이 없습니다.";
+    col_guard: "Guard", "가드";
+    alerts: "Alerts by rule", "규칙별 알림";
+    alerts_none: "No alert was raised in this phase.", "이 단계에서 발생한 알림이 없습니다.";
+    alerts_unknown: "The alert rows could not be read: {0}", "알림 기록을 읽을 수 없습니다: {0}";
+
+    latency: "Loop latency", "루프 지연";
+    latency_note: "Per part of the run, from histogram increases inside it.", "실행 구간별 값으로, 구간 안의 히스토그램 증가분에서 계산했습니다.";
+    latency_none: "No histogram of the loop latency was scraped.", "루프 지연 히스토그램이 수집되지 않았습니다.";
+    col_part: "Part of the run", "구간";
+    col_observations: "Observations", "관측 수";
+    no_observation: "no observation", "관측 없음";
+    memory: "Memory", "메모리";
+    memory_axis: "PSS, MB", "PSS, MB";
+    memory_none: "The operating system's memory figures were never read.", "운영체제의 메모리 수치를 읽지 못했습니다.";
+    memory_growth: "Growth {0} % per hour (slope through the minima); plain end against start {1} %.",
+        "시간당 증가율 {0} %(구간 최솟값의 기울기), 단순 시작 대비 종료 증가율 {1} %.";
+    growth_unknown: "The growth per hour could not be determined: too little data after the settling time.",
+        "안정화 시간 이후의 자료가 부족하여 시간당 증가율을 계산하지 못했습니다.";
+    memory_limit: "H3 limit", "H3 한계";
+    memory_no_limit: "The H3 limit is not drawn: no reading after the settling time.",
+        "안정화 시간 이후의 측정값이 없어 H3 한계선을 그리지 않았습니다.";
+    cpu: "CPU", "CPU 사용률";
+    cpu_axis: "% of {0} core(s)", "코어 {0}개 대비 %";
+    cpu_none: "The operating system's CPU figures were never read.", "운영체제의 CPU 수치를 읽지 못했습니다.";
+    cpu_h2: "H2: mean 70 %", "H2: 평균 70 %";
+    cpu_a5: "A5: 80 %", "A5: 80 % 한계";
+    p99_h1: "H1: 80 ms", "H1: 80 ms 한계";
+    p99_a4: "A4: 100 ms", "A4: 100 ms 한계";
+    not_stated: "not determined", "계산되지 않음";
+    chart_desc: "{0} readings over {1}; lowest {2}, highest {3}.", "{1} 동안 측정값 {0}개, 최저 {2}, 최고 {3}.";
+    col_low: "Low", "최저";
+    col_mean: "Mean", "평균";
+    col_high: "High", "최고";
+
+    log: "Log", "로그";
+    log_lines: "lines", "전체 행";
+    log_errors: "ERROR lines", "ERROR 행";
+    log_warnings: "WARNING lines", "WARNING 행";
+    log_criticals: "CRITICAL lines", "CRITICAL 행";
+    log_dlq: "lines that say DLQ", "DLQ가 언급된 행";
+    log_slots: "100 ms slots with an ERROR line", "ERROR 행이 있는 100 ms 구간";
+    log_position: "\"Position limit\" lines", "\"Position limit\" 행";
+    log_emergency: "\"Emergency stop\" lines", "\"Emergency stop\" 행";
+    log_suspects: "crash block suspects", "크래시 의심 블록";
+    log_dropped: "bytes dropped by the caps", "크기 제한으로 버려진 바이트";
+    col_what: "What", "항목";
+    top_errors: "Commonest errors", "가장 잦은 오류";
+    top_errors_none: "No ERROR line was written.", "ERROR 행이 없었습니다.";
+    col_line: "Line", "내용";
+    crashes: "Crash blocks", "크래시 블록";
+    crashes_none: "No crash block was found in the log.", "로그에서 크래시 블록이 발견되지 않았습니다.";
+    crash_head: "{0}: {1} ({2}), {3} s after the start", "{0}: {1} ({2}), 시작 {3}초 후";
+    crash_kind: "CRASH", "크래시";
+    worker_died: "WORKER DIED", "작업 스레드 종료";
+    handled: "HANDLED", "처리됨";
+    crash_before: "Lines before it", "직전 로그";
+    phase_smoke: "smoke", "스모크";
+    phase_main: "main", "본 실행";
+    diagnosis: "Diagnosis", "진단";
+    diagnosis_none: "No question needed an answer.", "답변이 필요한 질문이 없었습니다.";
+    after_repair: "After the repair", "수정 후 실행할 명령";
+
+    phases: "Phases", "단계";
+    col_phase: "Phase", "단계 이름";
+    col_planned: "Planned", "계획 시간";
+    col_ran: "Ran", "실행 시간";
+    col_end: "End", "종료";
+    col_scrapes: "Scrapes missed", "수집 실패";
+    not_started: "not started", "시작되지 않음";
+    no_end_record: "no end record: interrupted", "종료 기록 없음: 중단됨";
+    exit_code: "exit code {0}", "종료 코드 {0}";
+    signal: "signal {0}", "시그널 {0}";
+    exit_unknown: "exit status unknown", "종료 상태 알 수 없음";
+    stop_sent: "asked to stop at {0} s", "{0}초에 정지 요청";
+    killed: "had to be killed", "강제 종료함";
+    leftovers: "processes left behind: {0}", "남은 프로세스: {0}";
+    later_cause: "later cause {0}: {1}", "이후 원인 {0}: {1}";
+    of: "{0} of {1}", "{1}회 중 {0}회";
+    proof: "Round trip of the smoke", "스모크의 왕복 거래 증명";
+    proof_market: "completed on the market itself", "실제 시장에서 완료됨";
+    proof_planted: "completed on a planted gap at a local exchange", "로컬 거래소에 심은 가격 차이에서 완료됨";
+    proof_none: "not proven: {0}", "증명되지 않음: {0}";
+
+    configuration: "Configuration", "설정";
+    configuration_note: "Effective values of this run.", "이 실행에 실제로 적용된 값입니다.";
+    col_setting: "Setting", "설정 항목";
+    col_effective: "Effective value", "적용 값";
+    set_about: "about", "설명";
+    set_hash: "profile hash (SHA-256)", "프로파일 해시 (SHA-256)";
+    set_mode: "mode", "모드";
+    set_of_record: "profile of record", "기록용 프로파일 여부";
+    set_differences: "differences from the profile of record", "기록용 프로파일과 다른 점";
+    yes: "yes", "예";
+    no: "no", "아니요";
+    set_source: "data source", "데이터 소스";
+    set_endpoints: "endpoints", "엔드포인트";
+    set_hour: "one hour of rates and slopes", "비율과 기울기의 1시간";
+    set_smoke: "smoke", "스모크 실행";
+    set_main: "main run", "본 실행 시간과 종목 수";
+    duration_top: "{0}, Top {1}", "{0}, 상위 {1}종목";
+    set_command: "runner command", "러너 명령";
+    set_contract: "runner keeps Assay's contract (journal, metrics, alerts)", "Assay 계약 준수 러너 (저널, 메트릭, 알림)";
+    set_metrics: "metrics", "메트릭 주소";
+    set_stop: "stop signal and grace", "정지 시그널과 유예";
+    set_progress: "progress signal", "진행 신호";
+    set_not_applicable: "declared not applicable", "해당 없음으로 선언된 항목";
+    set_poll: "poll, scrape timeout", "수집 주기, 수집 제한 시간";
+    set_graces: "start grace, overrun grace", "시작 유예, 초과 유예";
+    set_handled: "crash block handled after", "크래시 블록 처리 판정 시간";
+    set_interim: "interim KPIs every", "중간 KPI 출력 주기";
+    set_windows: "rule windows", "규칙 시간 창";
+    set_memory: "memory: settling time, least data, minima", "메모리: 안정화 시간, 최소 자료, 최솟값 구간";
+    set_cores: "cores that 100 % CPU means", "CPU 100 %에 해당하는 코어 수";
+    set_panels: "panel checks: core, alerting", "패널 점검: 핵심, 알림";
+    set_limits: "least free disk, cap of a log file (bytes)", "최소 여유 디스크, 로그 파일 상한 (바이트)";
+    set_console: "console", "콘솔 주소";
+    set_stores: "stores: alerts, state", "저장소: 알림, 상태";
+    set_notifiers: "required notifiers", "필수 알림 채널";
+    set_exchange: "local exchange", "로컬 거래소";
+    exchange_is: "market {0}, {1} symbols, seed {2}", "시장 {0}, 종목 {1}개, 시드 {2}";
+    set_planted: "planted gap", "심은 가격 차이";
+    planted_is: "{0} bps at {1} for {2}, run of {3}", "{1} 시점에 {0} bps, {2} 동안, 실행 {3}";
+    environment: "Environment", "환경";
+    env_version: "Assay version", "Assay 버전";
+    env_os: "operating system", "운영체제";
+    env_cores: "logical cores", "논리 코어";
+    env_memory: "memory", "메모리 용량";
+    env_unread: "could not be read", "읽을 수 없음";
+
+    files: "Files", "파일";
+    files_note: "All names are relative to the run folder.", "모든 이름은 실행 폴더 기준 상대 경로입니다.";
+    col_file: "File", "파일 이름";
+    col_purpose: "Purpose", "용도";
+    file_missing: "not written", "기록되지 않음";
+    f_metadata: "run id, versions, effective profile, machine", "실행 ID, 버전, 적용 프로파일, 장비";
+    f_preflight: "preflight checks", "사전 점검 결과";
+    f_preflight_main: "preflight checks before the main run", "본 실행 전 사전 점검 결과";
+    f_env: "preflight table as shown", "화면에 표시된 사전 점검 표";
+    f_orchestrator: "what Assay did, step by step", "Assay의 단계별 동작 기록";
+    f_monitor: "interim KPIs and events of the watch", "감시 중 중간 KPI와 사건";
+    f_phases: "start and end of each phase", "각 단계의 시작과 종료";
+    f_samples: "every poll: scrape, operating system, log counters", "폴링별 메트릭, 운영체제, 로그 집계";
+    f_panels: "every panel check", "패널 점검 기록";
+    f_rules: "every change of a rule's state", "규칙 상태 변화 기록";
+    f_summary: "polls, counts, abort cause", "폴링 수, 집계, 중단 원인";
+    f_alerts: "alert and delivery rows of this run", "이 실행의 알림과 전송 기록";
+    f_alert_db: "alert store", "알림 데이터베이스";
+    f_analysis: "this judgement, machine-readable", "기계 판독용 판정 결과";
+    f_report_md: "this report as Markdown", "이 보고서의 Markdown 판";
+    f_report_html: "this report as HTML", "이 보고서의 HTML 판";
+    f_junit: "the criteria as test results", "시험 결과 형식의 판정 기준";
+    f_manifest: "SHA-256 of every artefact, chained", "모든 산출물의 SHA-256 체인";
+    f_notice: "log lines after the manifest", "매니페스트 이후의 로그";
+    f_kpi: "the runner's KPI file", "러너의 KPI 파일";
+    f_console: "the runner's output", "러너의 출력";
+    f_error: "ERROR lines and crash blocks", "ERROR 행과 크래시 블록";
+    f_prom: "last metrics snapshot", "마지막 메트릭 스냅숏";
+    f_journal: "the runner's journal", "러너의 저널";
+    f_other: "further file", "기타 파일";
+    printed_by: "Made by Assay {0}. Figures come from the run's typed artefacts.", "Assay {0}에서 생성. 모든 수치는 실행 산출물에서 읽은 값입니다.";
+}
+
+/// The name of an exit reason or a stage of the funnel; names that are not fixed words stay as they are.
+pub(super) fn name(word: &str, lang: Lang) -> String {
+    let (head, tail) = word.split_once(':').map_or((word, None), |(head, tail)| (head, Some(tail)));
+    let (en, ko) = match head {
+        "take_profit" => ("take profit", "익절"),
+        "stop_loss" => ("stop loss", "손절"),
+        "time_limit" => ("time limit", "보유 시간 초과"),
+        "spread_reversal" => ("spread reversal", "스프레드 반전"),
+        "emergency" => ("emergency", "긴급 정지"),
+        "kill_switch" => ("kill switch", "킬 스위치"),
+        "shutdown" => ("shutdown", "종료 시 청산"),
+        "unwind" => ("unwind", "편측 청산"),
+        "updates" => ("updates", "시세 갱신"),
+        "evaluated" => ("evaluated", "평가됨"),
+        "gross_positive" => ("gross edge > 0", "총 엣지 > 0"),
+        "net_positive" => ("net edge > 0", "순 엣지 > 0"),
+        "above_threshold" => ("above threshold", "임계값 초과"),
+        "blocked" => ("blocked", "차단됨"),
+        "sent" => ("sent", "주문 전송"),
+        "rejected" => ("rejected", "거부됨"),
+        "partly_filled" => ("partly filled", "부분 체결"),
+        "filled" => ("filled", "체결됨"),
+        "exited" => ("exited", "청산됨"),
+        _ => return word.to_owned(),
+    };
+    let head = if lang == Lang::Ko { ko } else { en };
+    match tail {
+        Some(tail) => format!("{head}: {}", name(tail, lang)),
+        None => head.to_owned(),
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the pipeline's parts: profiles, preflight, the log watch against real logs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod it {
+    pub mod logwatch;
+    pub mod preflight;
+    pub mod profile;
+}

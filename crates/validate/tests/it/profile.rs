@@ -1,0 +1,172 @@
+//! Profiles: the built-in ones, what a user's file may say, and how mistakes are shown.
+
+use miette::Diagnostic;
+use validate::profile::{
+    DataSource, ProfileError, Span, builtin_names, load, load_text, settings, source_of,
+};
+
+fn wrong(text: &str) -> ProfileError {
+    load_text("mine.toml", text).expect_err(text)
+}
+
+#[test]
+fn the_built_in_profiles_are_of_record() {
+    for name in builtin_names() {
+        let loaded = load(name).unwrap();
+        assert_eq!(loaded.profile.name, name);
+        assert!(loaded.of_record && loaded.differences.is_empty(), "{name}");
+        assert_eq!((loaded.base.as_str(), loaded.hash.len()), (name, 64));
+        assert!(source_of(name).unwrap().starts_with("# "), "{name}");
+    }
+    let hashes: std::collections::BTreeSet<String> =
+        builtin_names().iter().map(|name| load(name).unwrap().hash).collect();
+    assert_eq!(hashes.len(), 3);
+}
+
+#[test]
+fn the_profile_of_record_holds_its_values() {
+    let loaded = load("d77-4").unwrap();
+    let s = settings(&loaded);
+    assert_eq!(
+        (s.smoke_s, s.main_s, s.main_min_s, s.hour_s, s.poll_s),
+        (60.0, 3_600.0, 3_600.0, 3_600.0, 10.0)
+    );
+    assert_eq!(
+        (s.a4_for_s, s.a5_for_s, s.a8_for_s, s.a9_for_s, s.b2_over_s),
+        (300.0, 600.0, 60.0, 60.0, 1_800.0)
+    );
+    assert_eq!((s.memory_skip_s, s.memory_min_s, s.memory_window_s), (600.0, 1_200.0, 120.0));
+    assert_eq!((loaded.profile.smoke.topn, loaded.profile.main.topn), (20, 50));
+    assert!(s.of_record && s.has_journal && s.has_metrics && s.has_alerts && !s.progress_by_kpi_file);
+    assert_eq!(load("soak-12h").unwrap().profile.main.duration.secs(), 43_200.0);
+}
+
+#[test]
+fn the_rehearsal_holds_its_values() {
+    let loaded = load("rehearsal").unwrap();
+    let s = settings(&loaded);
+    assert_eq!((s.smoke_s, s.main_s, s.main_min_s, s.hour_s, s.poll_s), (10.0, 60.0, 60.0, 60.0, 1.0));
+    assert_eq!((s.a4_for_s, s.a5_for_s, s.a8_for_s, s.a9_for_s, s.b2_over_s), (5.0, 10.0, 10.0, 10.0, 30.0));
+    assert_eq!(
+        (s.memory_skip_s, s.memory_min_s, s.memory_window_s, s.start_grace_s),
+        (10.0, 20.0, 2.0, 10.0)
+    );
+    let p = &loaded.profile;
+    assert_eq!(p.data_source, DataSource::Local);
+    assert_eq!(p.watch.scrape_timeout.secs(), 0.5);
+    assert_eq!(p.limits.min_free_bytes, 1_000_000_000);
+    let engine = p.runner.config["engine"].as_table().unwrap();
+    let ms = |key: &str| engine[key].as_integer();
+    assert_eq!((ms("time_limit_ms"), ms("entry_pause_ms")), (Some(5_000), Some(1_000)));
+    assert_eq!((ms("cooldown_route_ms"), ms("cooldown_cross_ms")), (Some(5_000), Some(15_000)));
+    assert_eq!(engine["capital_usd"].as_str(), Some("10000"), "the rest is the profile of record's");
+    let exchange = p.exchange.as_ref().unwrap();
+    assert_eq!((exchange.market.as_str(), exchange.symbols, exchange.seed), ("edge", 70, 7));
+}
+
+#[test]
+fn allowed_changes_stay_of_record() {
+    let loaded = load_text(
+        "mine.toml",
+        "extends = \"d77-4\"\nname = \"mine\"\n[runner]\nmetrics_addr = \"127.0.0.1:9200\"\n\
+         [rules]\na9_for = \"30 s\"\ncpu_cores = 1\n[console]\naddr = \"127.0.0.1:8078\"\n[main]\nduration = \"2 h\"\n",
+    )
+    .unwrap();
+    assert!(loaded.of_record, "{:?}", loaded.differences);
+    assert_eq!(loaded.profile.main.duration, "2 h".parse::<Span>().unwrap());
+    assert_eq!(loaded.profile.watch.poll.secs(), 10.0);
+}
+
+#[test]
+fn other_changes_are_custom_and_named() {
+    let loaded = load_text(
+        "mine.toml",
+        "extends = \"d77-4\"\n[main]\nduration = \"10 min\"\n[rules]\na9_for = \"5 min\"\n[runner.config.engine]\nmin_edge_bps = 1\n",
+    )
+    .unwrap();
+    assert!(!loaded.of_record);
+    assert_eq!(
+        loaded.differences,
+        [
+            "main.duration is \"10 min\" instead of \"1 h\"",
+            "rules.a9_for is \"5 min\" instead of \"60 s\"",
+            "runner.config.engine.min_edge_bps is 1.0 instead of 5.0",
+        ]
+    );
+    assert_eq!(settings(&loaded).main_min_s, 600.0);
+    let real = load_text("mine.toml", "extends = \"rehearsal\"\ndata_source = \"real\"\n").unwrap();
+    assert!(!real.of_record);
+}
+
+#[test]
+fn a_misspelt_key_is_shown_in_its_line() {
+    let error = wrong("extends = \"d77-4\"\n\n[watch]\npolll = \"10 s\"\n");
+    assert_eq!((error.line_column(), error.exit_code()), (Some((4, 1)), 64));
+    assert!(error.to_string().starts_with("mine.toml:4:1: unknown key `polll` in [watch]"), "{error}");
+    let shown = error.render();
+    assert!(shown.contains("4 | polll = \"10 s\"") && shown.contains("| ^^^^^ unknown key"), "{shown}");
+    assert!(error.help().unwrap().to_string().contains("did you mean `poll`?"));
+    assert!(error.source_code().is_some() && error.labels().unwrap().count() == 1);
+}
+
+#[test]
+fn a_wrong_unit_is_shown_in_its_line() {
+    let error = wrong("extends = \"d77-4\"\n[watch]\n  poll = \"10 parsecs\"\n");
+    assert_eq!(error.line_column(), Some((3, 10)));
+    assert!(error.render().contains("^^^^^^^^^^^^ wrong unit"), "{}", error.render());
+    assert!(error.help().unwrap().to_string().contains("\"5 min\""));
+    for (text, part) in [
+        ("[watch]\npoll = 10\n", "must be a duration"),
+        ("[main]\ntopn = \"many\"\n", "must be a whole number"),
+        ("[main]\ntopn = -1\n", "must be a whole number"),
+        ("main = 3\n", "must be a table"),
+        ("data_source = \"imagined\"\n", "data_source"),
+        ("[runner]\ncommand = \"bot\"\n", "must be a list"),
+        ("[runner]\nstop_signal = \"SIGKILL\"\n", "no stop signal"),
+        ("[runner]\nmetrics_addr = \"9100\"\n", "no address"),
+        ("[runner]\ncommand = [\"bot\", \"{size}\"]\n", "unknown placeholder {size}"),
+        ("[runner.config.engine]\nmin_egde_bps = 3.0\n", "unknown key `min_egde_bps`"),
+        ("[runner.not_applicable]\nC5 = \"no\"\n", "never waived"),
+        ("[runner.not_applicable]\njournal = \"\"\n", "needs a reason"),
+        ("[stores]\nalerts = \"docker\"\n", "not built in this version"),
+        ("[rules]\na9_for = \"10 s\"\n", "not longer than a poll"),
+        ("[main]\nduration = \"0 s\"\n", "is zero"),
+        ("[watch\n", "no TOML"),
+    ] {
+        let error = wrong(&format!("extends = \"d77-4\"\n{text}"));
+        assert!(error.to_string().contains(part), "{text}: {error}");
+        assert_eq!(error.exit_code(), 64);
+        assert!(error.line_column().is_some(), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_profile_rests_on_a_built_in_one() {
+    assert!(wrong("name = \"x\"\n").to_string().contains("does not rest on a built-in"));
+    let error = wrong("extends = \"d77-5\"\n");
+    assert_eq!(error.line_column(), Some((1, 11)));
+    assert!(error.help().unwrap().to_string().contains("did you mean \"d77-4\""));
+    let missing = load("rehersal").unwrap_err();
+    assert_eq!(missing.exit_code(), 66);
+    assert!(missing.help().unwrap().to_string().contains("did you mean rehearsal"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.toml"), "extends = \"b.toml\"\nname = \"a\"\n").unwrap();
+    std::fs::write(dir.path().join("b.toml"), "extends = \"rehearsal\"\nname = \"b\"\n").unwrap();
+    let loaded = load(dir.path().join("a.toml").to_str().unwrap()).unwrap();
+    assert_eq!((loaded.profile.name.as_str(), loaded.base.as_str()), ("a", "rehearsal"));
+    std::fs::write(dir.path().join("b.toml"), "extends = \"a.toml\"\n").unwrap();
+    assert!(load(dir.path().join("a.toml").to_str().unwrap()).unwrap_err().to_string().contains("circle"));
+}
+
+#[test]
+fn a_foreign_runner_keeps_its_own_configuration() {
+    let loaded = load_text(
+        "mine.toml",
+        "extends = \"d77-4\"\n[runner]\ncommand = [\"bot\", \"--topn={topn}\"]\nown_contract = false\n\
+         progress = \"kpi_file\"\n[runner.not_applicable]\njournal = \"the bot keeps none\"\nalerts = \"it has none\"\n[runner.config]\nmode = \"paper\"\n",
+    )
+    .unwrap();
+    assert!(loaded.of_record, "{:?}", loaded.differences);
+    let s = settings(&loaded);
+    assert!(!s.has_journal && s.has_metrics && !s.has_alerts && s.progress_by_kpi_file);
+}

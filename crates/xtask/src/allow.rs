@@ -1,0 +1,24 @@
+//! What is allowed in what we build: licences, and crates in two versions. Every entry has its reason.
+
+/// SPDX identifiers that need nothing beyond keeping the notice, each with the crates that made it necessary.
+pub const LICENCES: [(&str, &str); 7] = [
+    ("MIT", "most crates"),
+    ("Apache-2.0", "most crates; miette under this one alone"),
+    ("BSD-3-Clause", "subtle and a part of matchit; the MIT conditions and no use of names"),
+    ("CDLA-Permissive-2.0", "webpki-roots: the list of certificate authorities is data"),
+    ("ISC", "ring, untrusted, rustls-webpki; the MIT conditions in fewer words"),
+    ("Unicode-3.0", "the ICU tables behind URL parsing, and unicode-ident"),
+    ("Zlib", "foldhash, and zlib-rs in tests"),
+];
+
+/// Crates that are built in more than one version, and why we cannot help it. An entry that no longer holds is an error.
+pub const DUPLICATES: [(&str, &str); 8] = [
+    ("base64", "axum is a version behind hyper-util and reqwest"),
+    ("cpufeatures", "sha1 and sha2 0.10 against the chacha20 of proptest's rand (tests only)"),
+    ("getrandom", "ring, rand 0.9 and tempfile (tests only) each have their own"),
+    ("rand", "ours is tungstenite's; proptest is ahead (tests only)"),
+    ("rand_core", "follows rand"),
+    ("syn", "miette's derive is behind the other macros; built for macros only"),
+    ("unicode-width", "miette is behind indicatif"),
+    ("webpki-roots", "tokio-tungstenite asks for 0.26, which is an empty shell around 1.0"),
+];

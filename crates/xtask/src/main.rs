@@ -1,0 +1,35 @@
+//! `cargo xtask`: chores of the repository.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use xtask::{licences, steps};
+
+/// Chores of the repository
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that must hold: format, lints, tests, licences; CI runs this and nothing else
+    Test,
+    /// Licences and duplicate versions of every crate that we build
+    Licences,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Test => steps::test(),
+        Command::Licences => licences::check().map(|summary| println!("{summary}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nxtask: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
