@@ -1,9 +1,10 @@
-//! Tests of the pipeline's parts: profiles, preflight, the log watch against real logs.
+//! Tests of the pipeline's parts: profiles, preflight, the log watch against real logs, panels.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod it {
     pub mod logwatch;
+    pub mod panels;
     pub mod preflight;
     pub mod profile;
 }

@@ -55,7 +55,7 @@ impl Suspects {
         events
     }
 
-    /// The process has ended. A clean end makes every open suspect handled; but a thread that died in its last moments died.
+    /// The process has ended. A clean end makes every open suspect handled, any other a crash.
     pub fn on_exit(&mut self, clean: bool) -> Vec<ProcessEvent> {
         let mut events = Vec::new();
         for suspect in std::mem::take(&mut self.open) {
@@ -73,5 +73,47 @@ impl Suspects {
         let mut blocks = std::mem::take(&mut self.settled);
         blocks.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
         blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suspect(at_s: f64, thread_died: bool) -> Suspect {
+        Suspect { at_s, language: "rust", text: "panicked".to_owned(), before: Vec::new(), thread_died }
+    }
+
+    fn kinds(suspects: &mut Suspects) -> Vec<String> {
+        suspects.take().into_iter().map(|block| block.kind).collect()
+    }
+
+    #[test]
+    fn a_trace_is_handled_when_the_process_lives_and_progresses_long_enough() {
+        let mut suspects = Suspects::new(10.0);
+        suspects.add(vec![suspect(1.0, false)]);
+        assert!(suspects.on_time(11.0, true).is_empty() && suspects.on_time(11.5, false).is_empty());
+        assert!(kinds(&mut suspects).is_empty(), "not while it is unsure, nor without progress");
+        assert!(suspects.on_time(11.5, true).is_empty());
+        assert_eq!(kinds(&mut suspects), ["handled"]);
+    }
+
+    #[test]
+    fn a_dead_thread_in_a_living_process_is_a_dead_worker() {
+        let mut suspects = Suspects::new(10.0);
+        suspects.add(vec![suspect(1.0, true)]);
+        assert!(suspects.on_time(1.4, true).is_empty(), "the process may be about to die of it");
+        assert!(matches!(suspects.on_time(1.6, true)[..], [ProcessEvent::WorkerDied(_)]));
+        assert_eq!(kinds(&mut suspects), ["worker_died"]);
+    }
+
+    #[test]
+    fn the_exit_decides_what_is_still_open() {
+        for (clean, kind) in [(true, "handled"), (false, "crash")] {
+            let mut suspects = Suspects::new(10.0);
+            suspects.add(vec![suspect(1.0, false)]);
+            assert_eq!(suspects.on_exit(clean).len(), usize::from(!clean));
+            assert_eq!(kinds(&mut suspects), [kind]);
+        }
     }
 }
