@@ -6,7 +6,7 @@
 
 mod args;
 mod binance;
-mod binance_wire;
+pub mod binance_wire;
 mod control;
 mod hub;
 mod limits;
@@ -14,7 +14,7 @@ pub mod model;
 mod server;
 pub mod spelling;
 mod upbit;
-mod upbit_wire;
+pub mod upbit_wire;
 
 pub use args::{Args, GapArg, main};
 pub use control::Fault;

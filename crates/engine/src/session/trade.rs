@@ -333,8 +333,13 @@ impl Core {
             let (fee, fee_asset) =
                 self.broker.fees().fee(venue, takes, position.asset, quantity, notional)?;
             let quote_fee = if fee_asset == venue.quote() { Money(fee.0) } else { Money::ZERO };
-            let flow = cash_flow_usd(venue, takes, notional, quote_fee, fx)?;
-            let gross = cash_flow_usd(venue, takes, notional, Money::ZERO, fx)?;
+            // What the gross-up and the lot buy beyond what is missing stays ours: it is worth its price, as in the ledger.
+            let coin_fee = if fee_asset == venue.quote() { Quantity::ZERO } else { fee };
+            let beyond = Quantity(quantity.0.checked_sub(held.0.checked_abs()?)?);
+            let worth = |coin: Quantity| notional.ratio(coin.0, quantity.0, Rounding::Floor);
+            let kept = worth(beyond.checked_sub(coin_fee)?)?;
+            let flow = cash_flow_usd(venue, takes, notional.checked_sub(kept)?, quote_fee, fx)?;
+            let gross = cash_flow_usd(venue, takes, notional.checked_sub(worth(beyond)?)?, Money::ZERO, fx)?;
             way.cash_usd[v] = flow;
             way.gross_usd = way.gross_usd.checked_add(gross)?;
         }
