@@ -7,5 +7,3 @@ mod config;
 mod live;
 #[path = "it/replays.rs"]
 mod replays;
-#[path = "it/virtual_market.rs"]
-mod virtual_market;

@@ -247,7 +247,7 @@ impl Runner {
             }
             if elapsed >= next_kpi {
                 next_kpi = elapsed + every;
-                self.write_kpi(None)?;
+                self.write_kpi(false)?;
             }
             if !self.broken && elapsed.as_secs_f64() >= self.args.break_after_seconds {
                 self.broken = true;
@@ -260,7 +260,7 @@ impl Runner {
             }
         };
         say("INFO", &format!("ending: {reason}"));
-        self.state.borrow_mut().stop(self.began.elapsed(), reason);
+        self.state.borrow_mut().stop(reason);
         Ok(())
     }
 
@@ -296,7 +296,7 @@ impl Runner {
     async fn end(&mut self) -> std::io::Result<()> {
         drill(&self.args, &self.state)?;
         self.state.borrow_mut().freeze();
-        self.write_kpi(Some(()))?;
+        self.write_kpi(true)?;
         tokio::time::sleep(Duration::from_millis(self.args.linger_ms)).await;
         if self.args.breaks(Plan::Grandchild) {
             leave_daemon()?;
@@ -305,15 +305,15 @@ impl Runner {
         Ok(())
     }
 
-    fn write_kpi(&self, last: Option<()>) -> std::io::Result<()> {
+    fn write_kpi(&self, last: bool) -> std::io::Result<()> {
         if self.args.breaks(Plan::NoKpi) {
             return Ok(());
         }
         let mut state = self.state.borrow_mut();
         state.observe_process();
         let lie = if self.args.breaks(Plan::CpuLie) { 0.1 } else { 1.0 };
-        let text = kpi::document(&state, self.began.elapsed(), last.is_some(), lie);
-        let cut = if last.is_some() && self.args.breaks(Plan::HalfKpi) { text.len() / 2 } else { text.len() };
+        let text = kpi::document(&state, self.began.elapsed(), last, lie);
+        let cut = if last && self.args.breaks(Plan::HalfKpi) { text.len() / 2 } else { text.len() };
         kpi::write(&self.args.kpi_output_path, &text.as_bytes()[..cut])
     }
 }

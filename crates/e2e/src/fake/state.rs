@@ -216,7 +216,7 @@ impl State {
         self.dlq += 1;
     }
 
-    pub(super) fn stop(&mut self, _elapsed: Duration, reason: &'static str) {
+    pub(super) fn stop(&mut self, reason: &'static str) {
         if self.open_since.is_some() {
             self.close(Some("shutdown"));
         }

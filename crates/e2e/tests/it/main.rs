@@ -11,3 +11,4 @@ mod harness;
 mod kill;
 mod rehearsals;
 mod rows;
+mod virtual_market;

@@ -90,9 +90,15 @@ fn calm_is_system_ok_and_strategy_not_proven() {
     let seat = seat(3);
     let (done, run, _dir) = Rehearsal::start("calm").end();
     drop(seat);
-    done.exits(0).says("STRATEGY not proven");
+    done.exits(0).says("STRATEGY NOT PROVEN");
     run.judged("H6", "fail");
     let analysis = run.json("analysis_result.json");
+    assert!(
+        analysis["strategy"]["sentence"].as_str().unwrap().starts_with("STRATEGY not proven"),
+        "{}",
+        analysis["strategy"]
+    );
+    assert_eq!(analysis["system"]["state"], "ok", "{}", analysis["system"]);
     let diagnosis = analysis["diagnosis"].to_string();
     assert!(diagnosis.contains("no opportunity"), "{diagnosis}");
     assert!(run.text("report.md").contains("no opportunity"));

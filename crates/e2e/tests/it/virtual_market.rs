@@ -3,7 +3,7 @@
 
 use engine::{Config, Core, Effect};
 use exchange::model::listing::Kind;
-use exchange::model::{Changes, Model, STEP};
+use exchange::model::{Changes, Model};
 use exchange::{Format, MarketKind, PlantedGap, binance_wire, orderbook_frame, upbit_wire};
 use journal::record::{Body, Direction, ExitReason};
 use journal::{Entry, file};
@@ -17,7 +17,7 @@ const START_MS: i64 = 1_790_000_000_000;
 const TRAVEL: Duration = Duration::from_millis(3);
 const UPBIT: u16 = 0;
 const BINANCE: u16 = 1;
-/// Steps of 50 ms in which the level is seeded and every book comes up.
+/// Steps (of 50 ms) in which the level is seeded and every book comes up.
 const WARM_UP: u32 = 20;
 
 struct Session {
