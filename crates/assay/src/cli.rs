@@ -5,20 +5,32 @@ use std::path::PathBuf;
 
 /// Assay decides whether a trading engine may go on to the next stage.
 ///
-/// It runs the engine on paper against the market as a supervised process, watches it, stops it when a rule says so, measures
-/// 32 KPIs, judges 16 criteria, and says COMPLETE GO, CONDITIONAL GO or NO-GO with the evidence. Public market data only: no
-/// keys, no orders, ever.
+/// It runs the engine on paper against the market as a supervised process, watches
+/// it, stops it when a rule says so, measures 32 KPIs, judges 16 criteria, and says
+/// COMPLETE GO, CONDITIONAL GO or NO-GO with the evidence. Public market data only:
+/// no keys, no orders, ever.
 #[derive(Debug, Parser)]
-#[command(name = "assay", version, after_help = EXIT_CODES)]
+#[command(name = "assay", version, verbatim_doc_comment, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 COMPLETE GO (and success of commands without a verdict), 10 CONDITIONAL GO, 11 with concerns,
-12 a rehearsal that would be a GO (`assay rehearse` gives 0), 20 NO-GO, 21 aborted by a rule, 22 rejudge or verify disagrees,
-30 preflight, 31 smoke, 64 usage or configuration, 66 no such run or file, 70 internal, 130/143 interrupted.";
+const EXIT_CODES: &str = "Start here:
+  assay rehearse                        a verdict in a minute and a half, offline
+  assay report latest --format html     the report of the last run
+  assay validate --profile d77-4        the real thing: one hour on market data
+
+Exit codes:
+   0  COMPLETE GO, and success of commands that give no verdict
+  10  CONDITIONAL GO              11  CONDITIONAL GO WITH CONCERNS
+  12  a rehearsal that would be a GO (`assay rehearse` itself gives 0)
+  20  NO-GO                       21  aborted by a rule: NO-GO
+  22  rejudge disagrees, or verify finds a change
+  30  preflight failed            31  smoke failed
+  64  usage or configuration      66  no such run, profile or file
+  70  internal error              130, 143  interrupted";
 
 /// Where the run folders are.
 #[derive(Debug, Args)]
@@ -31,9 +43,9 @@ pub struct Logs {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Try everything: a local market, our engine, a whole validation in about a minute and a half
+    /// Try everything: a whole validation on a local market, in a minute and a half
     Rehearse(Rehearse),
-    /// Validate a runner by a profile
+    /// Validate a runner by a profile: preflight, smoke, main run, verdict
     Validate(Validate),
     /// Check the environment only
     Preflight(Preflight),
@@ -41,11 +53,11 @@ pub enum Command {
     Rejudge(OneRun),
     /// Find any byte of a run that has changed since its verdict
     Verify(OneRun),
-    /// Print a run's report
+    /// Print a run's report, in English or Korean, as Markdown or HTML
     Report(Report),
     /// The archive of runs
     Runs(Runs),
-    /// The paper runner
+    /// The paper runner alone: the engine that a validation starts
     Run(runner::RunArgs),
     /// Play an input log through the engine again
     Replay(runner::ReplayArgs),
@@ -108,13 +120,13 @@ pub enum Accept {
 /// `assay validate`.
 #[derive(Debug, Args)]
 pub struct Validate {
-    /// A built-in profile or a file
+    /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
     #[arg(long, value_name = "NAME|FILE")]
     pub profile: String,
     /// How far to go
     #[arg(long, value_enum, default_value = "full")]
     pub mode: Mode,
-    /// Map accepted decisions to exit code 0
+    /// Which decisions give exit code 0, for CI; all others keep their own
     #[arg(long, value_enum)]
     pub accept: Option<Accept>,
     /// Machine-readable progress and result
@@ -128,7 +140,7 @@ pub struct Validate {
 /// `assay preflight`.
 #[derive(Debug, Args)]
 pub struct Preflight {
-    /// A built-in profile or a file
+    /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
     #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
     pub profile: String,
     /// Machine-readable result

@@ -205,8 +205,12 @@ fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
         },
         ProfilesCommand::Check { profile: name } => {
             let loaded = profile::load(&name)?;
-            let kind = if loaded.of_record { "of record" } else { "custom" };
-            print(&format!("{name} is a valid profile ({kind}), sha256 {}\n", loaded.hash));
+            let kind = match (loaded.of_record, loaded.base.as_str()) {
+                (false, _) => "custom: the decision will be capped",
+                (true, "rehearsal") => "a rehearsal, never of record",
+                (true, _) => "of record",
+            };
+            print(&format!("{name} is a valid profile ({kind})\n  sha256 {}\n", loaded.hash));
             for difference in &loaded.differences {
                 print(&format!("  custom because: {difference}\n"));
             }

@@ -25,8 +25,9 @@ impl Failure {
 impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {
         let code = u8::try_from(error.exit_code()).unwrap_or(exit_codes::USAGE);
-        // The caret picture where there is one.
-        Self::new(code, format!("{:?}", miette::Report::new(error)).trim_end().to_owned())
+        // The caret picture where there is one; the sign that opens it stands badly behind `assay: `.
+        let text = format!("{:?}", miette::Report::new(error));
+        Self::new(code, text.trim_start_matches([' ', '\u{d7}']).trim_end())
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! An order reaches the venue after its one-way latency and fills on the first book whose venue time is at or after that
 //! instant. A quiet symbol sends no new book: its book counts as current once an update could have come back, which is
-//! one more latency later ([`Broker::next_deadline`], [`Broker::overdue`]). Fees, latency, liquidity and refusals are open
-//! models in files of their own. The broker moves no balances: [`crate::ledger::Ledger::apply`] does.
+//! one more latency later, and once its stream has shown something of at least that instant ([`Broker::next_deadline`],
+//! [`Broker::overdue`]): a stream that lags or stalls is no quiet symbol, and its old book must not fill anything. Fees,
+//! latency, liquidity and refusals are open models in files of their own. The broker moves no balances:
+//! [`crate::ledger::Ledger::apply`] does.
 
 use crate::fees::{FeeModel, TakerFees};
 use crate::latency::{ConstantLatency, LatencyModel};
@@ -60,6 +62,8 @@ struct Pending {
     order: Order,
     /// When a book that has not changed since counts as the one the order met.
     current_at: Timestamp,
+    /// That instant has passed and the stream had not come so far: a message wakes it, not the clock.
+    waits: bool,
 }
 
 /// The queue of orders and the venue's models.
@@ -118,13 +122,19 @@ impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
         let id = self.last_id;
         let order =
             Order { id, position, purpose, venue, asset, takes, quantity, decided_at: now, arrives, limit };
-        self.queue.push(Pending { order, current_at: arrives.plus(one_way) });
+        self.queue.push(Pending { order, current_at: arrives.plus(one_way), waits: false });
         order
     }
 
-    /// The earliest instant at which an order meets a book that did not change meanwhile.
+    /// The earliest instant at which an order meets a book that did not change meanwhile. Orders that wait for their
+    /// venue's stream have none.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.queue.iter().map(|pending| pending.current_at).min()
+        self.queue.iter().filter(|pending| !pending.waits).map(|pending| pending.current_at).min()
+    }
+
+    /// True while an order waits for its venue's stream: ask [`Self::overdue`] again after each message.
+    pub fn is_waiting(&self) -> bool {
+        self.queue.iter().any(|pending| pending.waits)
     }
 
     /// Moves the orders that meet a book of `venue_time` into `out`, in order of id.
@@ -136,8 +146,12 @@ impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
     }
 
     /// Moves the orders whose book stayed quiet until `now` into `out`, in order of id: they meet the book as it is.
-    pub fn overdue(&mut self, now: Timestamp, out: &mut Vec<Order>) {
-        self.extract(out, |pending| pending.current_at <= now);
+    /// `shown` says whether the stream behind an order's book has come to the order's arrival; the others wait on.
+    pub fn overdue(&mut self, now: Timestamp, shown: impl Fn(&Order) -> bool, out: &mut Vec<Order>) {
+        for pending in self.queue.iter_mut().filter(|pending| pending.current_at <= now) {
+            pending.waits = !shown(&pending.order);
+        }
+        self.extract(out, |pending| pending.current_at <= now && !pending.waits);
     }
 
     /// Decides what the venue does with an order that has arrived. What was taken is remembered in `memory`; balances are
@@ -335,9 +349,12 @@ mod tests {
         assert_eq!((out[0].arrives, out[0].decided_at), (at(1_060), at(1_000)));
         assert_eq!(broker.next_deadline(), Some(at(1_180)));
         out.clear();
-        broker.overdue(at(1_179), &mut out);
+        broker.overdue(at(1_179), |_| true, &mut out);
         assert!(out.is_empty());
-        broker.overdue(at(1_180), &mut out);
+        // The stream has not come so far: no deadline any more, a message wakes it.
+        broker.overdue(at(1_180), |_| false, &mut out);
+        assert_eq!((out.len(), broker.next_deadline(), broker.is_waiting()), (0, None, true));
+        broker.overdue(at(1_500), |order| order.venue == Venue::Binance, &mut out);
         assert_eq!((out.len(), out[0].id, broker.pending(), broker.next_deadline()), (1, 1, 0, None));
         broker.continue_after(40);
         broker.continue_after(7);

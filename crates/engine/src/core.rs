@@ -14,7 +14,7 @@ use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
 use crate::view::View;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
-use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Timestamp, Venue};
+use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,6 +88,8 @@ pub(crate) struct Conn {
     pub up: bool,
     pub last_life: Timestamp,
     pub last_frame: Timestamp,
+    /// Everything that the venue sent here up to this instant, on our clock, has been taken.
+    pub shown: Timestamp,
     pub stale: bool,
 }
 
@@ -250,13 +252,19 @@ impl Core {
     /// Ages of the Live books of `venue` in seconds, since the newest message by the venue's time (skew corrected): for
     /// metrics, nothing decides by them.
     pub fn book_ages(&self, venue: Venue) -> impl Iterator<Item = f64> + '_ {
-        let one_way = i64::from(self.config.latency_us.of(venue)) * 1_000;
+        let one_way = self.one_way_ns(venue);
         let clock = &self.clocks[venue.index()];
         let live =
             self.symbols.iter().map(move |symbol| &symbol.books[venue.index()]).filter(|book| book.is_live());
         live.filter_map(move |book| {
             Some(self.now.secs_since(clock.corrected(book.venue_time?, one_way, self.now)))
         })
+    }
+
+    /// Price levels that all books hold now: for metrics.
+    pub fn levels_held(&self) -> u64 {
+        let books = self.symbols.iter().flat_map(|symbol| &symbol.books);
+        books.map(|book| (book.book.depth(Side::Bid) + book.book.depth(Side::Ask)) as u64).sum()
     }
 
     /// When the core wants to be woken if nothing arrives: hand in a [`Input::Tick`] at that instant.

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Kpis {
     capital_usd: Option<Money>,
     entries: u64,
+    /// Decided, and neither open nor undone yet.
+    entering: BTreeSet<u64>,
     open: BTreeSet<u64>,
     flows: BTreeMap<u64, PositionFlows>,
     closes: Closes,
@@ -131,7 +133,11 @@ impl Kpis {
                 // An amount that does not fit cannot come from our own writer; the position's net is in its own record.
                 let _ = self.flows.entry(*position).or_default().on_figures(&filled, fx.rate);
             }
+            Body::Decision { position, .. } => {
+                self.entering.insert(*position);
+            }
             Body::Opened { position, .. } => {
+                self.entering.remove(position);
                 self.entries += 1;
                 self.open.insert(*position);
             }
@@ -141,6 +147,7 @@ impl Kpis {
                 self.closes.on_closed(*reason, *gross_usd, *net_usd);
             }
             Body::Unwound { position, orphan, net_usd, .. } => {
+                self.entering.remove(position);
                 // The record has no gross: net plus the fees of the position's fills.
                 let fees = self.flows.remove(position).map_or(Money::ZERO, |flows| flows.fees_usd());
                 let closes = &mut self.closes;
@@ -291,6 +298,8 @@ impl Kpis {
         fields.count("unwinds", self.closes.unwinds);
         fields.count("orphans", self.closes.orphans);
         fields.count("open_positions", self.open_positions());
+        // At the end of a run: a leg may have filled and is reported as open by the session, though no round trip began.
+        fields.count("unfinished_entries", self.entering.len() as u64);
         let reasons = ExitReason::ALL.iter().map(|reason| {
             (reason.as_str().to_owned(), Value::from(self.closes.reasons.get(reason).copied().unwrap_or(0)))
         });

@@ -1,14 +1,17 @@
 //! The 16 criteria. Each is judged alone; one that breaks down is inconclusive.
 
+mod coverage;
+mod panels;
+
 use crate::accounting::Accounts;
-use crate::evidence::{Evidence, Found, PanelCheck, PhaseEvidence};
+use crate::evidence::{Evidence, Found, PhaseEvidence};
 use crate::judge::{PlausibilityFinding, guarded};
 use crate::kpis::{artefact, file_value, runner_deliveries};
 use crate::rules::EXIT_TOLERANCE_S;
-use crate::scrape::{sum, sum_by};
 use crate::stats::{bootstrap_sum, memory_growth, seed};
 use crate::value::{CriterionResult, KpiResult, Outcome, Value, figure};
-use catalogue::{Class, CriterionId, PANELS, Panel};
+use catalogue::{Class, CriterionId};
+use coverage::{live_shares, missed_polls};
 use std::collections::BTreeMap;
 
 /// Why a waived criterion is inconclusive.
@@ -181,13 +184,21 @@ impl Bench<'_> {
     }
 
     fn complete(&self) -> Finding {
-        let bad: Vec<String> = self
-            .kpis
-            .iter()
-            .filter(|k| !k.value.is_present())
-            .map(|k| format!("{}: {}", k.field, k.value))
-            .collect();
         let source = [artefact(self.phase, "kpi.json")];
+        let (mut absent, mut implausible) = (Vec::new(), Vec::new());
+        for kpi in self.kpis {
+            match &kpi.value {
+                Value::Absent { why } => absent.push(format!("{}: {why}", kpi.field)),
+                Value::Implausible { figures } => implausible.push(format!("{}: {figures}", kpi.field)),
+                _ => {}
+            }
+        }
+        let present = self.kpis.len() - absent.len() - implausible.len();
+        // The table of KPIs keeps every reason; here stand how many and the first.
+        let mut all: Vec<String> = [("absent", &absent), ("implausible", &implausible)]
+            .into_iter()
+            .filter_map(|(what, list)| Some(format!("{what}: {}, first: {}", list.len(), cut(list.first()?))))
+            .collect();
         let unfinished = match &self.phase.kpi_file {
             Found::Yes(file) if file.complete == Some(false) => Some("the KPI file says complete: false"),
             Found::Yes(file) if file.complete.is_none() && self.evidence.settings.has_journal => {
@@ -195,34 +206,34 @@ impl Bench<'_> {
             }
             _ => None,
         };
-        // A violated rule fails C2 even when the KPI it touches is not present to be marked.
-        let violated = self
-            .plausibility
-            .iter()
-            .filter(|f| f.status == crate::judge::PlausibilityStatus::Violated)
-            .map(|f| format!("{}: {}", f.rule, f.figures));
-        let mut all = bad;
         all.extend(unfinished.map(str::to_owned));
+        // A violated rule fails C2 even when the KPI it touches is not present to be marked.
         if all.is_empty() {
-            all.extend(violated);
+            let violated =
+                self.plausibility.iter().filter(|f| f.status == crate::judge::PlausibilityStatus::Violated);
+            all.extend(violated.map(|f| cut(&format!("{}: {}", f.rule, f.figures))));
         }
         if all.is_empty() && self.kpis.len() == 32 {
             return said(Outcome::Pass, "32 of 32").from(&source);
         }
-        let present = self.kpis.iter().filter(|k| k.value.is_present()).count();
-        said(Outcome::Fail, format!("{present} of 32; {}", all.join("; "))).from(&source)
+        said(Outcome::Fail, format!("{present} of 32 present; {}", all.join("; "))).from(&source)
     }
 
     fn no_crash(&self) -> Finding {
         let mut finding = self.limit(24, "", |v| v == 0.0);
         finding.value = finding.value.trim().to_owned();
-        if let Some(block) = self.phase.log.blocks.iter().find(|b| b.kind != "handled") {
+        let blocks = self.phase.log.get().map(|log| log.blocks.as_slice()).unwrap_or_default();
+        if let Some(block) = blocks.iter().find(|b| b.kind != "handled") {
             finding.note = Some(format!(
                 "{} at {} s: {}",
                 block.kind,
                 figure(block.at_s),
                 block.text.lines().next().unwrap_or("")
             ));
+        }
+        let leftovers = self.phase.end.as_ref().map(|end| end.leftovers.join(", ")).unwrap_or_default();
+        if finding.note.is_none() && !leftovers.is_empty() {
+            finding.note = Some(format!("outlived the runner and were ended: {leftovers}"));
         }
         finding.evidence.push(artefact(self.phase, "error.log"));
         finding
@@ -297,96 +308,12 @@ impl Bench<'_> {
             _ if missed as f64 > allowed => said(Outcome::Fail, text).from(&sources),
             Err(outcome) => said(outcome, text).from(&sources),
             Ok(()) => {
-                said(Outcome::Pass, format!("{text}; snapshot of {}", self.phase.runner_id)).from(&sources)
+                let by_id = self.phase.final_scrape.get().is_some_and(|last| last.run_id.is_some());
+                let how = if by_id { "" } else { ", by the owner of its socket" };
+                said(Outcome::Pass, format!("{text}; snapshot of {}{how}", self.phase.runner_id))
+                    .from(&sources)
             }
         }
-    }
-
-    fn panels(&self) -> Finding {
-        let na = &self.evidence.settings.not_applicable;
-        let (left_out, required): (Vec<&Panel>, Vec<&Panel>) =
-            PANELS.iter().partition(|p| p.required_metrics.iter().any(|m| na.contains_key(*m)));
-        let checks = &self.evidence.panels;
-        let source = ["panels.jsonl".to_owned()];
-        if checks.is_empty() {
-            return said(Outcome::inconclusive("no panel was ever asked"), "0 checks").from(&source);
-        }
-        let mut wrong = Vec::new();
-        let mut open = Vec::new();
-        for panel in &required {
-            let last = checks.iter().filter(|c| c.panel == panel.id).max_by(|a, b| a.t.total_cmp(&b.t));
-            match last {
-                None => open.push(format!("{} was never asked", panel.id)),
-                Some(check) if !check.has_data => {
-                    wrong.push(format!("{}: {}", panel.id, check.problem.as_deref().unwrap_or("no data")));
-                }
-                Some(check) if check.run_id.is_none() || check.process_start.is_none() => {
-                    open.push(format!("{} was answered without a run id or process start", panel.id));
-                }
-                Some(_) => {}
-            }
-        }
-        for check in checks {
-            wrong.extend(self.stranger(check));
-        }
-        if !checks.iter().any(|c| c.anchor.is_some()) {
-            open.push("no answer carried a counter to compare with the samples".to_owned());
-        }
-        let left: Vec<&str> = left_out.iter().map(|p| p.id).collect();
-        let outcome = match (wrong.is_empty(), open.is_empty()) {
-            (false, _) => Outcome::Fail,
-            (true, false) => Outcome::inconclusive(short(&open)),
-            (true, true) => Outcome::Pass,
-        };
-        let faults = wrong.len() + open.len();
-        wrong.extend(open);
-        let text = if faults == 0 {
-            format!("{} of {} panels", required.len(), required.len())
-        } else {
-            short(&wrong)
-        };
-        let finding = said(outcome, text).from(&source);
-        if left.is_empty() { finding } else { finding.noted(format!("left out: {}", left.join(", "))) }
-    }
-
-    /// Why an answer is not of this run's runner, when it is not.
-    fn stranger(&self, check: &PanelCheck) -> Option<String> {
-        let at = format!("{} at {} s", check.panel, figure(check.t));
-        if let Some(id) = &check.run_id
-            && *id != self.phase.runner_id
-            && *id != self.evidence.run_id
-        {
-            return Some(format!("{at} was answered by run {id}"));
-        }
-        let scraped = || self.phase.samples.iter().filter_map(|s| Some((s.t, s.scrape.get()?)));
-        if let Some(start) = check.process_start
-            && let Some(known) = scraped().find_map(|(_, s)| sum(s, "process_start_time_seconds", &[]))
-            && (known - start).abs() > 0.5
-        {
-            return Some(format!(
-                "{at} was answered by a process started at {start}, the runner started at {known}"
-            ));
-        }
-        let (series, value) = check.anchor.as_ref()?;
-        let own = || scraped().filter_map(|(t, s)| Some((t, *s.series.get(series)?)));
-        // A dashboard may be one poll behind; a counter of another process is not.
-        let slack = self.evidence.settings.poll_s * 2.0;
-        let before = own().filter(|(t, _)| *t <= check.t - slack).map(|(_, v)| v).next_back();
-        let after = own().find(|(t, _)| *t >= check.t + slack / 2.0).map(|(_, v)| v);
-        if before.is_none() && after.is_none() && own().next().is_none() {
-            return Some(format!("{at} showed {series}, which the runner never exposed"));
-        }
-        let low = before.is_some_and(|before| *value < before);
-        let high = after.is_some_and(|after| *value > after);
-        let text = |v: Option<f64>| v.map_or("?".to_owned(), figure);
-        (low || high).then(|| {
-            format!(
-                "{at} showed {series} at {}, its neighbouring samples {} and {}",
-                figure(*value),
-                text(before),
-                text(after)
-            )
-        })
     }
 
     fn memory(&self) -> Finding {
@@ -540,73 +467,15 @@ fn why_not<T>(found: &Found<T>) -> &str {
     }
 }
 
+/// The first 200 characters of a reason.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{} [...]", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn short(texts: &[String]) -> String {
     let more = if texts.len() > 4 { format!("; and {} more", texts.len() - 4) } else { String::new() };
     texts.iter().take(4).cloned().collect::<Vec<_>>().join("; ") + &more
-}
-
-/// Percent of symbol-seconds that each venue's books were Live, between `from` and `to`. A sample stands for the time since
-/// the sample before it.
-pub(crate) fn live_shares(
-    phase: &PhaseEvidence,
-    from: f64,
-    to: f64,
-) -> Result<BTreeMap<String, f64>, String> {
-    let mut shares: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-    let mut covered = 0.0;
-    let mut last = from;
-    // The universe as it was largest: a venue that drops its books does not get a smaller denominator.
-    let members = phase
-        .samples
-        .iter()
-        .filter_map(|s| s.scrape.get())
-        .flat_map(|s| sum_by(s, "venue_books", "venue").into_values())
-        .fold(0.0, f64::max);
-    for sample in phase.samples.iter().filter(|s| s.t > from && s.t <= to) {
-        let dt = sample.t - last;
-        last = sample.t;
-        let Some(scrape) = sample.scrape.get() else { continue };
-        let totals = sum_by(scrape, "venue_books", "venue");
-        if totals.is_empty() {
-            continue;
-        }
-        covered += dt;
-        for venue in totals.keys() {
-            shares.entry(venue.clone()).or_insert((0.0, 0.0));
-        }
-        for (venue, share) in &mut shares {
-            share.0 += sum(scrape, "venue_books", &[("venue", venue), ("state", "live")]).unwrap_or(0.0) * dt;
-            share.1 += members * dt;
-        }
-    }
-    if covered <= 0.0 {
-        return Err("venue_books was never scraped after the start grace".to_owned());
-    }
-    if covered < 0.9 * (to - from) {
-        return Err(format!("venue_books was seen for {covered:.0} s of {:.0} s", to - from));
-    }
-    Ok(shares
-        .into_iter()
-        .map(|(venue, (live, all))| (venue, if all > 0.0 { live / all * 100.0 } else { 0.0 }))
-        .collect())
-}
-
-/// Missed polls and polls outside the graces. A poll that left no sample at all is missed too.
-fn missed_polls(phase: &PhaseEvidence, grace: f64, poll: f64) -> (u64, u64) {
-    let end =
-        phase.end.as_ref().map_or(f64::INFINITY, |e| e.stop_sent_s.unwrap_or(e.ran_s)).min(phase.planned_s);
-    let (mut missed, mut polls) = (0, 0);
-    let mut last = grace;
-    for sample in phase.samples.iter().filter(|s| s.t > grace && s.t <= end) {
-        let skipped = if poll > 0.0 { ((sample.t - last) / poll - 0.75).floor().max(0.0) as u64 } else { 0 };
-        last = sample.t;
-        polls += 1 + skipped;
-        missed += skipped + u64::from(sample.scrape.get().is_none());
-    }
-    if polls > 0 && end.is_finite() && poll > 0.0 {
-        let skipped = ((end - last) / poll - 0.75).floor().max(0.0) as u64;
-        polls += skipped;
-        missed += skipped;
-    }
-    (missed, polls)
 }

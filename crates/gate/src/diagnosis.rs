@@ -32,7 +32,8 @@ fn answer(question: &str, finding: String, evidence: Vec<String>) -> Option<Diag
 }
 
 fn crash(phase: &PhaseEvidence) -> Option<Diagnosis> {
-    let block = phase.log.blocks.iter().find(|b| b.kind != "handled");
+    let log = phase.log.get();
+    let block = log.into_iter().flat_map(|log| &log.blocks).find(|b| b.kind != "handled");
     let end = phase.end.as_ref();
     let odd = end
         .filter(|e| e.stop_sent_s.is_none() && (e.signal.is_some() || e.exit_code.is_some_and(|c| c != 0)));
@@ -43,8 +44,11 @@ fn crash(phase: &PhaseEvidence) -> Option<Diagnosis> {
             (Some(code), None) => format!("exit code {code}"),
             (None, None) => "an unknown status".to_owned(),
         };
-        let mut lines: Vec<String> =
-            phase.log.top_errors.iter().map(|(line, n)| format!("{n} x {line}")).collect();
+        let mut lines: Vec<String> = log
+            .into_iter()
+            .flat_map(|log| &log.top_errors)
+            .map(|(line, n)| format!("{n} x {line}"))
+            .collect();
         lines.push(format!("read the end of {}", artefact(phase, "console.log")));
         return answer("Why did it crash?", format!("it ended with {status} and left no crash block"), lines);
     };

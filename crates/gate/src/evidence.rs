@@ -21,6 +21,8 @@ pub struct Evidence {
     pub main: Option<PhaseEvidence>,
     /// How the smoke's round trip was proven.
     pub round_trip_proof: RoundTripProof,
+    /// Why the smoke did not pass, when it did not: no main run may follow.
+    pub smoke_failed: Option<Vec<String>>,
     /// Every panel check of the main run, in order.
     pub panels: Vec<PanelCheck>,
     /// Why the run as a whole was interrupted, when it was (Ctrl-C, a killed orchestrator, sleep).
@@ -135,8 +137,8 @@ pub struct PhaseEvidence {
     pub journal: Found<Vec<Entry>>,
     /// Alert and delivery rows of this phase.
     pub alerts: Found<AlertRows>,
-    /// What the log watch counted.
-    pub log: LogFacts,
+    /// What the log watch counted; it is written with the end record and lost without it.
+    pub log: Found<LogFacts>,
     /// Rule state changes as recorded live.
     pub rule_events: Vec<RuleEvent>,
 }

@@ -17,6 +17,7 @@ pub(crate) fn caps(
     criteria: &[CriterionResult],
     plausibility: &[PlausibilityFinding],
     fired_b: &[RuleId],
+    blind: &[RuleId],
 ) -> Vec<String> {
     let settings = &evidence.settings;
     let mut caps = Vec::new();
@@ -26,6 +27,9 @@ pub(crate) fn caps(
             .iter()
             .filter(|r| !r.built)
             .map(|r| format!("{} ({}) is not built in this version", r.id, r.title)),
+    );
+    caps.extend(
+        blind.iter().map(|rule| format!("{rule} was blind: its signal had no sample in the whole run")),
     );
     for kpi in kpis {
         match (&kpi.value, &kpi.cross_check) {
@@ -97,10 +101,13 @@ pub(crate) fn system_line(
     criteria: &[CriterionResult],
     abort: Option<&Abort>,
     interrupted: Option<&str>,
+    smoke_failed: Option<&[String]>,
 ) -> Headline {
     let ids = of_line(catalogue::Headline::System);
     let (failed, open) = (named(criteria, &ids, Simple::Fail), named(criteria, &ids, Simple::Inconclusive));
-    let (state, sentence) = if let Some(abort) = abort {
+    let (state, sentence) = if let Some(why) = smoke_failed {
+        (HeadlineState::Failed, format!("SYSTEM failed: the smoke failed: {}", why.join("; ")))
+    } else if let Some(abort) = abort {
         (HeadlineState::Failed, format!("SYSTEM failed: aborted by {}: {}", abort.cause, abort.text))
     } else if let Some(why) = interrupted {
         (HeadlineState::Failed, format!("SYSTEM failed: interrupted: {why}"))
@@ -140,7 +147,9 @@ pub(crate) fn strategy_line(criteria: &[CriterionResult], series: &Series) -> He
 /// The three reasons that decided it, most weighty first.
 pub(crate) fn reasons(analysis: &Analysis) -> Vec<String> {
     let mut reasons = Vec::new();
-    if let Some(abort) = &analysis.aborted {
+    if let Some(why) = &analysis.smoke_failed {
+        reasons.push(format!("the smoke failed: {}", why.join("; ")));
+    } else if let Some(abort) = &analysis.aborted {
         reasons.push(format!("aborted by {} at {:.0} s: {}", abort.cause, abort.at_s, abort.text));
     }
     if let Some(why) = &analysis.interrupted {

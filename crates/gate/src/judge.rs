@@ -10,7 +10,7 @@ use crate::plausibility;
 use crate::rules::RuleEngine;
 use crate::series;
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
-use catalogue::{CRITERIA, CriterionId, KPIS, RuleId, exit_codes};
+use catalogue::{CriterionId, KPIS, RuleId, exit_codes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -120,8 +120,8 @@ pub struct Series {
     pub exit_reasons: BTreeMap<String, f64>,
     /// Alerts by rule.
     pub alerts_by_rule: BTreeMap<String, u64>,
-    /// Log counters at the end.
-    pub log: LogCounters,
+    /// Log counters at the end; `None` when they were lost with the end record.
+    pub log: Option<LogCounters>,
     /// The commonest error lines.
     pub top_errors: Vec<(String, u64)>,
 }
@@ -150,6 +150,8 @@ pub struct Analysis {
     pub aborted: Option<Abort>,
     /// Why the run was interrupted.
     pub interrupted: Option<String>,
+    /// Why the smoke failed, when it did.
+    pub smoke_failed: Option<Vec<String>>,
     /// SYSTEM.
     pub system: Headline,
     /// STRATEGY.
@@ -182,16 +184,18 @@ pub fn judge(evidence: &Evidence) -> Analysis {
     let aborted = abort_of(evidence);
     let interrupted = interruption_of(evidence);
     let criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
-    let capped = caps(evidence, &kpis, &criteria, &plausibility, &fired_b(evidence));
+    let capped = caps(evidence, &kpis, &criteria, &plausibility, &fired_b(evidence), &blind(evidence));
+    let smoke_failed = evidence.smoke_failed.clone();
     let outcomes = simple(&criteria);
-    let decision = decide(&outcomes, !capped.is_empty(), aborted.is_some(), interrupted.is_some());
+    let stopped = interrupted.is_some() || smoke_failed.is_some();
+    let decision = decide(&outcomes, !capped.is_empty(), aborted.is_some(), stopped);
     let series = phase.and_then(|p| guarded(|| series::of(evidence, p, accounts))).unwrap_or_default();
     let waived = criteria.iter().filter(|c| c.outcome == Outcome::inconclusive(criteria::WAIVED)).count();
     let mut analysis = Analysis {
         format: FORMAT,
         run_id: evidence.run_id.clone(),
         class: evidence.class.clone(),
-        system: system_line(&criteria, aborted.as_ref(), interrupted.as_deref()),
+        system: system_line(&criteria, aborted.as_ref(), interrupted.as_deref(), smoke_failed.as_deref()),
         strategy: strategy_line(&criteria, &series),
         kpis,
         criteria,
@@ -200,6 +204,7 @@ pub fn judge(evidence: &Evidence) -> Analysis {
         capped,
         aborted,
         interrupted,
+        smoke_failed,
         reasons: Vec::new(),
         diagnosis: Vec::new(),
         judged: format!("{} of 16 judged", 16 - waived),
@@ -277,9 +282,28 @@ fn fired_b(evidence: &Evidence) -> Vec<RuleId> {
     rules
 }
 
+/// Rules that should have watched the main run and never had a sample to look at: not fired is not the same as clear.
+fn blind(evidence: &Evidence) -> Vec<RuleId> {
+    let Some(phase) = evidence.main.as_ref() else { return Vec::new() };
+    let mut engine = RuleEngine::new(&evidence.settings, phase.planned_s);
+    let mut blind: Vec<RuleId> =
+        engine.states().iter().filter(|s| s.state != RuleState::Off).map(|s| s.rule).collect();
+    let watched = guarded(|| {
+        for sample in &phase.samples {
+            engine.on_sample(sample);
+            let states = engine.states();
+            blind.retain(|rule| states.iter().any(|s| s.rule == *rule && s.state == RuleState::Frozen));
+        }
+    });
+    if watched.is_none() || phase.samples.is_empty() { Vec::new() } else { blind }
+}
+
 fn interruption_of(evidence: &Evidence) -> Option<String> {
     evidence.interrupted.clone().or_else(|| {
-        let main = evidence.main.as_ref()?;
+        let Some(main) = evidence.main.as_ref() else {
+            let killed = evidence.smoke.as_ref().is_some_and(|smoke| smoke.end.is_none());
+            return killed.then(|| "the smoke has a start record and no end record".to_owned());
+        };
         match &main.end {
             None => Some("the main run has a start record and no end record".to_owned()),
             Some(end) => end.interrupted.clone(),
@@ -302,9 +326,12 @@ impl Analysis {
         let suffix = if go {
             String::new()
         } else if let Some(abort) = &self.aborted {
-            format!(" (aborted: {})", abort.cause)
+            let smoke = if self.smoke_failed.is_some() { "smoke failed, " } else { "" };
+            format!(" ({smoke}aborted: {})", abort.cause)
         } else if self.interrupted.is_some() {
             " (interrupted)".to_owned()
+        } else if self.smoke_failed.is_some() {
+            " (smoke failed)".to_owned()
         } else if !critical.contains(&Simple::Fail) && critical.contains(&Simple::Inconclusive) {
             " (not proven)".to_owned()
         } else {
@@ -313,12 +340,20 @@ impl Analysis {
         format!("{prefix}{}{suffix}", self.decision)
     }
 
-    /// The exit code of `validate`. `smoke_failed`: no main run was started because the smoke failed.
-    pub fn exit_code(&self, smoke_failed: bool) -> u8 {
+    /// True when the recorded decision follows from the recorded outcomes and flags.
+    pub fn is_consistent(&self) -> bool {
+        let stopped = self.interrupted.is_some() || self.smoke_failed.is_some();
+        let decided =
+            decide(&simple(&self.criteria), !self.capped.is_empty(), self.aborted.is_some(), stopped);
+        self.criteria.len() == 16 && self.kpis.len() == 32 && decided == self.decision
+    }
+
+    /// The exit code of `validate`.
+    pub fn exit_code(&self) -> u8 {
         if self.interrupted.is_some() {
             return exit_codes::INTERRUPTED;
         }
-        if smoke_failed {
+        if self.smoke_failed.is_some() {
             return exit_codes::SMOKE;
         }
         match (self.decision, &self.class) {
@@ -330,60 +365,6 @@ impl Analysis {
             (Decision::ConditionalGoWithConcerns, _) => exit_codes::CONCERNS,
         }
     }
-}
-
-/// What differs between a recorded and a recomputed judgement: KPI fields, criteria, the decision. Empty: they agree.
-pub fn differences(recorded: &Analysis, recomputed: &Analysis) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut differ = |what: String, a: String, b: String| {
-        if a != b {
-            found.push(format!("{what}: recorded {a}, recomputed {b}"));
-        }
-    };
-    differ("run id".into(), recorded.run_id.clone(), recomputed.run_id.clone());
-    differ("evidence class".into(), format!("{:?}", recorded.class), format!("{:?}", recomputed.class));
-    for kpi in &KPIS {
-        let measured =
-            |a: &Analysis| a.kpis.iter().find(|k| k.field == kpi.field).and_then(|k| k.value.number());
-        // A number that was written and read back may differ in its last bit, and in no more.
-        let same = measured(recorded)
-            .zip(measured(recomputed))
-            .is_some_and(|(a, b)| (a - b).abs() <= 1e-12 * a.abs());
-        let text = |a: &Analysis| {
-            a.kpis.iter().find(|k| k.field == kpi.field).map_or("missing".to_owned(), |k| match &k.value {
-                Value::Measured(_) if same => "the same".to_owned(),
-                Value::Measured(value) => format!("{value:?}"),
-                other => other.to_string(),
-            } + &match &k.cross_check {
-                CrossCheck::Agreed { .. } => String::new(),
-                CrossCheck::Disagreed { theirs, .. } => format!(" (cross-check disagrees: {theirs})"),
-                CrossCheck::NotAvailable { .. } => " (no cross-check)".to_owned(),
-            })
-        };
-        differ(kpi.field.to_owned(), text(recorded), text(recomputed));
-    }
-    for criterion in &CRITERIA {
-        let text = |a: &Analysis| {
-            a.criteria
-                .iter()
-                .find(|c| c.id == criterion.id)
-                .map_or("missing".to_owned(), |c| format!("{:?} ({})", c.outcome.simple(), c.value))
-        };
-        differ(criterion.id.to_string(), text(recorded), text(recomputed));
-    }
-    let lists = |a: &Analysis| (a.kpis.len(), a.criteria.len());
-    differ(
-        "number of KPIs and criteria".into(),
-        format!("{:?}", lists(recorded)),
-        format!("{:?}", lists(recomputed)),
-    );
-    differ("caps".into(), recorded.capped.join("; "), recomputed.capped.join("; "));
-    let abort = |a: &Analysis| a.aborted.as_ref().map_or("none".to_owned(), |abort| abort.cause.clone());
-    differ("abort".into(), abort(recorded), abort(recomputed));
-    let interrupted = |a: &Analysis| a.interrupted.clone().unwrap_or_else(|| "no".to_owned());
-    differ("interrupted".into(), interrupted(recorded), interrupted(recomputed));
-    differ("decision".into(), recorded.headline(), recomputed.headline());
-    found
 }
 
 #[cfg(test)]

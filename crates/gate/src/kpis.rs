@@ -1,17 +1,16 @@
 //! The 32 KPIs of a phase: value, provenance and cross-check of each. What makes a value implausible for other reasons is
-//! in `plausibility`.
+//! in `plausibility`. Here: the figures of the KPI file against journal, metrics and log.
+
+mod alerting;
+mod supervised;
 
 use crate::accounting::{Accounts, Trigger, account};
 use crate::evidence::{AlertRows, DeliveryRow, Evidence, Found, KpiFile, PhaseEvidence, Scrape};
 use crate::judge::guarded;
-use crate::rules::EMERGENCY_EXIT;
 use crate::scrape::{self, Histogram, near};
 use crate::value::{CrossCheck, KpiResult, Value, figure};
-use catalogue::{DELIVERY_BUCKETS, KPIS, Kpi, LATENCY_BUCKETS};
+use catalogue::{KPIS, Kpi, LATENCY_BUCKETS};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// SIGABRT, SIGKILL, SIGINT, SIGTERM: what the supervisor itself sends.
-const OWN_SIGNALS: [i32; 4] = [6, 9, 2, 15];
 
 /// The journal added up, or why not.
 pub(crate) type Ledger = Result<Accounts, String>;
@@ -129,7 +128,7 @@ impl Desk<'_> {
             Some(reason) => {
                 (Value::NotApplicable { declared: reason.clone() }, missing("declared not applicable"))
             }
-            None => guarded(|| self.measure(kpi)).unwrap_or_else(|| {
+            None => guarded(|| self.beside_file(kpi, self.measure(kpi))).unwrap_or_else(|| {
                 (Value::absent("its collector broke down"), missing("its collector broke down"))
             }),
         };
@@ -291,7 +290,10 @@ impl Desk<'_> {
     }
 
     fn by_phrase(&self, value: &Value, metric: &str) -> CrossCheck {
-        let log = &self.phase.log.counters;
+        let log = match &self.phase.log {
+            Found::Yes(log) => &log.counters,
+            Found::No(why) => return missing(why.clone()),
+        };
         let lines = if metric.contains("position_limit") { log.position_limit } else { log.emergency_stop };
         match self.metrics().map(|scrape| scrape::count(scrape, metric)) {
             Err(why) => missing(why),
@@ -330,278 +332,6 @@ impl Desk<'_> {
             (_, None) => verdict(false, value, "no observation (scrape)".to_owned()),
         }
     }
-
-    fn cpu(&self) -> (Value, CrossCheck) {
-        let cores = self.evidence.settings.cpu_cores;
-        let samples = &self.phase.samples;
-        let Some((t, used)) = samples.iter().rev().find_map(|s| s.os.get().map(|os| (s.t, os.cpu_seconds)))
-        else {
-            return (Value::absent("the operating system's figures were never read"), missing("no value"));
-        };
-        let percent = used / t / cores * 100.0;
-        if !percent.is_finite() || t <= 0.0 {
-            return (Value::absent("a single reading at the start"), missing("no value"));
-        }
-        let value = Value::Measured(percent);
-        let pairs: Vec<(f64, f64, f64)> = samples
-            .iter()
-            .filter_map(|s| {
-                let theirs = scrape::sum(s.scrape.get()?, "process_cpu_seconds_total", &[])?;
-                Some((s.t, s.os.get()?.cpu_seconds, theirs))
-            })
-            .collect();
-        let mut readings: Vec<(String, f64, f64)> = Vec::new();
-        if let (Some(first), Some(last)) = (pairs.first(), pairs.last())
-            && last.0 > first.0
-        {
-            let scale = 100.0 / (last.0 - first.0) / cores;
-            readings.push((
-                "runner's counter".into(),
-                (last.1 - first.1) * scale,
-                (last.2 - first.2) * scale,
-            ));
-        }
-        if let Ok(file) = &self.file {
-            if let Value::Measured(seconds) = file_value(file, "cpu_seconds") {
-                readings.push(("KPI file cpu_seconds".into(), percent, seconds / t / cores * 100.0));
-            }
-            if let Value::Measured(theirs) = file_value(file, "cpu_usage_pct") {
-                readings.push(("KPI file cpu_usage_pct".into(), percent, theirs));
-            }
-        }
-        let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 2.0f64.max(0.2 * ours.abs());
-        (value.clone(), compare(&value, &readings, close, "%"))
-    }
-
-    fn memory(&self) -> (Value, CrossCheck) {
-        let peak = self.phase.samples.iter().filter_map(|s| s.os.get().map(|os| os.peak_rss_bytes)).max();
-        let Some(peak) = peak.filter(|p| *p > 0) else {
-            return (Value::absent("the operating system's figures were never read"), missing("no value"));
-        };
-        let mb = peak as f64 / 1e6;
-        let value = Value::Measured(mb);
-        let mut readings = Vec::new();
-        if let Ok(file) = &self.file {
-            if let Value::Measured(bytes) = file_value(file, "peak_rss_bytes") {
-                readings.push(("KPI file peak_rss_bytes".to_owned(), mb, bytes / 1e6));
-            }
-            if let Value::Measured(theirs) = file_value(file, "memory_usage_mb") {
-                readings.push(("KPI file memory_usage_mb".to_owned(), mb, theirs));
-            }
-        }
-        let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 0.2 * ours.abs();
-        (value.clone(), compare(&value, &readings, close, "MB"))
-    }
-
-    fn error_rate(&self) -> (Value, CrossCheck) {
-        let Some(end) = &self.phase.end else {
-            return (Value::absent("the phase has no end record"), missing("no value"));
-        };
-        let slots = (end.ran_s * 10.0).ceil();
-        if slots <= 0.0 || !slots.is_finite() {
-            return (Value::undefined("the runner lived for 0 s"), missing("no value"));
-        }
-        let counters = &self.phase.log.counters;
-        let value = Value::Measured(counters.error_slots as f64 / slots * 100.0);
-        if self.phase.log.dropped_bytes > 0 {
-            return (
-                value,
-                missing(format!("{} bytes of log were dropped by the cap", self.phase.log.dropped_bytes)),
-            );
-        }
-        let check = match self.file.as_ref().map(|file| file_value(file, "error_lines")) {
-            // Lines between the last rewrite and the end may be missing on the runner's side.
-            Ok(Value::Measured(theirs)) => {
-                let ours = counters.errors as f64;
-                let agrees = (ours - theirs).abs() <= 1.0f64.max(0.02 * ours.max(theirs));
-                let text =
-                    format!("{} ERROR lines by the runner, {} in the log", figure(theirs), figure(ours));
-                verdict(agrees, &value, text)
-            }
-            Ok(other) => missing(format!("error_lines of the KPI file: {other}")),
-            Err(why) => missing(why.clone()),
-        };
-        (value, check)
-    }
-
-    fn crashes(&self) -> (Value, CrossCheck) {
-        let Some(end) = &self.phase.end else {
-            return (
-                Value::absent("the phase has no end record: its exit status is unknown"),
-                missing("no value"),
-            );
-        };
-        let blocks =
-            self.phase.log.blocks.iter().filter(|b| b.kind == "crash" || b.kind == "worker_died").count();
-        let hangs = end.abort.iter().chain(&end.later_causes).filter(|a| a.cause == "A8").count();
-        let emergency = self.evidence.settings.has_journal && end.exit_code == Some(EMERGENCY_EXIT);
-        let stopped = end.stop_sent_s.is_some();
-        let by_signal = end.signal.is_some_and(|s| !(stopped && OWN_SIGNALS.contains(&s)));
-        let by_code = !stopped && !emergency && end.exit_code.is_some_and(|c| c != 0);
-        let unknown = !stopped && end.exit_code.is_none() && end.signal.is_none();
-        // A crash block explains the exit that followed it.
-        let exits = usize::from((by_signal || by_code || unknown) && blocks == 0);
-        let value = Value::Measured((blocks + hangs + exits) as f64);
-        let status = match (end.exit_code, end.signal) {
-            (_, Some(signal)) => format!("signal {signal}"),
-            (Some(code), None) => format!("exit code {code}"),
-            (None, None) => "exit status unknown".to_owned(),
-        };
-        let text = format!("{status}, {blocks} crash blocks in the log, {hangs} hangs");
-        (value, agreed(text))
-    }
-
-    fn alert_count(&self, metric: &str, of: impl Fn(&DeliveryRow) -> u64) -> (Value, CrossCheck) {
-        let value = match self.metrics().map(|scrape| scrape::count(scrape, metric)) {
-            Err(why) => Value::absent(why),
-            Ok(None) => Value::absent(format!("{metric} is not in the final scrape")),
-            Ok(Some(count)) => Value::Measured(count),
-        };
-        let check = match (&value, &self.rows) {
-            (Value::Measured(_), Ok(rows)) => {
-                let counted = rows.iter().map(|d| of(d)).sum::<u64>() as f64;
-                against(&value, 0.0, &[Some(counted)], "delivery table")
-            }
-            (_, Err(why)) => missing(why.clone()),
-            _ => missing("there is no value to compare"),
-        };
-        (value, check)
-    }
-
-    fn success_rate(&self) -> (Value, CrossCheck) {
-        let counts = self
-            .metrics()
-            .map(|s| scrape::count(s, "alert_sent_total").zip(scrape::count(s, "alert_failed_total")));
-        let value = match counts {
-            Err(why) => Value::absent(why),
-            Ok(None) => Value::absent("alert_sent_total or alert_failed_total is not in the final scrape"),
-            Ok(Some((sent, failed))) if sent + failed > 0.0 => {
-                Value::Measured(sent / (sent + failed) * 100.0)
-            }
-            Ok(Some(_)) => Value::undefined("0 deliveries settled"),
-        };
-        let check = match &self.rows {
-            Err(why) => missing(why.clone()),
-            Ok(rows) => {
-                let sent = rows.iter().filter(|d| d.status == "SENT").count() as f64;
-                let failed = rows.iter().filter(|d| d.status == "FAILED" || d.status == "DLQ").count() as f64;
-                let rate = (sent + failed > 0.0).then(|| sent / (sent + failed) * 100.0);
-                against(&value, 0.01, &[rate], "delivery table")
-            }
-        };
-        (value, check)
-    }
-
-    fn availability(&self) -> (Value, CrossCheck) {
-        let mut seen: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        for scrape in self.phase.samples.iter().filter_map(|s| s.scrape.get()) {
-            for (series, value) in &scrape.series {
-                let (name, labels) = scrape::parse_series(series);
-                if name == "notifier_available"
-                    && let Some((_, notifier)) = labels.into_iter().find(|(label, _)| label == "notifier")
-                {
-                    let counts = seen.entry(notifier).or_insert((0, 0));
-                    counts.0 += u64::from(*value == 1.0);
-                    counts.1 += 1;
-                }
-            }
-        }
-        for required in &self.evidence.settings.notifiers {
-            if !seen.contains_key(required) {
-                return (
-                    Value::absent(format!("notifier_available of {required} was never scraped")),
-                    missing("no value"),
-                );
-            }
-        }
-        if seen.is_empty() {
-            return (Value::absent("notifier_available was never scraped"), missing("no value"));
-        }
-        let shares: BTreeMap<String, f64> =
-            seen.into_iter().map(|(name, (up, all))| (name, up as f64 / all as f64 * 100.0)).collect();
-        let check = match &self.rows {
-            Err(why) => missing(why.clone()),
-            Ok(rows) => deliveries_bear_out(&shares, rows),
-        };
-        (Value::Map(shares), check)
-    }
-
-    fn delivery_latency(&self) -> (Value, CrossCheck) {
-        let histogram = match self.metrics() {
-            Err(why) => return (Value::absent(why), missing("no value")),
-            Ok(scrape) => Histogram::read(scrape, "alert_delivery_latency_seconds"),
-        };
-        let value = match &histogram {
-            None => Value::absent("alert_delivery_latency_seconds is not in the final scrape"),
-            Some(h) => h
-                .quantile(0.95)
-                .map_or_else(|| Value::undefined("0 deliveries acknowledged"), Value::Measured),
-        };
-        let check = match &self.rows {
-            Err(why) => missing(why.clone()),
-            Ok(rows) => {
-                let mut table: Vec<f64> = rows
-                    .iter()
-                    .filter(|d| d.status == "SENT")
-                    .filter_map(|d| d.latency_ms.map(|ms| ms as f64 / 1e3))
-                    .collect();
-                table.sort_by(f64::total_cmp);
-                let rank = ((table.len() as f64 * 0.95).ceil() as usize).saturating_sub(1);
-                match (&value, table.get(rank)) {
-                    (Value::Measured(ours), Some(theirs)) => {
-                        let agrees = near(&DELIVERY_BUCKETS, *ours, *theirs);
-                        verdict(agrees, &value, format!("{} s (delivery table)", figure(*theirs)))
-                    }
-                    (Value::Undefined { .. }, None) => agreed("no delivery (delivery table)"),
-                    (Value::Absent { .. }, _) => missing("there is no value to compare"),
-                    (_, theirs) => {
-                        let text = theirs.map_or("no delivery".to_owned(), |s| format!("{} s", figure(*s)));
-                        verdict(false, &value, format!("{text} (delivery table)"))
-                    }
-                }
-            }
-        };
-        (value, check)
-    }
-}
-
-/// A notifier that was always available delivered something and failed nothing; the drills see to the first.
-fn deliveries_bear_out(shares: &BTreeMap<String, f64>, rows: &[&DeliveryRow]) -> CrossCheck {
-    let mut text = Vec::new();
-    for (notifier, share) in shares {
-        let of = |wanted: &[&str]| {
-            rows.iter().filter(|d| d.notifier == *notifier && wanted.contains(&d.status.as_str())).count()
-        };
-        let (sent, lost) = (of(&["SENT"]), of(&["FAILED", "DLQ"]));
-        text.push(format!("{notifier} {sent} sent, {lost} failed"));
-        if sent + lost == 0 {
-            return missing(format!("no delivery through {notifier} in this phase"));
-        }
-        if *share >= 100.0 && sent == 0 {
-            let theirs = format!("{lost} deliveries through {notifier} failed and none was acknowledged");
-            return CrossCheck::Disagreed { ours: format!("{notifier} {}", figure(*share)), theirs };
-        }
-    }
-    agreed(format!("{} (delivery table)", text.join(", ")))
-}
-
-fn compare(
-    value: &Value,
-    readings: &[(String, f64, f64)],
-    close: impl Fn(f64, f64) -> bool,
-    unit: &str,
-) -> CrossCheck {
-    if readings.is_empty() {
-        return missing("the runner reports no such figure");
-    }
-    let text: Vec<String> = readings
-        .iter()
-        .map(|(name, ours, theirs)| {
-            format!("{name} {} {unit} against {} {unit}", figure(*theirs), figure(*ours))
-        })
-        .collect();
-    let agrees = readings.iter().all(|(_, ours, theirs)| close(*ours, *theirs));
-    verdict(agrees, value, text.join("; "))
 }
 
 /// A field of the KPI file: a finite number, a map of them, or why not.

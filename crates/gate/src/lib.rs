@@ -13,6 +13,7 @@ pub mod value;
 
 mod criteria;
 mod diagnosis;
+mod differences;
 mod headline;
 mod kpis;
 mod plausibility;
@@ -21,6 +22,7 @@ mod stats;
 
 pub use accounting::{Accounts, account};
 pub use decision::{Decision, Simple, decide};
-pub use judge::{Analysis, differences, judge};
+pub use differences::differences;
+pub use judge::{Analysis, judge};
 pub use rules::{ProcessEvent, RuleEngine, RuleStatus};
 pub use value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};

@@ -1,7 +1,7 @@
 //! The plausibility rules: what cannot be true. Each names what it needs and is off, shown as off, without it.
 
 use crate::accounting::{Accounts, ProblemKind};
-use crate::evidence::{Evidence, EvidenceClass, PhaseEvidence, Scrape};
+use crate::evidence::{Evidence, EvidenceClass, Found, PhaseEvidence, Scrape};
 use crate::judge::{PlausibilityFinding, PlausibilityStatus, guarded};
 use crate::kpis::file_value;
 use crate::scrape::{parse_series, sum};
@@ -132,7 +132,23 @@ fn recomputed(sight: &Sight<'_>) -> Said {
     if let Some(said) = disagreeing(sight, |n| matches!(n, 1..=11 | 14 | 15)) {
         return said;
     }
-    let Some(accounts) = sight.accounts else { return Said::Off("there is no journal to add up".to_owned()) };
+    let Some(accounts) = sight.accounts else {
+        // The rule is off where a profile declares that there is no journal, not where the journal was lost or exchanged.
+        let why = match &sight.phase.journal {
+            Found::No(why) => why.as_str(),
+            Found::Yes(_) => "it is damaged, or of another run",
+        };
+        return if sight.evidence.settings.has_journal && sight.phase.end.is_some() {
+            Said::Violated(format!("the journal cannot be added up: {why}"), TRADING.to_owned())
+        } else {
+            Said::Off(format!("there is no journal to add up: {why}"))
+        };
+    };
+    let complete = sight.phase.kpi_file.get().is_some_and(|file| file.complete == Some(true));
+    if complete && accounts.end.is_none() {
+        let text = "the KPI file says complete: true, and the journal has no end record";
+        return Said::Violated(text.to_owned(), TRADING.to_owned());
+    }
     let kinds = [
         ProblemKind::Sequence,
         ProblemKind::Arithmetic,
@@ -352,8 +368,8 @@ fn touched(series: &str) -> String {
 fn rates(sight: &Sight<'_>) -> Said {
     let Some(end) = &sight.phase.end else { return Said::Off("the phase has no end record".to_owned()) };
     let slots = (end.ran_s * 10.0).ceil() + 20.0;
-    let errors = sight.phase.log.counters.error_slots as f64;
-    if errors > slots {
+    let errors = sight.phase.log.get().map(|log| log.counters.error_slots as f64);
+    if let Some(errors) = errors.filter(|errors| *errors > slots) {
         return Said::Violated(
             format!("{} error slots in {} slots", figure(errors), figure(slots)),
             "error_rate_pct".to_owned(),
@@ -425,6 +441,15 @@ fn parts(sight: &Sight<'_>) -> Said {
         0.0,
         "guard_triggers, guard_triggers_by_type",
     );
+    let share = number("guard_false_positives").zip(triggers).filter(|(_, all)| *all > 0.0);
+    if let Some(((wrong_ones, all), percent)) = share.zip(number("guard_false_positives_pct")) {
+        looked += 1;
+        let ours = wrong_ones / all * 100.0;
+        if (ours - percent).abs() > 0.01 {
+            let text = format!("guard_false_positives_pct: {} against {}", figure(percent), figure(ours));
+            wrong.push((text, "guard_false_positives"));
+        }
+    }
     if looked == 0 {
         return Said::Off("the KPI file has no parts to add up".to_owned());
     }

@@ -39,8 +39,8 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
         guards: map("guard_triggers_by_type"),
         exit_reasons: accounts.map_or_else(|| map("exit_reasons"), Accounts::exit_reasons),
         alerts_by_rule,
-        log: phase.log.counters,
-        top_errors: phase.log.top_errors.clone(),
+        log: phase.log.get().map(|log| log.counters),
+        top_errors: phase.log.get().map(|log| log.top_errors.clone()).unwrap_or_default(),
     }
 }
 

@@ -82,6 +82,10 @@ pub(crate) fn memory_growth(phase: &PhaseEvidence, settings: &Settings) -> Resul
     let (Some(slope), Some(base)) = (theil_sen(&windows), median(&opening)) else {
         return Err("fewer than two windows of memory readings".to_owned());
     };
+    let expected = (covered / width.max(2.0 * settings.poll_s)).floor() + 1.0;
+    if (windows.len() as f64) < expected / 2.0 {
+        return Err(format!("memory readings in {} of {expected} windows", windows.len()));
+    }
     let bytes_per_h = slope * settings.hour_s;
     Ok(Growth {
         pct_per_h: bytes_per_h / base * 100.0,

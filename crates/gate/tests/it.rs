@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "it/absence.rs"]
+mod absence;
 #[path = "it/accounting.rs"]
 mod accounting;
 #[path = "it/decision.rs"]

@@ -17,6 +17,8 @@ use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 const FILE_MAGIC: &[u8; 8] = b"ASSAYREC";
+/// Size of the head: a log of this size holds no record.
+pub const HEAD_BYTES: u64 = 12;
 const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"BLK1");
 /// Version written by this code.
 pub const VERSION: u16 = 1;
@@ -182,7 +184,7 @@ impl Reader {
         let mut head = [0; 12];
         let n = read_full(&mut file, &mut head).map_err(io)?;
         let bad = |what: String| FileError::NotALog { path: path.to_owned(), what };
-        if n < 12 || &head[..8] != FILE_MAGIC {
+        if n < head.len() || &head[..8] != FILE_MAGIC {
             return Err(bad("it does not start with ASSAYREC".to_owned()));
         }
         let version = u16::from_le_bytes([head[8], head[9]]);

@@ -27,7 +27,7 @@ pub enum RunError {
     #[error("{} does not exist", .0.display())]
     NotFound(PathBuf),
     /// The operating system refused.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {source}; {}", path.display(), advice(source))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -93,5 +93,15 @@ impl RunError {
     pub(crate) fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+}
+
+/// What to do about a file or folder that the system refuses.
+fn advice(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "make room there, or choose another place with --kpi-output-path and journal_dir"
+        }
+        _ => "choose a place that can be written with --kpi-output-path, journal_dir and --recording",
     }
 }

@@ -159,6 +159,6 @@ impl<'a> Hot<'a> {
     pub fn show(&self) {
         let view = self.core.view().clone();
         let book_ages = Venue::ALL.map(|venue| self.core.book_ages(venue).collect());
-        self.writer.screen(Screen { view, book_ages, book_levels: self.core.config().book_levels });
+        self.writer.screen(Screen { view, book_ages, levels: self.core.levels_held() });
     }
 }

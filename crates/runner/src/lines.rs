@@ -5,16 +5,32 @@ use journal::record::{Body, GuardEvent};
 /// The log line of a record.
 pub fn log(body: &Body) {
     match body {
-        Body::Opened { position, asset, direction, notional_usd, realised_edge_bps, .. } => {
+        Body::Opened {
+            position,
+            asset,
+            direction,
+            notional_usd,
+            decided_edge_bps,
+            realised_edge_bps,
+            ..
+        } => {
             tracing::info!(
-                "entry {position}: {asset} {direction:?} {notional_usd} USD, edge {realised_edge_bps:.1} bps"
+                "entry {position}: {asset} {} {:.2} USD, edge {decided_edge_bps:.1} bps decided, {realised_edge_bps:.1} realised",
+                engine::guards::direction_str(*direction),
+                notional_usd.to_f64()
             );
         }
         Body::Closed { position, asset, reason, net_usd, .. } => {
-            tracing::info!("exit {position}: {asset} {}, net {net_usd} USD", reason.as_str());
+            tracing::info!("exit {position}: {asset} {}, net {:+.4} USD", reason.as_str(), net_usd.to_f64());
         }
-        Body::Unwound { position, asset, orphan, net_usd } => {
-            tracing::warn!("unwind {position}: {asset}, orphan {orphan}, net {net_usd} USD");
+        Body::Unwound { position, asset, orphan: true, net_usd } => {
+            tracing::warn!(
+                "unwind {position}: {asset}, one leg filled and was undone, net {:+.4} USD",
+                net_usd.to_f64()
+            );
+        }
+        Body::Unwound { position, asset, orphan: false, .. } => {
+            tracing::info!("no entry {position}: {asset}, neither leg filled");
         }
         Body::Guard(guard) => log_guard(guard),
         Body::PositionLimit { asset, open } => {
@@ -42,14 +58,20 @@ pub fn log(body: &Body) {
 }
 
 fn log_guard(guard: &GuardEvent) {
-    let edge = if guard.start { "starts" } else { "ends" };
+    let (edge, is) = if guard.start { ("starts", "is") } else { ("ends", "is not") };
     tracing::info!(
-        "guard {} {} {}: {} {edge}, {} against {}",
+        "guard {} {} {}: {} {edge}, {} {is} {} {}",
         guard.guard_type,
         guard.rule,
         guard.scope,
         guard.verdict,
-        guard.observed,
-        guard.threshold
+        short(guard.observed),
+        guard.holds,
+        short(guard.threshold)
     );
+}
+
+/// At most three decimals: the journal has them all.
+fn short(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
 }

@@ -17,14 +17,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use venues::{Endpoints, Rest, StreamEvent, StreamHandle};
+use venues::{Endpoints, Rest, Stamped, StreamEvent, StreamHandle};
 
 /// Events that wait for the core.
 const QUEUE: usize = 16_384;
-/// Events of one connection between its reader and its stamp.
-const READER_QUEUE: usize = 64;
 /// Events handled before timers and signals are looked at again.
 const BURST: usize = 256;
+/// Answers handled after each burst.
+const ANSWERS: usize = 16;
 /// The core's own 1 s timer: it moves the progress signal even in silence.
 const SECOND: Duration = Duration::from_secs(1);
 /// How long closing everything may take at the end.
@@ -46,9 +46,6 @@ pub struct Parts<'a> {
     /// Metrics.
     pub metrics: &'a Metrics,
 }
-
-/// An event with the instant at which its reader had it in hand.
-type Stamped = (Instant, StreamEvent);
 
 /// Runs a session to its end.
 ///
@@ -103,27 +100,13 @@ fn connect(
     let mut codes: Vec<String> = members.iter().map(|m| m.upbit.code.clone()).collect();
     codes.push(chosen.fx_code.clone());
     let mut conns = BTreeMap::from([(0, Venue::Upbit)]);
-    let mut streams = vec![venues::upbit::stream::spawn(endpoints, 0, codes, stamp(tx.clone()))];
+    let mut streams = vec![venues::upbit::stream::spawn(endpoints, 0, codes, tx.clone())];
     let symbols: Vec<String> = members.iter().map(|m| m.binance.code.clone()).collect();
     for (conn, part) in (1..).zip(symbols.chunks(SYMBOLS_PER_CONNECTION)) {
         conns.insert(conn, Venue::Binance);
-        streams.push(venues::binance::stream::spawn(endpoints, conn, part.to_vec(), stamp(tx.clone())));
+        streams.push(venues::binance::stream::spawn(endpoints, conn, part.to_vec(), tx.clone()));
     }
     (conns, streams)
-}
-
-/// A channel whose events are stamped as soon as their reader hands them over: the queue behind it is part of the service
-/// time.
-fn stamp(tx: mpsc::Sender<Stamped>) -> mpsc::Sender<StreamEvent> {
-    let (sender, mut receiver) = mpsc::channel(READER_QUEUE);
-    tokio::spawn(async move {
-        while let Some(event) = receiver.recv().await {
-            if tx.send((Instant::now(), event)).await.is_err() {
-                return;
-            }
-        }
-    });
-    sender
 }
 
 struct Session<'a> {
@@ -170,6 +153,7 @@ impl Session<'_> {
                 }
                 () = tokio::time::sleep_until(wake.into()) => self.feed(Input::Tick),
             }
+            self.answers();
             let now = Instant::now();
             if now >= second {
                 self.timer_lag(now.saturating_duration_since(second));
@@ -206,7 +190,7 @@ impl Session<'_> {
 
     /// The orderly end begins: no entries from now on.
     fn close(&mut self, outcome: Outcome, give_up: &mut Option<Instant>) -> Option<Outcome> {
-        tracing::info!("{}: closing", outcome.as_str());
+        tracing::info!("the run ends ({}): no entries from here on", outcome.as_str());
         *give_up = Some(Instant::now() + CLOSING);
         self.feed(Input::Shutdown);
         Some(outcome)
@@ -223,6 +207,15 @@ impl Session<'_> {
         }
     }
 
+    /// Takes answers that have come: frames have the precedence, and under load they would have it for ever.
+    fn answers(&mut self) {
+        for _ in 0..ANSWERS {
+            let Some((received, input)) = self.requests.answer_now() else { return };
+            self.hot.feed(input, received, self.parts.clock);
+            self.ask();
+        }
+    }
+
     fn event(&mut self, (received, event): Stamped) {
         let venue_of = |conn: &ConnId| self.conns.get(conn).copied().unwrap_or(Venue::Binance);
         let input = match event {
@@ -233,7 +226,8 @@ impl Session<'_> {
             }
             StreamEvent::Up { conn } => Input::ConnUp { conn, venue: venue_of(&conn) },
             StreamEvent::Down { conn, reason, next_attempt_ms } => {
-                tracing::warn!(conn, venue = %venue_of(&conn), reason, next_attempt_ms, "connection lost");
+                // The core's own line says the rest.
+                tracing::debug!(conn, venue = %venue_of(&conn), next_attempt_ms, "connection lost");
                 Input::ConnDown { conn, venue: venue_of(&conn), reason }
             }
         };

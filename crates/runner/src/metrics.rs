@@ -135,9 +135,9 @@ impl Metrics {
         for stage in catalogue::FUNNEL_STAGES {
             r.counter("arb_topn_funnel_total", &[("stage", stage)])?;
         }
-        // A type without a trigger still has a series, under a reason that says so: none has happened.
-        for guard in catalogue::GUARD_TYPES {
-            r.counter("arb_topn_guard_triggers_total", &[("guard_type", guard), ("reason", "any")])?;
+        for rule in engine::guards::rules::ALL {
+            let labels = [("guard_type", rule.guard_type), ("reason", rule.name)];
+            r.counter("arb_topn_guard_triggers_total", &labels)?;
         }
         for venue in Venue::ALL {
             for kind in ERROR_KINDS {
@@ -158,7 +158,7 @@ impl Metrics {
                     .set(1.0);
             }
         }
-        for component in ["journal_queue", "recorder_queue", "books_capacity"] {
+        for component in ["journal_queue", "recorder_queue", "books"] {
             r.gauge("component_bytes", &[("component", component)])?.set(0.0);
         }
         let t = &self.trading;
@@ -273,7 +273,7 @@ impl Metrics {
             }
         }
         self.trading.imbalance.set(view.inventory_imbalance);
-        self.component("books_capacity", screen.book_capacity_bytes())
+        self.component("books", screen.book_bytes())
     }
 
     /// Memory of a component, bytes.
@@ -307,14 +307,14 @@ impl Metrics {
         Ok(())
     }
 
-    /// What the process uses; `cpu_percent` since the last reading.
+    /// What the process uses; `cpu_percent` since the last reading, at the first one since the process started.
     pub fn process(&self, usage: &Usage, cpu_percent: Option<f64>) {
         let p = &self.process;
         let set = |gauge: &Gauge, value: Option<f64>| match value {
             Some(value) => gauge.set(value),
             None => gauge.clear(),
         };
-        set(&p.cpu_percent, Some(cpu_percent.unwrap_or(0.0)));
+        set(&p.cpu_percent, cpu_percent.or_else(|| usage.percent_since_start()));
         set(&p.memory_mb, usage.rss_bytes.map(|b| b as f64 / 1e6));
         set(&p.rss, usage.rss_bytes.map(|b| b as f64));
         set(&p.fds, usage.open_fds.map(|n| n as f64));

@@ -19,6 +19,15 @@ pub struct Usage {
     pub start_seconds: Option<f64>,
 }
 
+impl Usage {
+    /// CPU use since the start of the process, percent of one core.
+    pub fn percent_since_start(&self) -> Option<f64> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs_f64();
+        // The start is known to a hundredth of a second.
+        Some(self.cpu_seconds? * 100.0 / (now - self.start_seconds?).max(0.01))
+    }
+}
+
 /// Reads the figures of this process.
 pub fn read() -> Usage {
     let Ok(me) = procfs::process::Process::myself() else { return Usage::default() };

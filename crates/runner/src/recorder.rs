@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Records that wait for the thread.
 const QUEUE: usize = 65_536;
+/// Size of a log without a record.
+const HEAD_BYTES: u64 = recording::file::HEAD_BYTES;
 /// A block is closed and synced this often.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,10 @@ impl Recorder {
     /// # Errors
     /// [`RunError::Recording`] when the file cannot be created (it must not exist), [`RunError::Internal`] without a thread.
     pub fn start(path: &Path, cap_bytes: Option<u64>) -> Result<Self, RunError> {
+        // A run that failed before its first record leaves a log of nothing but its head: that is no recording.
+        if std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= HEAD_BYTES) {
+            let _ = std::fs::remove_file(path);
+        }
         if path.exists() {
             return Err(RunError::Config(format!(
                 "{} exists already: an input log is never overwritten; choose another --recording or move it away",
@@ -85,9 +91,14 @@ impl Recorder {
         }
     }
 
-    /// Writes what is queued, syncs, ends the thread.
+    /// Writes what is queued, syncs, ends the thread; says so when the log lacks its end.
     pub fn finish(mut self) {
         self.close();
+        let dropped = self.stats.dropped.load(Relaxed);
+        if dropped > 0 {
+            let records = self.stats.records.load(Relaxed);
+            tracing::warn!(records, dropped, "the input log is not whole: a replay ends where it does");
+        }
     }
 
     fn close(&mut self) {
@@ -141,8 +152,12 @@ fn write(mut writer: Writer, receiver: &Receiver<Record>, cap: Option<u64>, stat
             flushed = Instant::now();
         }
         if open && cap.is_some_and(|cap| writer.written() >= cap) {
-            tracing::warn!(bytes = writer.written(), "recording_cap_mb is reached: the input log ends here");
+            tracing::warn!(
+                bytes = writer.written(),
+                "recording_cap_mb is reached: the input log ends here; what follows is counted in recording_dropped"
+            );
             open = false;
+            stats.bytes.store(writer.written(), Relaxed);
         }
     }
     if open {
@@ -157,4 +172,53 @@ fn sync(writer: &mut Writer, stats: &RecorderStats) -> bool {
         tracing::error!(%error, "the input log ends here");
     }
     result.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use market::Timestamp;
+    use recording::Input;
+    use recording::file::Reader;
+
+    fn record(seq: u64) -> Record {
+        // Noise, which does not compress away.
+        let mut bits = seq;
+        let payload: Vec<u8> = (0..1_000)
+            .map(|_| {
+                bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (bits >> 56) as u8
+            })
+            .collect();
+        Record { seq, at: Timestamp(seq as i64), input: Input::Frame { conn: 0, payload: payload.into() } }
+    }
+
+    #[test]
+    fn at_the_cap_the_log_ends_and_the_counters_say_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input.rec");
+        let recorder = Recorder::start(&path, Some(500_000)).unwrap();
+        let stats = recorder.stats();
+        (1..=2_000).for_each(|seq| recorder.push(record(seq)));
+        recorder.finish();
+        let (records, dropped) = (stats.records.load(Relaxed), stats.dropped.load(Relaxed));
+        assert!(records >= 500 && dropped > 0 && records + dropped == 2_000, "{records} and {dropped}");
+        assert_eq!(stats.bytes.load(Relaxed), std::fs::metadata(&path).unwrap().len());
+        assert_eq!(stats.queued.load(Relaxed), 0);
+        let read: Vec<_> = Reader::open(&path).unwrap().map(Result::unwrap).collect();
+        assert_eq!((read.len() as u64, read.last().map(|r| r.seq)), (records, Some(records)));
+    }
+
+    #[test]
+    fn a_log_without_records_is_replaced_and_one_with_records_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input.rec");
+        Recorder::start(&path, None).unwrap().finish();
+        let recorder = Recorder::start(&path, None).unwrap();
+        recorder.push(record(1));
+        recorder.finish();
+        let error = Recorder::start(&path, None).unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert_eq!(Reader::open(&path).unwrap().count(), 1);
+    }
 }

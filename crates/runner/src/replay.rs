@@ -159,7 +159,12 @@ impl Output {
             self.wanted.clear();
             file.read_until(b'\n', &mut self.wanted).map_err(RunError::io("read", path))?;
             if !self.wanted.is_empty() {
-                let what = format!("the replay ends, it goes on with {}", shorten(&self.wanted));
+                let what = format!(
+                    "the {} records of the replay agree, then the input log ends and the journal goes on with {} (the \
+                     log of a killed or capped run is shorter than its journal)",
+                    self.records,
+                    shorten(&self.wanted)
+                );
                 return Err(RunError::Differs { expected: path.clone(), line: self.records + 1, what });
             }
         }

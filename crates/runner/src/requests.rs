@@ -40,6 +40,8 @@ pub struct Requests {
     symbols: BTreeMap<Asset, String>,
     depth: u16,
     tasks: Vec<JoinHandle<()>>,
+    /// The snapshot under way, or waiting for its turn, of each symbol.
+    snapshots: BTreeMap<Asset, JoinHandle<()>>,
     budgets: [Option<u16>; 2],
 }
 
@@ -65,6 +67,7 @@ impl Requests {
             symbols,
             depth,
             tasks,
+            snapshots: BTreeMap::new(),
             budgets: [None; 2],
         }
     }
@@ -74,8 +77,14 @@ impl Requests {
         self.answers.recv().await
     }
 
-    /// Fetches a snapshot.
-    pub fn snapshot(&self, request: SnapshotRequest) {
+    /// An answer that is there already. The stream of frames may never pause, and the answers must not wait for that.
+    pub fn answer_now(&mut self) -> Option<(Instant, Input)> {
+        self.answers.try_recv().ok()
+    }
+
+    /// Fetches a snapshot. One that is still waiting for its turn for the same symbol is of an older epoch: its answer
+    /// would be ignored, so its request is not spent.
+    pub fn snapshot(&mut self, request: SnapshotRequest) {
         let SnapshotRequest { venue, asset, epoch } = request;
         let symbol = self.symbols.get(&asset).filter(|_| venue == Venue::Binance).cloned();
         let Some(symbol) = symbol else {
@@ -85,7 +94,7 @@ impl Requests {
         };
         let (rest, tx, permits, depth) =
             (Arc::clone(&self.rest), self.tx.clone(), Arc::clone(&self.permits), self.depth);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let Ok(_permit) = permits.acquire().await else { return };
             let input = match rest.binance_depth_raw(&symbol, depth).await {
                 Ok(payload) => Input::Snapshot { venue, asset, epoch, payload },
@@ -98,6 +107,9 @@ impl Requests {
             // The session may be over: then nobody needs the answer.
             let _ = tx.send((Instant::now(), input)).await;
         });
+        if let Some(older) = self.snapshots.insert(asset, task) {
+            older.abort();
+        }
     }
 
     /// What is left of the budgets, as inputs, where that has changed: the scarcest group of each venue.
@@ -115,7 +127,7 @@ impl Requests {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.iter().chain(self.snapshots.values()) {
             task.abort();
         }
     }

@@ -7,8 +7,6 @@ use market::Venue;
 pub const BOOK_STATES: [&str; 4] = engine::view::BOOK_STATES;
 /// Bytes of a price level in memory.
 const LEVEL_BYTES: u64 = size_of::<market::Level>() as u64;
-/// Levels of an Upbit book at most, both sides.
-const UPBIT_LEVELS: u64 = 2 * 30;
 
 /// A reading of the core's view.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +15,8 @@ pub struct Screen {
     pub view: View,
     /// Ages of the Live books per venue, seconds.
     pub book_ages: [Vec<f64>; 2],
-    /// Levels that a Binance book keeps per side.
-    pub book_levels: u32,
+    /// Levels that all books hold now.
+    pub levels: u64,
 }
 
 impl Screen {
@@ -32,10 +30,8 @@ impl Screen {
         self.view.venues[venue.index()].books.iter().sum()
     }
 
-    /// The most that the books' levels can take: every book at its full depth. What they hold now is not counted, because
-    /// counting it would cost the hot thread more than it tells.
-    pub fn book_capacity_bytes(&self) -> u64 {
-        let binance = u64::from(self.books(Venue::Binance)) * 2 * u64::from(self.book_levels);
-        (u64::from(self.books(Venue::Upbit)) * UPBIT_LEVELS + binance) * LEVEL_BYTES
+    /// What the levels of all books hold now, bytes.
+    pub fn book_bytes(&self) -> u64 {
+        self.levels * LEVEL_BYTES
     }
 }

@@ -317,9 +317,9 @@ impl Thread {
                 let fx = fx.as_ref().map(|fx| (fx.rate.0.to_f64(), fx.age_ms as f64 / 1e3));
                 metrics.figures(dollars(*exposure_usd), fx);
             }
-            Body::Alert { rule_id, title, .. } => {
+            Body::Alert { rule_id, title, message, .. } => {
                 report(metrics.alert(rule_id, "engine"));
-                tracing::warn!(rule = rule_id.as_str(), "alert: {title}");
+                tracing::warn!("alert {rule_id}: {title}: {message}");
             }
             body => crate::lines::log(body),
         }

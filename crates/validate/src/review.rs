@@ -26,7 +26,7 @@ pub enum ReviewError {
     #[error("{} has no analysis_result.json: the run was killed before its verdict, so it reads as NO-GO; start a new run", .0.display())]
     NoDecision(PathBuf),
     /// The recorded analysis is not readable.
-    #[error("{}: {what}", path.display())]
+    #[error("{}: {what}; the run reads as NO-GO, and `assay verify` names what was changed", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,12 @@ pub fn find(root: &Path, wanted: &str) -> Result<RunDir, ReviewError> {
 pub fn recorded(dir: &RunDir) -> Result<Analysis, ReviewError> {
     let path = dir.path(names::ANALYSIS);
     let bytes = std::fs::read(&path).map_err(|_| ReviewError::NoDecision(dir.0.clone()))?;
-    serde_json::from_slice(&bytes).map_err(|e| ReviewError::Malformed { path, what: e.to_string() })
+    let malformed = |what: String| ReviewError::Malformed { path: path.clone(), what };
+    let analysis: Analysis = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
+    if analysis.format > gate::judge::FORMAT {
+        return Err(malformed(format!("it is of format {}, a newer version wrote it", analysis.format)));
+    }
+    Ok(analysis)
 }
 
 /// What a rejudge found.
@@ -84,6 +89,10 @@ pub fn rejudge(dir: &RunDir) -> Result<Rejudged, ReviewError> {
 /// [`ReviewError`].
 pub fn render(dir: &RunDir, lang: Lang, as_html: bool) -> Result<String, ReviewError> {
     let analysis = recorded(dir)?;
+    if !analysis.is_consistent() {
+        let what = "its decision does not follow from its own criteria".to_owned();
+        return Err(ReviewError::Malformed { path: dir.path(names::ANALYSIS), what });
+    }
     let (metadata, evidence) = archive::load_evidence(dir)?;
     let report = Report { metadata: &metadata, evidence: &evidence, analysis: &analysis, dir: &dir.0 };
     Ok(if as_html { report::html_in(&report, lang) } else { report::markdown_in(&report, lang) })

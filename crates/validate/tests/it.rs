@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod it {
+    pub mod archive;
     pub mod logwatch;
     pub mod panels;
     pub mod preflight;

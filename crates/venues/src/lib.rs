@@ -36,4 +36,4 @@ pub use endpoints::{Endpoints, install_crypto};
 #[cfg(feature = "net")]
 pub use rest::{Rest, RestError, Stats, VenueStats};
 #[cfg(feature = "net")]
-pub use stream::{StreamEvent, StreamHandle};
+pub use stream::{Stamped, StreamEvent, StreamHandle};

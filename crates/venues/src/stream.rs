@@ -42,6 +42,9 @@ pub enum StreamEvent {
     },
 }
 
+/// An event with the instant at which its reader had it in hand: whatever waits behind that is queueing.
+pub type Stamped = (std::time::Instant, StreamEvent);
+
 /// A running connection; dropping it ends the connection.
 #[derive(Debug)]
 pub struct StreamHandle(tokio::task::JoinHandle<()>);
@@ -117,12 +120,12 @@ enum End {
 }
 
 /// Starts a connection on the current runtime. A slow listener slows the reading down; nothing is dropped.
-pub(crate) fn spawn(protocol: Protocol, conn: u16, tx: Sender<StreamEvent>) -> StreamHandle {
+pub(crate) fn spawn(protocol: Protocol, conn: u16, tx: Sender<Stamped>) -> StreamHandle {
     crate::install_crypto();
     StreamHandle(tokio::spawn(run(protocol, conn, tx)))
 }
 
-async fn run(protocol: Protocol, conn: u16, tx: Sender<StreamEvent>) {
+async fn run(protocol: Protocol, conn: u16, tx: Sender<Stamped>) {
     sleep(protocol.stagger).await;
     let mut attempt: u32 = 0;
     loop {
@@ -147,7 +150,7 @@ async fn run(protocol: Protocol, conn: u16, tx: Sender<StreamEvent>) {
         attempt = attempt.saturating_add(1);
         tracing::debug!(conn, reason, ?wait, "stream down");
         let next_attempt_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        if tx.send(StreamEvent::Down { conn, reason, next_attempt_ms }).await.is_err() {
+        if tx.send(stamped(StreamEvent::Down { conn, reason, next_attempt_ms })).await.is_err() {
             return;
         }
         sleep(wait).await;
@@ -179,8 +182,8 @@ fn connect_error(error: &WsError) -> String {
     }
 }
 
-async fn serve(protocol: &Protocol, conn: u16, mut socket: Socket, tx: &Sender<StreamEvent>) -> End {
-    if tx.send(StreamEvent::Up { conn }).await.is_err() {
+async fn serve(protocol: &Protocol, conn: u16, mut socket: Socket, tx: &Sender<Stamped>) -> End {
+    if tx.send(stamped(StreamEvent::Up { conn })).await.is_err() {
         return End::Closed;
     }
     let (text, every) = protocol.keep_alive.unwrap_or(("", Duration::from_secs(3_600)));
@@ -211,13 +214,14 @@ async fn serve(protocol: &Protocol, conn: u16, mut socket: Socket, tx: &Sender<S
         };
         let event = match message {
             Some(Ok(message)) => match take(conn, message) {
-                Ok(event) => event,
+                Ok(event) => stamped(event),
                 Err(end) => return end,
             },
             Some(Err(error)) => return End::Lost(format!("connection lost: {error}")),
             None => return End::Lost("connection closed".to_owned()),
         };
-        let goodbye = matches!(&event, StreamEvent::Frame { payload, .. } if (protocol.is_goodbye)(payload));
+        let goodbye =
+            matches!(&event.1, StreamEvent::Frame { payload, .. } if (protocol.is_goodbye)(payload));
         if tx.send(event).await.is_err() {
             return End::Closed;
         }
@@ -228,6 +232,10 @@ async fn serve(protocol: &Protocol, conn: u16, mut socket: Socket, tx: &Sender<S
         heard = Instant::now();
         probed = false;
     }
+}
+
+fn stamped(event: StreamEvent) -> Stamped {
+    (std::time::Instant::now(), event)
 }
 
 /// Pongs to the venue's pings are queued by the library and written while reading goes on.
@@ -308,7 +316,7 @@ mod tests {
         };
         let (tx, mut rx) = tokio::sync::mpsc::channel(8);
         let _handle = spawn(protocol, 3, tx);
-        let mut next = async || timeout(Duration::from_secs(20), rx.recv()).await.unwrap().unwrap();
+        let mut next = async || timeout(Duration::from_secs(20), rx.recv()).await.unwrap().unwrap().1;
         assert_eq!(next().await, StreamEvent::Up { conn: 3 });
         let StreamEvent::Down { reason, next_attempt_ms, .. } = next().await else { panic!("no Down") };
         assert!(reason.starts_with("silent for"), "{reason}");

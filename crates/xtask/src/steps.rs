@@ -9,10 +9,13 @@ use std::process::Command;
 use std::time::Instant;
 
 /// The steps that are one call of cargo each: name and arguments.
-const CARGO_STEPS: [(&str, &[&str]); 3] = [
+const CARGO_STEPS: [(&str, &[&str]); 4] = [
     ("format", &["fmt", "--all", "--check"]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
-    ("tests", &["test", "--workspace", "--locked"]),
+    ("tests", &["test", "--workspace", "--locked", "--lib", "--bins", "--test", "it"]),
+    // They wait for processes most of the time, and seat themselves: more threads than cores. `--workspace` although
+    // only one package has such a target: another selection of packages would compile the dependencies again.
+    ("end-to-end tests", &["test", "--workspace", "--locked", "--test", "e2e", "--", "--test-threads", "8"]),
 ];
 
 /// Runs every step.

@@ -144,7 +144,11 @@ impl Fx {
     }
 }
 
+/// `None` for a book without a touch, and for a crossed one: neither says what the rate is.
 fn weighted_mid(book: &Book) -> Option<Price> {
+    if book.is_crossed() {
+        return None;
+    }
     let (bid, ask) = (book.best(Side::Bid)?, book.best(Side::Ask)?);
     let sizes = bid.quantity.0.checked_add(ask.quantity.0)?;
     let sum = i128::from(bid.price.0)

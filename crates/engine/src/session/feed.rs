@@ -87,8 +87,10 @@ impl Core {
         let again = self.lost_conns[v] > 0 || self.conns.get(&conn).is_some_and(|known| !known.up);
         self.lost_conns[v] = self.lost_conns[v].saturating_sub(u32::from(again));
         self.health[v].on_up(self.now, again);
+        let now = self.now;
+        let shown = Timestamp(i64::MIN);
         self.conns
-            .insert(conn, Conn { venue, up: true, last_life: self.now, last_frame: self.now, stale: false });
+            .insert(conn, Conn { venue, up: true, last_life: now, last_frame: now, shown, stale: false });
         let reconnects = self.health[v].recent_reconnects(self.now);
         let storm = reconnects > self.config.health.reconnect_storm;
         if storm && !self.storm[v] {
@@ -126,17 +128,39 @@ impl Core {
 
     fn on_alive(&mut self, conn: ConnId) {
         let now = self.now;
+        let Some(known) = self.conns.get_mut(&conn).filter(|known| known.up) else { return };
+        known.last_life = now;
+        let venue = known.venue;
+        self.health[venue.index()].on_alive(now);
+        self.on_reply(conn, venue);
+        self.wake_orders();
+    }
+
+    /// A message without a time of its own: the venue sent it at most one way ago, and after everything before it.
+    fn on_reply(&mut self, conn: ConnId, venue: Venue) {
+        let sent = Timestamp(self.now.0.saturating_sub(self.one_way_ns(venue)));
+        self.on_shown(conn, sent);
+    }
+
+    /// A connection has come to `sent`, on our clock: its messages arrive in the order in which they were sent.
+    fn on_shown(&mut self, conn: ConnId, sent: Timestamp) {
         if let Some(known) = self.conns.get_mut(&conn) {
-            known.last_life = now;
-            let venue = known.venue;
-            self.health[venue.index()].on_alive(now);
+            known.shown = known.shown.max(sent);
+        }
+    }
+
+    /// Orders that wait for their stream get their chance after each message.
+    fn wake_orders(&mut self) {
+        if self.broker.is_waiting() {
+            self.execute_overdue();
         }
     }
 
     fn on_frame(&mut self, conn: ConnId, payload: &[u8]) {
         let now = self.now;
-        let Some(known) = self.conns.get_mut(&conn) else {
-            self.trouble(format!("a frame of connection {conn}, which was never up, was left out"));
+        let Some(known) = self.conns.get_mut(&conn).filter(|known| known.up) else {
+            // It must not bring a book to life that nothing keeps up to date.
+            self.trouble(format!("a frame of connection {conn}, which is not up, was left out"));
             return;
         };
         (known.last_life, known.last_frame, known.stale) = (now, now, false);
@@ -148,12 +172,16 @@ impl Core {
             Venue::Binance => self.on_binance(conn, payload, &mut levels),
         }
         self.levels = levels;
+        self.wake_orders();
     }
 
     fn on_upbit(&mut self, conn: ConnId, payload: &[u8], levels: &mut LevelBuffer) {
         let frame = match upbit::wire::parse(payload, levels) {
             Ok(upbit::wire::Message::Orderbook(frame)) => frame,
-            Ok(upbit::wire::Message::Status | upbit::wire::Message::Other) => return,
+            Ok(upbit::wire::Message::Status | upbit::wire::Message::Other) => {
+                self.on_reply(conn, Venue::Upbit);
+                return;
+            }
             Ok(upbit::wire::Message::Error { name, message }) => {
                 self.trouble(format!("upbit refused a subscription: {name}: {message}"));
                 return;
@@ -165,6 +193,7 @@ impl Core {
         };
         let Some(asset) = upbit::wire::base_of(frame.code) else { return };
         self.clocks[Venue::Upbit.index()].observe(self.now, frame.at);
+        self.on_shown(conn, self.on_our_clock(Venue::Upbit, frame.at));
         if asset == Asset::USDT {
             self.on_fx(conn, frame.at, levels);
             return;
@@ -195,6 +224,7 @@ impl Core {
         };
         let Some(i) = self.by_asset.get(&asset).copied() else { return };
         self.clocks[Venue::Binance.index()].observe(self.now, diff.at);
+        self.on_shown(conn, self.on_our_clock(Venue::Binance, diff.at));
         let book = &mut self.symbols[i].books[Venue::Binance.index()];
         book.conn = Some(conn);
         let change = book.on_diff(&diff, levels);
@@ -257,10 +287,13 @@ impl Core {
     /// A venue's time on our clock; the fastest message is taken to need half the best round trip, or, while none was
     /// measured, the configured latency.
     fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
-        let v = venue.index();
+        self.clocks[venue.index()].corrected(time, self.one_way_ns(venue), self.now)
+    }
+
+    /// What a message of the venue takes: half the best round trip, the configured latency while none was measured.
+    pub(crate) fn one_way_ns(&self, venue: Venue) -> i64 {
         let configured = i64::from(self.config.latency_us.of(venue)) * 1_000;
-        let one_way = self.health[v].best_one_way_ns().unwrap_or(configured);
-        self.clocks[v].corrected(time, one_way, self.now)
+        self.health[venue.index()].best_one_way_ns().unwrap_or(configured)
     }
 
     fn need_snapshot(&mut self, i: usize, venue: Venue, why: &str, resync: bool) {
@@ -393,13 +426,11 @@ impl Core {
             symbol.levels[direction.index()] = level;
         }
         let seconds = symbol.levels[0].seconds();
-        let asset = symbol.member.asset;
-        self.note("info", format!("the level of {asset} is seeded with {seconds} s of candles"));
-        self.print_break_even(i);
+        self.print_break_even(i, seconds);
     }
 
     /// At start: what a round trip costs per symbol, and whether a tick is larger than the stop loss.
-    fn print_break_even(&mut self, i: usize) {
+    fn print_break_even(&mut self, i: usize, seconds: u64) {
         let symbol = &self.symbols[i];
         let asset = symbol.member.asset;
         let costs = self.config.round_trip_fees_bps() + self.config.reserve_bps;
@@ -408,7 +439,11 @@ impl Core {
             let name = crate::guards::direction_str(direction);
             usual.map_or(format!("{name} unknown"), |usual| format!("{name} {:.1} bps", costs - usual))
         });
-        self.note("info", format!("break-even of {asset}: gap of {} / {}", text[0], text[1]));
+        let (a, b) = (&text[0], &text[1]);
+        self.note(
+            "info",
+            format!("{asset}: level from {seconds} s of candles, break-even at a gap of {a}, {b}"),
+        );
         for venue in Venue::ALL {
             let symbol = &self.symbols[i];
             let Some(mid) = symbol.books[venue.index()].last_mid else { continue };

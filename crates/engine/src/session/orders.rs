@@ -60,6 +60,22 @@ impl Core {
         }
     }
 
+    /// Executes orders whose book stayed quiet, as far as the venue's stream has come. A book that is not Live refuses
+    /// them, however far that is.
+    pub(crate) fn execute_overdue(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        let (symbols, by_asset, conns) = (&self.symbols, &self.by_asset, &self.conns);
+        let shown = |order: &Order| {
+            let Some(i) = by_asset.get(&order.asset) else { return true };
+            let book = &symbols[*i].books[order.venue.index()];
+            let conn = book.conn.filter(|_| book.is_live()).and_then(|conn| conns.get(&conn));
+            conn.is_none_or(|conn| conn.shown >= order.arrives)
+        };
+        self.broker.overdue(self.now, shown, &mut due);
+        self.execute_all(&mut due);
+        self.due = due;
+    }
+
     fn execute(&mut self, order: Order) {
         let Some(i) = self.by_asset.get(&order.asset).copied() else { return };
         let symbol = &mut self.symbols[i];

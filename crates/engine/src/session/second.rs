@@ -17,10 +17,7 @@ const LEAP_NS: i64 = 3_600 * NANOS_PER_SEC;
 impl Core {
     /// Fires what is due at `self.now`. `until`: the time of the input that waits.
     pub(crate) fn fire(&mut self, until: Timestamp) {
-        let mut due = std::mem::take(&mut self.due);
-        self.broker.overdue(self.now, &mut due);
-        self.execute_all(&mut due);
-        self.due = due;
+        self.execute_overdue();
         self.guards.expire(self.now);
         self.publish_guards();
         self.fire_retries();
@@ -212,7 +209,8 @@ impl Core {
         let figure = findings.iter().find(|f| f.health == worst && f.holds());
         let text = figure
             .map_or(String::new(), |f| format!("{} is {:.3}, limit {:.3}", f.rule, f.observed, f.threshold));
-        self.note("info", format!("{venue} is {} (was {}) {text}", worst.as_str(), before.as_str()));
+        let why = if text.is_empty() { String::new() } else { format!(": {text}") };
+        self.note("info", format!("{venue} is {} (was {}){why}", worst.as_str(), before.as_str()));
         let (rule, title) = match worst {
             Health::Frozen => ("HEALTH-FROZEN", "Venue frozen"),
             Health::Down => ("HEALTH-DOWN", "Venue down"),
@@ -356,7 +354,9 @@ impl Core {
             if let (Some(a), Some(b), Some(fx)) = (a, b, fx) {
                 premiums.push((a / (b * fx.0.to_f64()) - 1.0) * 1e4);
             }
-            if let Some(edge) = symbol.edges.iter().flatten().copied().reduce(f64::max) {
+            // An edge of books that are not Live any more is none.
+            let live = symbol.active && symbol.books.iter().all(crate::market_state::SymbolBook::is_live);
+            if let Some(edge) = symbol.edges.iter().flatten().copied().reduce(f64::max).filter(|_| live) {
                 edges.push(edge);
             }
             let asset = symbol.member.asset;

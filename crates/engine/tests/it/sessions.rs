@@ -320,6 +320,8 @@ fn a_partly_filled_leg_is_completed() {
     d.size[0] = 5.0;
     d.wait_ms(95);
     d.binance(0);
+    d.wait_ms(90);
+    d.input(Input::Alive { conn: 2 });
     d.size[0] = 1_000.0;
     d.idle(1);
     let purposes = d.find(|b| match b {
@@ -336,4 +338,54 @@ fn a_partly_filled_leg_is_completed() {
     for off in d.coin_off(0) {
         assert!(off.abs() <= 0.011, "{off}");
     }
+}
+
+/// Fills of a venue so far.
+fn fills(d: &Driver, on: Venue) -> usize {
+    d.find(|b| matches!(b, Body::Fill { venue, .. } if *venue == on).then_some(())).len()
+}
+
+#[test]
+fn a_stream_that_stalls_fills_nothing_at_its_old_prices() {
+    let mut d = Driver::new(&["AAA", "BBB"], &Config::default());
+    d.premium[0] = 80.0;
+    d.both(0);
+    assert_eq!((d.decisions(), fills(&d, Venue::Binance)), (1, 0));
+    // Binance's socket lives and brings nothing: its book is old, not quiet.
+    for _ in 0..8 {
+        d.wait_ms(250);
+        d.fx();
+        d.upbit(0);
+    }
+    assert_eq!((fills(&d, Venue::Upbit), fills(&d, Venue::Binance)), (1, 0));
+    // The other symbol's frame shows that the stream has come past the arrival: the book was quiet after all.
+    d.binance(1);
+    assert_eq!(fills(&d, Venue::Binance), 1);
+}
+
+#[test]
+fn a_pong_shows_how_far_a_silent_stream_has_come() {
+    let mut d = Driver::new(&["AAA", "BBB"], &Config::default());
+    d.premium[0] = 80.0;
+    d.both(0);
+    // Sent at most one way ago (90 ms), which is when the order arrived.
+    for (ms, filled) in [(179, 0), (1, 1)] {
+        d.wait_ms(ms);
+        d.input(Input::Alive { conn: 2 });
+        assert_eq!(fills(&d, Venue::Binance), filled);
+    }
+}
+
+#[test]
+fn a_stalled_stream_that_breaks_refuses_what_waits_for_it() {
+    let mut d = Driver::new(&["AAA", "BBB"], &Config::default());
+    d.premium[0] = 80.0;
+    d.both(0);
+    d.wait_ms(500);
+    d.upbit(0);
+    d.input(Input::ConnDown { conn: 2, venue: Venue::Binance, reason: "test".to_owned() });
+    d.wait_ms(1);
+    d.upbit(0);
+    let refused = d.find(|b| matches!(b, Body::Rejected { .. }).then_some(())).len();
+    assert_eq!((fills(&d, Venue::Binance), refused), (0, 1));
 }

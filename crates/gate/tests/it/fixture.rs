@@ -63,6 +63,7 @@ pub fn evidence() -> Evidence {
         smoke: Some(phase("smoke", 60.0, 1)),
         main: Some(main),
         round_trip_proof: RoundTripProof::Market,
+        smoke_failed: None,
         panels,
         interrupted: None,
     }
@@ -166,7 +167,7 @@ pub fn phase(name: &str, planned: f64, trades: u32) -> PhaseEvidence {
         }),
         journal: Found::Yes(desk.entries),
         alerts: Found::Yes(alert_rows(name)),
-        log: LogFacts::default(),
+        log: Found::Yes(LogFacts::default()),
         rule_events: vec![],
     }
 }

@@ -59,7 +59,7 @@ fn a_healthy_hour_is_a_conditional_go() {
     );
     assert_eq!(analysis.decision, Decision::ConditionalGo);
     assert_eq!(analysis.headline(), "CONDITIONAL GO");
-    assert_eq!(analysis.exit_code(false), 10);
+    assert_eq!(analysis.exit_code(), 10);
     assert_eq!(analysis.capped.len(), 6, "the rules that are not built: {:?}", analysis.capped);
     assert_eq!((analysis.system.state, analysis.strategy.state), (HeadlineState::Ok, HeadlineState::Ok));
     assert_eq!(analysis.judged, "16 of 16 judged");
@@ -80,7 +80,7 @@ fn a_rehearsal_says_so() {
     evidence.class = EvidenceClass::Rehearsal { why: "local exchange".into() };
     let analysis = judge(&evidence);
     assert_eq!(analysis.headline(), "REHEARSAL: would be CONDITIONAL GO");
-    assert_eq!(analysis.exit_code(false), 12);
+    assert_eq!(analysis.exit_code(), 12);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn an_absent_kpi_fails_c2() {
     });
     assert_eq!(outcome(&gone, CriterionId::C2), Simple::Fail);
     assert!(value(&gone, CriterionId::C2).contains("max_drawdown_usd"));
-    assert_eq!(gone.exit_code(false), 20);
+    assert_eq!(gone.exit_code(), 20);
     let text = sabotaged(|main| field(main, "win_rate_pct", json!("66.7")));
     assert_eq!(outcome(&text, CriterionId::C2), Simple::Fail);
     assert_eq!(outcome(&text, CriterionId::M1), Simple::Inconclusive);
@@ -207,7 +207,8 @@ fn books_that_were_not_live_fail_c1() {
 #[test]
 fn crashes_dead_letters_and_silence_are_no_go() {
     let crash = sabotaged(|main| {
-        main.log.blocks.push(CrashBlock {
+        let Found::Yes(log) = &mut main.log else { panic!() };
+        log.blocks.push(CrashBlock {
             at_s: 9.0,
             language: "rust".into(),
             kind: "worker_died".into(),
@@ -223,7 +224,8 @@ fn crashes_dead_letters_and_silence_are_no_go() {
             .any(|d| d.question.contains("crash") && d.evidence.iter().any(|l| l.contains("feed.rs")))
     );
     let handled = sabotaged(|main| {
-        main.log.blocks.push(CrashBlock {
+        let Found::Yes(log) = &mut main.log else { panic!() };
+        log.blocks.push(CrashBlock {
             at_s: 9.0,
             language: "python".into(),
             kind: "handled".into(),
@@ -246,7 +248,7 @@ fn crashes_dead_letters_and_silence_are_no_go() {
     assert_eq!(outcome(&no_table, CriterionId::C4), Simple::Inconclusive);
     let no_end = sabotaged(|main| main.end = None);
     assert!(no_end.interrupted.is_some());
-    assert_eq!((no_end.decision, no_end.exit_code(false)), (Decision::NoGo, 130));
+    assert_eq!((no_end.decision, no_end.exit_code()), (Decision::NoGo, 130));
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn an_abort_stands_even_when_the_end_record_forgets_it() {
             text: "slow".into(),
         });
     });
-    assert_eq!((recorded.decision, recorded.exit_code(false)), (Decision::NoGo, 21));
+    assert_eq!((recorded.decision, recorded.exit_code()), (Decision::NoGo, 21));
     assert_eq!(recorded.headline(), "NO-GO (aborted: A4)");
     let replayed = sabotaged(|main| {
         each_scrape(main, |t, scrape| {
@@ -333,7 +335,10 @@ fn a_calm_market_is_system_ok_and_strategy_not_proven() {
         marks: vec![],
     };
     let Found::Yes(entries) = &mut calm.main.as_mut().unwrap().journal else { panic!() };
-    entries.last_mut().unwrap().body = equity;
+    let mut end = entries.pop().unwrap();
+    entries.push(journal::Entry { body: equity, ..end.clone() });
+    (end.seq, end.input_seq) = (end.seq + 1, end.input_seq + 1);
+    entries.push(end);
     let analysis = judge(&calm);
     assert_eq!(analysis.system.state, HeadlineState::Ok, "{}", analysis.system.sentence);
     assert_eq!(analysis.strategy.state, HeadlineState::NotProven);
@@ -357,7 +362,14 @@ fn a_failed_smoke_is_judged_on_what_it_showed() {
     assert!(
         analysis.criteria.iter().all(|c| c.outcome == Outcome::Inconclusive { why: "no main run".into() })
     );
-    assert_eq!(analysis.exit_code(true), 31);
+    evidence.smoke_failed =
+        Some(vec!["books were Live for 40 %".into(), "no pair was ever evaluated".into()]);
+    let analysis = judge(&evidence);
+    assert_eq!((analysis.exit_code(), analysis.headline().as_str()), (31, "NO-GO (smoke failed)"));
+    assert!(analysis.reasons[0].contains("books were Live for 40 %; no pair"), "{:?}", analysis.reasons);
+    assert!(analysis.system.sentence.contains("the smoke failed"), "{}", analysis.system.sentence);
+    assert!(analysis.is_consistent());
+    evidence.smoke_failed = None;
     evidence.smoke.as_mut().unwrap().end.as_mut().unwrap().exit_code = Some(1);
     assert_eq!(outcome(&judge(&evidence), CriterionId::C3), Simple::Fail);
     evidence.smoke = None;
@@ -428,8 +440,5 @@ fn an_emergency_stop_is_an_abort_and_no_crash() {
         end.abort = Some(Abort { cause: "EMERGENCY-STOP".into(), at_s: 900.0, text: "-800 USD".into() });
     });
     assert_eq!(outcome(&analysis, CriterionId::C3), Simple::Pass);
-    assert_eq!(
-        (analysis.headline().as_str(), analysis.exit_code(false)),
-        ("NO-GO (aborted: EMERGENCY-STOP)", 21)
-    );
+    assert_eq!((analysis.headline().as_str(), analysis.exit_code()), ("NO-GO (aborted: EMERGENCY-STOP)", 21));
 }

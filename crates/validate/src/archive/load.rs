@@ -1,7 +1,9 @@
 //! Reads a run folder back as evidence. `validate` and `rejudge` both judge what this returns, so they judge the same.
 
+use super::integrity;
 use super::records::Identity;
-use super::{Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
+use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
+use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{
     AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts,
@@ -14,6 +16,14 @@ use std::path::{Path, PathBuf};
 /// Why a folder cannot be judged at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// A newer version wrote it.
+    #[error("{} was written in format {found}, this version reads up to {FORMAT}; use the version that wrote it", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// The metadata is missing or unreadable.
     #[error("{} is no run folder: {what}; `assay runs list` shows the runs there are", path.display())]
     NoRun {
@@ -84,7 +94,12 @@ pub fn metadata(dir: &RunDir) -> Result<Metadata, LoadError> {
     let no_run = |what: String| LoadError::NoRun { path: dir.0.clone(), what };
     let bytes =
         std::fs::read(dir.path(names::METADATA)).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))?;
-    serde_json::from_slice(&bytes).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))
+    let metadata: Metadata =
+        serde_json::from_slice(&bytes).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))?;
+    if metadata.format > FORMAT {
+        return Err(LoadError::Newer { path: dir.path(names::METADATA), found: metadata.format });
+    }
+    Ok(metadata)
 }
 
 /// Reads everything that is judged.
@@ -99,17 +114,21 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
     let panels = lines::<PanelCheck>(&dir.path(names::PANELS));
     let alerts = lines::<AlertLine>(&dir.path(names::ALERTS));
 
-    let mut proof = RoundTripProof::None { why: "the smoke did not get that far".to_owned() };
-    let mut interrupted = [&records.problem, &samples.problem, &rules.problem]
-        .into_iter()
-        .flatten()
-        .find(|problem| problem.contains(" line "))
-        .map(|problem| format!("damaged evidence: {problem}"));
+    let mut proof = RoundTripProof::None { why: "there is no record of a proof".to_owned() };
+    let mut interrupted = integrity::damage(&integrity::Read {
+        metadata: &metadata,
+        records: &records.items,
+        samples: &samples.items,
+        problems: [&records.problem, &samples.problem, &rules.problem, &panels.problem],
+    })
+    .map(|what| format!("damaged evidence: {what}"));
+    let mut smoke_failed = None;
     for record in &records.items {
         match record {
             PhaseRecord::Proof(found) => proof = found.clone(),
             PhaseRecord::Interrupted { why } => interrupted = Some(why.clone()),
-            _ => {}
+            PhaseRecord::SmokeFailed { reasons } => smoke_failed = Some(reasons.clone()),
+            PhaseRecord::Start(_) | PhaseRecord::End { .. } => {}
         }
     }
     let mut phases = ["smoke", "main"].map(|phase| {
@@ -136,13 +155,19 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
     let main = phases[1].take();
     let smoke = phases[0].take();
     let remote = main.as_ref().and_then(|(_, ended)| ended.as_ref()).map(|ended| ended.remote.clone());
+    let (smoke, main_ran) = (smoke.map(|(phase, _)| phase), main.is_some());
+    let proof = integrity::proof(dir, &records.items, &metadata.settings, smoke.as_ref(), proof);
+    if main_ran && smoke_failed.is_none() {
+        smoke_failed = integrity::smoke_contradicted(&metadata, smoke.as_ref(), &proof);
+    }
     let evidence = Evidence {
         run_id: metadata.run_id.clone(),
         settings: metadata.settings.clone(),
         class: derive_class(&metadata, remote.as_deref(), main.as_ref().map(|(phase, _)| phase)),
-        smoke: smoke.map(|(phase, _)| phase),
+        smoke,
         main: main.map(|(phase, _)| phase),
         round_trip_proof: proof,
+        smoke_failed,
         panels: panels.items,
         interrupted,
     };
@@ -159,7 +184,7 @@ fn phase_evidence(
     alerts: &Lines<AlertLine>,
 ) -> PhaseEvidence {
     let journal = if metadata.settings.has_journal {
-        read_journal(&dir.journal_dir(&start.phase).join("journal.log"))
+        read_journal(&dir.journal_dir(&start.phase).join("journal.log"), ended)
     } else {
         Found::No("the runner keeps no journal".to_owned())
     };
@@ -168,7 +193,10 @@ fn phase_evidence(
         final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended),
         journal,
         alerts: alert_rows(alerts, &start.phase),
-        log: ended.map(|ended| ended.log.clone()).unwrap_or_default(),
+        log: ended.map_or_else(
+            || Found::No("the phase has no end record: what its log said was not added up".to_owned()),
+            |ended| Found::Yes(ended.log.clone()),
+        ),
         end: ended.map(|ended| ended.end.clone()),
         phase: start.phase,
         runner_id: start.runner_id,
@@ -214,12 +242,17 @@ pub fn read_kpi(path: &Path) -> Found<KpiFile> {
     }
 }
 
-fn read_journal(path: &Path) -> Found<Vec<journal::Entry>> {
-    let reader = match journal::file::Reader::open(path) {
+/// Reads a journal. A torn last line is the mark of a kill: of a runner that ended in order it is damage.
+fn read_journal(path: &Path, ended: Option<&Ended>) -> Found<Vec<journal::Entry>> {
+    let mut reader = match journal::file::Reader::open(path) {
         Ok(reader) => reader,
         Err(e) => return Found::No(e.to_string()),
     };
-    match reader.collect::<Result<Vec<_>, _>>() {
+    let orderly = ended.is_some_and(|ended| ended.end.exit_code == Some(0));
+    match reader.by_ref().collect::<Result<Vec<_>, _>>() {
+        Ok(_) if orderly && reader.has_partial_line() => {
+            Found::No(format!("{}: its last line is torn, though the runner ended in order", path.display()))
+        }
         Ok(entries) => Found::Yes(entries),
         Err(e) => Found::No(e.to_string()),
     }
@@ -255,15 +288,33 @@ fn derive_class(
     if metadata.class != EvidenceClass::Record {
         return metadata.class.clone();
     }
+    let real = matches!(metadata.endpoints.as_slice(), [upbit_rest, upbit_ws, binance_rest, binance_ws]
+        if venues::Endpoints {
+            upbit_rest: upbit_rest.clone(),
+            upbit_ws: upbit_ws.clone(),
+            binance_rest: binance_rest.clone(),
+            binance_ws: binance_ws.clone(),
+        }
+        .is_real());
+    if !real || metadata.profile.data_source == DataSource::Local {
+        let why = format!("the market was {}, not the venues", metadata.endpoints.join(", "));
+        return EvidenceClass::Rehearsal { why };
+    }
+    if !metadata.profile.runner.own_contract {
+        let why = "which market a foreign runner traded cannot be observed".to_owned();
+        return EvidenceClass::Declared { why };
+    }
     let why = match (remote, main) {
         (_, None) => Some("there was no main run".to_owned()),
         (None, _) => Some("the main run has no end record".to_owned()),
         (Some([]), _) => Some("the runner was never seen connected to anything but this machine".to_owned()),
-        (Some(_), Some(main)) => {
-            let ran = main.end.as_ref().map_or(0.0, |end| end.ran_s);
-            let planned = metadata.settings.main_s;
-            (ran < planned - 1.0).then(|| format!("the main run took {ran:.0} s of {planned:.0} s"))
-        }
+        (Some(_), Some(main)) => match main.end.as_ref().map(|end| end.ran_s) {
+            None => Some("the main run has no end record".to_owned()),
+            Some(ran) => {
+                let planned = metadata.settings.main_s;
+                (ran < planned - 1.0).then(|| format!("the main run took {ran:.0} s of {planned:.0} s"))
+            }
+        },
     };
     why.map_or(EvidenceClass::Record, |why| EvidenceClass::Rehearsal { why })
 }

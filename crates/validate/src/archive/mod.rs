@@ -3,6 +3,7 @@
 //! Append-only files get whole lines; every other file is written aside, synced and renamed. What was not written cannot be read:
 //! a missing file is `Found::No` with the reason.
 
+mod integrity;
 mod load;
 mod manifest;
 mod records;

@@ -30,6 +30,15 @@ fn folders(path: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
+/// A decision that does not follow from what stands beside it is none.
+fn said(analysis: &gate::Analysis) -> String {
+    if analysis.is_consistent() {
+        analysis.headline()
+    } else {
+        "NO-GO (the recorded decision does not follow from the recorded criteria)".to_owned()
+    }
+}
+
 /// Every run below `root`, oldest first.
 pub fn list_runs(root: &Path) -> Vec<RunSummary> {
     let mut runs: Vec<RunSummary> = folders(root)
@@ -41,7 +50,7 @@ pub fn list_runs(root: &Path) -> Vec<RunSummary> {
             let headline = std::fs::read(path.join(names::ANALYSIS))
                 .ok()
                 .and_then(|bytes| serde_json::from_slice::<gate::Analysis>(&bytes).ok())
-                .map_or_else(|| "NO-GO (no decision on record)".to_owned(), |analysis| analysis.headline());
+                .map_or_else(|| "NO-GO (no decision on record)".to_owned(), |analysis| said(&analysis));
             Some(RunSummary {
                 run_id: metadata.run_id,
                 profile: metadata.profile.name,

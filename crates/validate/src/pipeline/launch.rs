@@ -196,8 +196,8 @@ pub fn monitor_summary(dir: &RunDir) -> Result<MonitorSummary, WriteError> {
         phase: phase.phase.clone(),
         polls: phase.samples.len(),
         scrapes_missed: phase.samples.iter().filter(|sample| sample.scrape.get().is_none()).count(),
-        log: phase.end.is_some().then_some(phase.log.counters),
-        crash_blocks: phase.end.is_some().then_some(phase.log.blocks.len()),
+        log: phase.log.get().map(|log| log.counters),
+        crash_blocks: phase.log.get().map(|log| log.blocks.len()),
         abort_cause: phase.end.as_ref().and_then(|end| end.abort.as_ref()).map(|abort| abort.cause.clone()),
         later_causes: phase
             .end
@@ -216,10 +216,7 @@ pub fn monitor_summary(dir: &RunDir) -> Result<MonitorSummary, WriteError> {
         .map(|event| format!("{} at {:.0} s: {}", event.rule, event.t, event.text))
         .collect();
     let records = archive::phase_records(dir);
-    let smoke_failed = records.iter().find_map(|record| match record {
-        PhaseRecord::SmokeFailed { reasons } => Some(reasons.clone()),
-        _ => None,
-    });
+    let smoke_failed = evidence.smoke_failed.clone();
     let proof = records.iter().find_map(|record| match record {
         PhaseRecord::Proof(proof) => Some(proof.clone()),
         _ => None,

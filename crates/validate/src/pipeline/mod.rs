@@ -1,8 +1,9 @@
 //! `assay validate` and `assay rehearse`: phases 1 to 7, each one's result on disk before the next one starts.
 
+mod junit;
 mod launch;
 mod market;
-mod smoke;
+pub(crate) mod smoke;
 
 use crate::archive::{self, Metadata, PhaseRecord, RunDir, WriteError, names};
 use crate::preflight::{self, Step};
@@ -159,7 +160,7 @@ impl Run<'_> {
             self.record(&PhaseRecord::SmokeFailed { reasons: reasons.clone() })?;
             self.say(&format!("phase 2 smoke: FAILED: {}", reasons.join("; ")))?;
             self.screen.smoke_failed(&reasons);
-            return self.judge(true);
+            return self.judge();
         }
         self.say("phase 2 smoke: passed")?;
         if self.options.smoke_only {
@@ -174,7 +175,7 @@ impl Run<'_> {
         if self.is_interrupted() {
             return self.interrupted();
         }
-        self.judge(false)
+        self.judge()
     }
 
     fn preflight(&mut self, phase_no: u8) -> Result<bool, ValidateError> {
@@ -236,7 +237,7 @@ impl Run<'_> {
         if !self.metadata.settings.has_journal && self.options.loaded.profile.planted.is_none() {
             return Ok(RoundTripProof::None { why: "the runner's market cannot be replaced".to_owned() });
         }
-        match smoke::orders_and_round_trips(smoke) {
+        match smoke::orders_and_round_trips(smoke, &self.metadata.settings) {
             Some((orders, round_trips)) if orders > 0 => Ok(if round_trips > 0 {
                 RoundTripProof::Market
             } else {
@@ -340,20 +341,20 @@ impl Run<'_> {
     }
 
     /// Phases 5 to 7.
-    fn judge(&mut self, smoke_failed: bool) -> Result<u8, ValidateError> {
+    fn judge(&mut self) -> Result<u8, ValidateError> {
         self.screen.phase(5, "collect, analyse, decide");
         self.collect()?;
         let analysis = conclude(&self.dir, self.options.rehearse)?;
         self.say(&format!("phase 7 decision: {}", analysis.headline()))?;
         let head = archive::write_manifest(&self.dir, &self.run_id)?;
-        let code = exit_code(&analysis, smoke_failed, self.options.rehearse);
+        let code = exit_code(&analysis, self.options.rehearse);
         self.screen.verdict(&analysis, &self.dir.0, &head, code);
         Ok(code)
     }
 
     fn interrupted(&mut self) -> Result<u8, ValidateError> {
         self.record(&PhaseRecord::Interrupted { why: "stopped by a person (Ctrl-C or SIGTERM)".to_owned() })?;
-        self.judge(false)?;
+        self.judge()?;
         Ok(exit_codes::INTERRUPTED)
     }
 }
@@ -370,12 +371,13 @@ pub fn conclude(dir: &RunDir, _rehearse: bool) -> Result<Analysis, ValidateError
         report::Report { metadata: &metadata, evidence: &evidence, analysis: &analysis, dir: &dir.0 };
     dir.write(names::REPORT_MD, report::markdown(&report).as_bytes())?;
     dir.write(names::REPORT_HTML, report::html(&report).as_bytes())?;
+    dir.write(names::JUNIT, junit::xml(&analysis).as_bytes())?;
     Ok(analysis)
 }
 
 /// The exit code of a verdict. `assay rehearse` itself gives 0 for a would-be GO.
-pub fn exit_code(analysis: &Analysis, smoke_failed: bool, rehearse: bool) -> u8 {
-    let code = analysis.exit_code(smoke_failed);
+pub fn exit_code(analysis: &Analysis, rehearse: bool) -> u8 {
+    let code = analysis.exit_code();
     if rehearse && code == exit_codes::REHEARSAL_GO { 0 } else { code }
 }
 

@@ -29,7 +29,8 @@ pub fn reasons(smoke: &PhaseEvidence, settings: &Settings) -> Vec<String> {
         Found::Yes(file) if file.complete.is_none() && !settings.has_journal => {}
         Found::Yes(_) => reasons.push("the KPI file does not say complete: true".to_owned()),
     }
-    let crashes = smoke.log.blocks.iter().filter(|block| block.kind != "handled").count();
+    let blocks = smoke.log.get().map(|log| log.blocks.as_slice()).unwrap_or_default();
+    let crashes = blocks.iter().filter(|block| block.kind != "handled").count();
     if crashes > 0 && end.abort.is_none() {
         reasons.push(format!("{crashes} crash blocks in the log"));
     }
@@ -103,9 +104,11 @@ fn last(smoke: &PhaseEvidence, metric: &str) -> Option<f64> {
         .reduce(|a, b| a + b)
 }
 
-/// Orders sent and round trips completed in the smoke; `None` when neither journal nor KPI file says.
-pub fn orders_and_round_trips(smoke: &PhaseEvidence) -> Option<(u64, u64)> {
-    if let Some(entries) = smoke.journal.get() {
+/// Orders sent and round trips completed in the smoke: by the journal where the runner keeps one, else by its KPI file. `None`
+/// when that does not say.
+pub fn orders_and_round_trips(smoke: &PhaseEvidence, settings: &Settings) -> Option<(u64, u64)> {
+    if settings.has_journal {
+        let entries = smoke.journal.get()?;
         let is_entry = |body: &&Body| matches!(body, Body::Order { purpose: Purpose::Entry, .. });
         let orders = entries.iter().map(|entry| &entry.body).filter(is_entry).count();
         let closed = entries.iter().filter(|entry| matches!(entry.body, Body::Closed { .. })).count();

@@ -155,25 +155,82 @@ pub fn run(context: &Context<'_>) -> Vec<Step> {
         .collect()
 }
 
+/// Columns of the table: it fits a terminal of 80.
+const WIDTH: usize = 79;
+
 /// The steps as a table for screen and log.
 pub fn table(steps: &[Step]) -> String {
-    let width = steps.iter().map(|step| step.title.chars().count()).max().unwrap_or(0);
+    let titles: Vec<String> =
+        steps.iter().map(|step| format!("{}{}", step.title, if step.required { "" } else { " *" })).collect();
+    let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
     let mut out = String::new();
-    for step in steps {
-        let need = if step.required { "required" } else { "optional" };
-        out.push_str(&format!(
-            "{:<7}  {:<width$}  {need}  {:>6} ms  {}\n",
-            step.outcome.word(),
-            step.title,
-            step.ms,
-            step.found
-        ));
-        let indent = " ".repeat(7 + 2 + width + 2 + 8 + 2 + 9 + 2);
+    for (step, title) in steps.iter().zip(&titles) {
+        let head = format!("  {:<7}  {title:<width$}  {:>5} ms  ", step.outcome.word(), step.ms);
+        let indent = head.chars().count();
+        wrapped(&mut out, &head, indent, &step.found);
         for (what, text) in [("changed", &step.changed), ("next", &step.next_step)] {
             if let Some(text) = text {
-                out.push_str(&format!("{indent}{what}: {text}\n"));
+                wrapped(&mut out, &" ".repeat(indent), indent, &format!("{what}: {text}"));
             }
         }
     }
+    if steps.iter().any(|step| !step.required) {
+        out.push_str("  * optional: never forbids a run\n");
+    }
     out
+}
+
+/// Text behind a head, broken at spaces; further lines stand under the first.
+fn wrapped(out: &mut String, head: &str, indent: usize, text: &str) {
+    out.push_str(head);
+    let mut column = indent;
+    for (i, word) in text.split_whitespace().enumerate() {
+        let width = word.chars().count();
+        if i > 0 && column + 1 + width > WIDTH {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if i > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_fits_a_terminal_and_says_what_to_do() {
+        let step = |title: &str, required, outcome, next: Option<&str>| Step {
+            id: "x".to_owned(),
+            title: title.to_owned(),
+            required,
+            outcome,
+            found:
+                "127.0.0.1:9100 is taken by node_exporter (process 4711), which serves its metrics there too"
+                    .to_owned(),
+            changed: None,
+            next_step: next.map(str::to_owned),
+            ms: 12,
+        };
+        let text = table(&[
+            step(
+                "metrics port",
+                true,
+                Outcome::Failed,
+                Some("set runner.metrics_addr to 127.0.0.1:9101, which is free"),
+            ),
+            step("similar processes", false, Outcome::Ok, None),
+        ]);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.starts_with("  FAILED   metrics port "), "{text}");
+        assert!(
+            text.contains("next: set") && text.contains("similar processes *") && text.contains("* optional")
+        );
+    }
 }

@@ -37,13 +37,23 @@ fn ask(endpoints: venues::Endpoints, topn: u32) -> Finding {
     runtime.block_on(async {
         match tokio::time::timeout(DEADLINE, look(endpoints, topn)).await {
             Ok(Ok(finding)) => finding,
-            Ok(Err(error)) => Finding::failed(error.to_string(), advice(&error, real)),
+            Ok(Err(error)) => Finding::failed(short(&error.to_string()), advice(&error, real)),
             Err(_) => Finding::failed(
                 format!("the venues did not answer within {} s", DEADLINE.as_secs()),
                 "check network, proxy and firewall",
             ),
         }
     })
+}
+
+/// The error without what is said twice: the address inside the client's own words, and the advice that follows anyway.
+fn short(error: &str) -> String {
+    let error = error.strip_suffix("; check network, proxy and firewall").unwrap_or(error);
+    let twice = error.split_once("error sending request for url (");
+    match twice.and_then(|(head, tail)| Some((head, tail.split_once("): ")?.1))) {
+        Some((head, tail)) => format!("{head}{tail}"),
+        None => error.to_owned(),
+    }
 }
 
 fn advice(error: &RestError, real: bool) -> &'static str {
@@ -133,6 +143,13 @@ fn header_skew(theirs: Timestamp, rtt: Duration, received: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_says_things_once() {
+        let long = "no answer from https://a/b: error sending request for url (https://a/b): dns error; check network, proxy and firewall";
+        assert_eq!(short(long), "no answer from https://a/b: dns error");
+        assert_eq!(short("status 500"), "status 500");
+    }
 
     #[test]
     fn whole_seconds_are_no_skew() {

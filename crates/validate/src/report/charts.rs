@@ -29,6 +29,8 @@ pub(super) struct Chart {
     pub(super) gap_s: f64,
     pub(super) thresholds: Vec<Threshold>,
     pub(super) end_s: f64,
+    /// True when a table of the same readings stands beside it.
+    pub(super) tabled: bool,
 }
 
 /// A straight line to hold a curve against.
@@ -149,11 +151,12 @@ impl Chart {
 
     /// The curve as a table: lowest, mean and highest reading of each part of the run.
     pub(super) fn table(&self, w: &'static Words) -> Table {
-        let width = (self.end_s / ROWS as f64).max(f64::MIN_POSITIVE);
-        let rows = (0..ROWS)
+        let count = ROWS.min(self.points.len()).max(1);
+        let width = (self.end_s / count as f64).max(f64::MIN_POSITIVE);
+        let rows = (0..count)
             .map(|i| {
                 let (from, to) = (width * i as f64, width * (i + 1) as f64);
-                let last = i + 1 == ROWS;
+                let last = i + 1 == count;
                 let inside: Vec<f64> = self
                     .points
                     .iter()

@@ -105,6 +105,9 @@ pub(super) fn funnel(report: &Report<'_>, lang: Lang) -> Vec<Block> {
             head: vec![w.col_stage, w.col_count],
             rows,
         }));
+        if stages.keys().any(|stage| stage.starts_with("blocked:")) {
+            blocks.push(Block::Text(w.funnel_several.to_owned()));
+        }
         blocks.extend(not_seen(&stages, &FUNNEL_STAGES, lang));
     }
     blocks.push(Block::Sub(w.guards.to_owned(), None));
@@ -175,15 +178,21 @@ pub(super) fn latency(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     if !points.is_empty() {
         blocks.push(Block::Chart(Chart {
             id: "chart-latency",
-            title: format!("{}: p99", w.latency),
-            axis: "p99, ms".to_owned(),
+            title: format!("{} p99", w.latency),
+            axis: "ms".to_owned(),
             points,
             gap_s: width * 1.5,
             thresholds: vec![level(w.p99_h1, P99_H1, end, false), level(w.p99_a4, P99_A4, end, true)],
             end_s: end,
+            tabled: true,
         }));
     }
     blocks
+}
+
+/// One decimal: a reading for people beside a curve.
+fn tenth(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 const fn level(label: &'static str, value: f64, end: f64, hard: bool) -> Threshold {
@@ -201,10 +210,10 @@ pub(super) fn memory(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     if series.memory_mb.is_empty() {
         return vec![Block::Text(w.memory_none.to_owned())];
     }
-    let plain = series.memory_plain_pct.map_or_else(|| w.not_stated.to_owned(), figure);
+    let plain = series.memory_plain_pct.map_or_else(|| w.not_stated.to_owned(), |v| figure(tenth(v)));
     let growth = series.memory_growth_pct_per_h.map_or_else(
         || w.growth_unknown.to_owned(),
-        |growth| fill(w.memory_growth, &[&figure(growth), &plain]),
+        |growth| fill(w.memory_growth, &[&figure(tenth(growth)), &plain]),
     );
     let settings = &report.evidence.settings;
     let end = end_of(report, &series.memory_mb);
@@ -231,6 +240,7 @@ pub(super) fn memory(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
         gap_s: settings.poll_s * 3.0,
         thresholds,
         end_s: end,
+        tabled: false,
     }));
     blocks
 }
@@ -268,21 +278,20 @@ pub(super) fn cpu(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
         gap_s: settings.poll_s * 3.0,
         thresholds: vec![level(w.cpu_h2, CPU_H2, end, false), level(w.cpu_a5, CPU_A5, end, true)],
         end_s: end,
+        tabled: false,
     })]
 }
 
 pub(super) fn log(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     let Some(phase) = report.phase() else { return vec![Block::Text(w.nothing_ran.to_owned())] };
-    if phase.end.is_none() {
+    let (Some(facts), Some(totals)) = (phase.log.get(), &report.analysis.series.log) else {
         return match phase.samples.last() {
             Some(sample) => vec![Block::Text(w.log_unknown.to_owned()), counters(&sample.log, None, w)],
             None => vec![Block::Text(w.log_never.to_owned())],
         };
-    }
-    let mut blocks = vec![
-        counters(&report.analysis.series.log, Some(phase.log.dropped_bytes), w),
-        Block::Sub(w.top_errors.to_owned(), None),
-    ];
+    };
+    let mut blocks =
+        vec![counters(totals, Some(facts.dropped_bytes), w), Block::Sub(w.top_errors.to_owned(), None)];
     let errors = &report.analysis.series.top_errors;
     if errors.is_empty() {
         blocks.push(Block::Text(w.top_errors_none.to_owned()));
@@ -323,14 +332,14 @@ pub(super) fn crashes(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     let mut blocks = Vec::new();
     let phases = [(w.phase_smoke, &report.evidence.smoke), (w.phase_main, &report.evidence.main)];
     for (phase_name, phase) in &phases {
-        for block in phase.iter().flat_map(|phase| &phase.log.blocks) {
+        for block in phase.iter().filter_map(|phase| phase.log.get()).flat_map(|log| &log.blocks) {
             let (tone, kind) = match block.kind.as_str() {
                 "handled" => (Tone::Quiet, w.handled),
                 "worker_died" => (Tone::Bad, w.worker_died),
                 "crash" => (Tone::Bad, w.crash_kind),
                 other => (Tone::Warn, other),
             };
-            let head = fill(w.crash_head, &[phase_name, kind, &block.language, &figure(block.at_s)]);
+            let head = fill(w.crash_head, &[phase_name, kind, &block.language, &figure(tenth(block.at_s))]);
             blocks.push(Block::Sub(head, Some((tone, kind.to_owned()))));
             blocks.push(Block::Verbatim { caption: w.crash_kind.to_owned(), text: block.text.clone() });
             if !block.before.is_empty() {

@@ -2,7 +2,9 @@
 
 use super::Report;
 use super::model::{First, HeadlineLine, Tone};
+use super::said::{of_profile, said};
 use super::words::{Lang, Words, fill};
+use crate::profile::{self, Profile};
 use catalogue::{Class, CriterionId, RuleId};
 use gate::evidence::EvidenceClass;
 use gate::judge::{Headline, HeadlineState};
@@ -18,8 +20,10 @@ pub(super) fn screen(report: &Report<'_>, w: &'static Words) -> First {
     };
     let (kicker, class) = match &analysis.class {
         EvidenceClass::Record => (None, w.class_record),
-        EvidenceClass::Rehearsal { why } => (Some(format!("REHEARSAL: {why}")), w.class_rehearsal),
-        EvidenceClass::Declared { why } => (Some(format!("DECLARED EVIDENCE: {why}")), w.class_declared),
+        EvidenceClass::Rehearsal { why } => (Some(format!("REHEARSAL: {}", said(why, w))), w.class_rehearsal),
+        EvidenceClass::Declared { why } => {
+            (Some(format!("DECLARED EVIDENCE: {}", said(why, w))), w.class_declared)
+        }
     };
     let metadata = report.metadata;
     First {
@@ -33,14 +37,14 @@ pub(super) fn screen(report: &Report<'_>, w: &'static Words) -> First {
             line(w.strategy, w.strategy_q, &analysis.strategy, w),
         ],
         strip: strip(analysis, w),
-        reasons: analysis.reasons.iter().map(|reason| brief(reason)).collect(),
+        reasons: analysis.reasons.iter().map(|reason| brief(&said(reason, w))).collect(),
         next: next_steps(report, w),
         notes: notes(report, w),
         facts: vec![
             (w.run, analysis.run_id.clone()),
             (w.profile, metadata.profile.name.clone()),
-            (w.started, metadata.started_at.clone()),
-            (w.judged, analysis.judged.clone()),
+            (w.started, moment(&metadata.started_at)),
+            (w.judged, said(&analysis.judged, w)),
         ],
     }
 }
@@ -51,16 +55,18 @@ fn line(name: &'static str, question: &'static str, headline: &Headline, w: &'st
         HeadlineState::Failed => (Tone::Bad, w.state_failed),
         HeadlineState::NotProven => (Tone::Warn, w.state_not_proven),
     };
-    HeadlineLine { name, question, tone, state, sentence: brief(without_state(&headline.sentence)) }
+    HeadlineLine { name, question, tone, state, sentence: brief(&said(without_state(&headline.sentence), w)) }
 }
 
 fn strip(analysis: &Analysis, w: &'static Words) -> Vec<(&'static str, Tone, &'static str)> {
+    // The Korean words carry the English one in brackets; a strip has no room for both.
+    let short = |word: &'static str| word.split(" (").next().unwrap_or(word);
     CriterionId::ALL
         .into_iter()
         .map(|id| match analysis.criteria.iter().find(|c| c.id == id).map(|c| &c.outcome) {
-            Some(Outcome::Pass) => (id.as_str(), Tone::Good, w.pass),
-            Some(Outcome::Fail) => (id.as_str(), Tone::Bad, w.fail),
-            Some(Outcome::Inconclusive { .. }) | None => (id.as_str(), Tone::Warn, w.inconclusive),
+            Some(Outcome::Pass) => (id.as_str(), Tone::Good, short(w.pass)),
+            Some(Outcome::Fail) => (id.as_str(), Tone::Bad, short(w.fail)),
+            Some(Outcome::Inconclusive { .. }) | None => (id.as_str(), Tone::Warn, short(w.inconclusive)),
         })
         .collect()
 }
@@ -105,6 +111,40 @@ fn notes(report: &Report<'_>, w: &'static Words) -> Vec<String> {
     notes
 }
 
+/// `2026-11-23T03:17:31.689Z` as `2026-11-23 03:17:31 UTC`; anything else as it is.
+fn moment(iso: &str) -> String {
+    match iso.split_once('T').zip(iso.strip_suffix('Z')) {
+        Some(((day, _), head)) if head.len() >= day.len() + 9 && iso.is_ascii() => {
+            format!("{day} {} UTC", &head[day.len() + 1..day.len() + 9])
+        }
+        _ => iso.to_owned(),
+    }
+}
+
+/// True when the engine looked at live data and the market never paid more than the costs.
+pub(crate) fn no_opportunity(analysis: &gate::Analysis) -> bool {
+    let at = |stage: &str| analysis.series.funnel.get(stage).copied().unwrap_or(0);
+    at("evaluated") > 0 && at("above_threshold") == 0
+}
+
+/// The command that does the same once more.
+pub(crate) fn again(profile: &Profile) -> String {
+    let Some(exchange) = profile.exchange.as_ref().filter(|_| profile.name == "rehearsal") else {
+        return format!("assay validate --profile {}", profile.name);
+    };
+    let mut command = "assay rehearse".to_owned();
+    let usual = profile::load("rehearsal").ok().and_then(|loaded| loaded.profile.exchange);
+    if let Some(usual) = usual {
+        if usual.market != exchange.market {
+            command += &format!(" --market {}", exchange.market);
+        }
+        if usual.seed != exchange.seed {
+            command += &format!(" --seed {}", exchange.seed);
+        }
+    }
+    command
+}
+
 /// On a GO the profile's next stage; otherwise what to repair, the worst first.
 fn next_steps(report: &Report<'_>, w: &'static Words) -> Vec<String> {
     let analysis = report.analysis;
@@ -115,9 +155,12 @@ fn next_steps(report: &Report<'_>, w: &'static Words) -> Vec<String> {
         } else {
             w.next_go
         };
-        let mut steps = vec![fill(stage, &[&profile.next_stage])];
+        let mut steps = vec![fill(stage, &[&of_profile(&profile.next_stage, w)])];
         if !analysis.capped.is_empty() {
             steps.push(w.next_capped.to_owned());
+        }
+        if no_opportunity(analysis) {
+            steps.push(w.next_no_opportunity.to_owned());
         }
         steps.extend(repairs(report, w, &[Class::High]));
         return steps;
@@ -129,7 +172,7 @@ fn next_steps(report: &Report<'_>, w: &'static Words) -> Vec<String> {
             let title = if w.is_korean() { rule.title_ko } else { rule.title };
             format!("{id} ({title})")
         });
-        steps.push(fill(w.next_aborted, &[title.as_deref().unwrap_or(&abort.cause), &abort.text]));
+        steps.push(fill(w.next_aborted, &[title.as_deref().unwrap_or(&abort.cause), &said(&abort.text, w)]));
     }
     if analysis.interrupted.is_some() {
         steps.push(w.next_interrupted.to_owned());
@@ -143,13 +186,17 @@ fn next_steps(report: &Report<'_>, w: &'static Words) -> Vec<String> {
     if !analysis.diagnosis.is_empty() {
         steps.push(w.next_diagnosis.to_owned());
     }
-    steps.push(fill(w.next_again, &[&format!("assay validate --profile {}", profile.name)]));
+    steps.push(fill(w.next_again, &[&again(profile)]));
     steps
 }
 
 /// One sentence for each criterion of these classes that did not pass.
 fn repairs(report: &Report<'_>, w: &'static Words, classes: &[Class]) -> Vec<String> {
-    let open = |id: &CriterionId| classes.contains(&id.class());
+    // A market that offered nothing is no defect: nobody shall be told to repair it.
+    let calm = no_opportunity(report.analysis);
+    let open = |id: &CriterionId| {
+        classes.contains(&id.class()) && !(calm && id.definition().line == catalogue::Headline::Strategy)
+    };
     report
         .analysis
         .criteria
@@ -160,11 +207,12 @@ fn repairs(report: &Report<'_>, w: &'static Words, classes: &[Class]) -> Vec<Str
             let title = if w.is_korean() { definition.title_ko } else { definition.title };
             match &c.outcome {
                 Outcome::Pass => None,
-                Outcome::Fail => {
-                    Some(fill(w.next_criterion, &[c.id.as_str(), title, &brief(&c.value), &c.threshold]))
-                }
+                Outcome::Fail => Some(fill(
+                    w.next_criterion,
+                    &[c.id.as_str(), title, &brief(&said(&c.value, w)), &said(c.threshold.as_str(), w)],
+                )),
                 Outcome::Inconclusive { why } => {
-                    Some(fill(w.next_prove, &[c.id.as_str(), title, &brief(why)]))
+                    Some(fill(w.next_prove, &[c.id.as_str(), title, &brief(&said(why, w))]))
                 }
             }
         })

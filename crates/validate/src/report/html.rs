@@ -172,8 +172,19 @@ fn render_block(block: &Block, document: &Document, html: &mut String) {
     }
 }
 
+/// How the columns share the width: a name and its value, a numbered list whose parts line up, or as the text needs it.
+fn kind(found: &Table) -> &'static str {
+    let numbered = found.rows.first().is_some_and(|row| matches!(row.first(), Some(Cell::Number(_))));
+    match found.head.len() {
+        2 => " class=\"pair\"",
+        7 if numbered => " class=\"numbered\"",
+        7 => " class=\"judged\"",
+        _ => "",
+    }
+}
+
 fn table(found: &Table, html: &mut String) {
-    let _ = write!(html, "<table><caption>{}</caption><thead><tr>", Esc(&found.caption));
+    let _ = write!(html, "<table{}><caption>{}</caption><thead><tr>", kind(found), Esc(&found.caption));
     for head in &found.head {
         let _ = write!(html, "<th scope=\"col\">{}</th>", Esc(head));
     }
@@ -184,6 +195,8 @@ fn table(found: &Table, html: &mut String) {
             let class = match cell {
                 Cell::Number(_) => " class=\"number\"",
                 Cell::Bar(..) => " class=\"bar\"",
+                // Left out where each cell has a line of its own.
+                Cell::Text(text) if text == "-" => " class=\"void\"",
                 _ => "",
             };
             let _ = write!(html, "<td{class} data-label=\"{}\">{}</td>", Esc(head), render_cell(cell));
@@ -197,7 +210,11 @@ fn render_cell(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) | Cell::Number(text) => format!("<span>{}</span>", Esc(text)),
         Cell::Code(name) => format!("<code>{}</code>", Esc(name)),
-        Cell::Badge(tone, text) => format!("<span class=\"badge {}\">{}</span>", class_of(*tone), Esc(text)),
+        // A state stays on one line; a state with its reason may need several.
+        Cell::Badge(tone, text) => {
+            let state = if text.chars().count() <= 14 { " state" } else { "" };
+            format!("<span class=\"badge {}{state}\">{}</span>", class_of(*tone), Esc(text))
+        }
         Cell::Named(name, key) => format!("<span>{}<br><code>{}</code></span>", Esc(name), Esc(key)),
         Cell::Bar(number, share) => format!(
             "<span class=\"amount\">{}</span><span class=\"track\" aria-hidden=\"true\"><span style=\"width:{:.1}%\"></span></span>",

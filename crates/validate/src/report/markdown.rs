@@ -31,8 +31,13 @@ fn first(document: &Document, md: &mut String) {
         let _ =
             write!(md, "\n- **{}: {}** ({}) {}", line.name, line.state, line.question, text(&line.sentence));
     }
-    let strip: Vec<String> = first.strip.iter().map(|(id, _, word)| format!("{id} {word}")).collect();
-    let _ = write!(md, "\n\n{}\n\n**{}**\n\n", strip.join(", "), w.three_reasons);
+    md.push_str("\n\n");
+    for (class, letter) in [(w.class_critical, 'C'), (w.class_high, 'H'), (w.class_medium, 'M')] {
+        let marks = first.strip.iter().filter(|(id, ..)| id.starts_with(letter));
+        let marks: Vec<String> = marks.map(|(id, _, word)| format!("{id} {word}")).collect();
+        let _ = writeln!(md, "- {class}: {}", marks.join(", "));
+    }
+    let _ = write!(md, "\n**{}**\n\n", w.three_reasons);
     if first.reasons.is_empty() {
         let _ = writeln!(md, "{}", w.no_reasons);
     }
@@ -43,11 +48,9 @@ fn first(document: &Document, md: &mut String) {
     for step in &first.next {
         let _ = writeln!(md, "- {}", text(step));
     }
-    md.push('\n');
-    for (label, value) in &first.facts {
-        let _ = writeln!(md, "- {label}: {}", code(value, false));
-    }
-    let _ = write!(md, "\n_{}_\n", w.title);
+    let facts: Vec<String> =
+        first.facts.iter().map(|(label, value)| format!("{label}: {}", code(value, false))).collect();
+    let _ = write!(md, "\n{}. {}\n", w.title, facts.join(", "));
 }
 
 fn render_block(block: &Block, document: &Document, md: &mut String) {
@@ -78,14 +81,17 @@ fn render_block(block: &Block, document: &Document, md: &mut String) {
             let _ = writeln!(md, "{caption}: {}", code(command, false));
         }
         Block::Chart(chart) => {
-            let _ = write!(
+            let _ = writeln!(
                 md,
-                "{} ({}). {}\n\n",
+                "{} ({}). {}",
                 text(&chart.title),
                 text(&chart.axis),
                 text(&chart.description(document.words))
             );
-            table(&chart.table(document.words), md);
+            if !chart.tabled {
+                md.push('\n');
+                table(&chart.table(document.words), md);
+            }
         }
     }
 }

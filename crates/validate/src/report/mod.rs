@@ -1,7 +1,7 @@
 //! `report.md` and `report.html`: what the run showed, for a person, in English or Korean.
 //!
 //! `first` and `sections` say what is said, `markdown` and `html` how it looks, `charts` draws, `words` holds every label in
-//! both languages. Nothing is judged here and no figure is made here: all of them come from the analysis, the evidence and the
+//! both languages, `said` the Korean of the judge's own sentences. Nothing is judged here and no figure is made here: all of them come from the analysis, the evidence and the
 //! metadata. What is not there is said with its reason, never left blank.
 
 mod charts;
@@ -11,6 +11,7 @@ mod first;
 mod html;
 mod markdown;
 mod model;
+mod said;
 mod sections;
 mod setup;
 mod words;
@@ -18,7 +19,8 @@ mod words;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use first::{brief, without_state};
+pub(crate) use first::{again, brief, no_opportunity, without_state};
+pub(crate) use said::short_seconds;
 pub use words::Lang;
 
 use crate::archive::Metadata;

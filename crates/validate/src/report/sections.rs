@@ -3,13 +3,23 @@
 
 use super::facts::RuleEnd;
 use super::model::{Block, Cell, Section, Table, Tone};
+use super::said::{said, short_seconds};
 use super::words::{Lang, Words, fill};
-use super::{Report, figures, setup};
-use catalogue::{CRITERIA, Class, KPIS, Kpi, KpiGroup, RULES, Unit};
+use super::{Report, figures, first, setup};
+use crate::profile;
+use catalogue::{CRITERIA, Class, KPIS, Kpi, KpiGroup, RULES, RuleId, Unit};
 use gate::evidence::RuleState;
 use gate::judge::PlausibilityStatus;
 use gate::value::figure;
 use gate::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
+
+/// Stands where a column has nothing to say.
+const NOTHING: &str = "-";
+
+/// One decimal: a time of the run for people.
+fn seconds(s: f64) -> f64 {
+    (s * 10.0).round() / 10.0
+}
 
 pub(super) fn all(report: &Report<'_>, lang: Lang) -> Vec<Section> {
     let w = lang.words();
@@ -81,11 +91,13 @@ fn criterion(found: &CriterionResult, w: &'static Words) -> [Cell; 5] {
         Outcome::Pass => Cell::Badge(Tone::Good, w.pass.to_owned()),
         Outcome::Fail => Cell::Badge(Tone::Bad, w.fail.to_owned()),
         Outcome::Inconclusive { why } => {
-            remarks.push(why.clone());
+            remarks.push(said(why, w));
             Cell::Badge(Tone::Warn, w.inconclusive.to_owned())
         }
     };
-    remarks.extend(found.note.clone());
+    remarks.extend(found.note.as_ref().map(|note| said(note, w)));
+    // What the value says already is no remark.
+    remarks.retain(|remark| *remark != said(&found.value, w));
     if let Some(person) = &found.attested {
         remarks.push(fill(w.attested, &[&person.by, &person.evidence]));
     }
@@ -94,9 +106,9 @@ fn criterion(found: &CriterionResult, w: &'static Words) -> [Cell; 5] {
     } else {
         Cell::Files(found.evidence.clone())
     };
-    let remark = if remarks.is_empty() { w.none.to_owned() } else { remarks.join("; ") };
-    let value = if found.value.is_empty() { w.not_stated.to_owned() } else { found.value.clone() };
-    [badge, Cell::Text(value), Cell::Text(found.threshold.clone()), evidence, Cell::Text(remark)]
+    let remark = if remarks.is_empty() { NOTHING.to_owned() } else { remarks.join("; ") };
+    let value = if found.value.is_empty() { w.not_stated.to_owned() } else { said(&found.value, w) };
+    [badge, Cell::Text(value), Cell::Text(said(found.threshold.as_str(), w)), evidence, Cell::Text(remark)]
 }
 
 fn kpis(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
@@ -125,7 +137,7 @@ fn kpis(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
 
 fn kpi_row(kpi: &Kpi, found: Option<&KpiResult>, w: &'static Words) -> Vec<Cell> {
     let name = if w.is_korean() { kpi.title_ko } else { kpi.title };
-    let aid = kpi.aid.unwrap_or(w.aid_none).to_owned();
+    let aid = said(kpi.aid.unwrap_or(NOTHING), w);
     let mut row =
         vec![Cell::Number(kpi.number.to_string()), Cell::Named(name.to_owned(), kpi.field.to_owned())];
     match found {
@@ -153,7 +165,10 @@ pub(super) fn value(value: &Value, w: &'static Words) -> Cell {
         Value::Measured(number) => Cell::Number(figure(*number)),
         Value::Map(map) if map.is_empty() => Cell::Text(w.map_empty.to_owned()),
         Value::Map(_) => Cell::Text(value.to_string()),
-        Value::Undefined { why } => Cell::Badge(Tone::Quiet, fill(w.undefined, &[why])),
+        Value::Undefined { why } => Cell::Badge(
+            Tone::Quiet,
+            fill(w.undefined, &[&said(why.strip_prefix("undefined: ").unwrap_or(why), w)]),
+        ),
         Value::NotApplicable { declared } => Cell::Badge(Tone::Quiet, fill(w.not_applicable, &[declared])),
         Value::Absent { why } => Cell::Badge(Tone::Bad, fill(w.absent, &[why])),
         Value::Implausible { figures } => Cell::Badge(Tone::Bad, fill(w.implausible, &[figures])),
@@ -197,15 +212,19 @@ fn cross_check(check: &CrossCheck, w: &'static Words) -> Cell {
 fn caps(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     let mut blocks = Vec::new();
     if let Some(abort) = &report.analysis.aborted {
-        blocks.push(Block::Text(fill(w.abort, &[&abort.cause, &figure(abort.at_s), &abort.text])));
+        blocks.push(Block::Text(fill(
+            w.abort,
+            &[&abort.cause, &figure(seconds(abort.at_s)), &said(&abort.text, w)],
+        )));
     }
     if let Some(why) = &report.analysis.interrupted {
-        blocks.push(Block::Text(fill(w.interrupted_by, &[why])));
+        blocks.push(Block::Text(fill(w.interrupted_by, &[&said(why, w)])));
     }
     if report.analysis.capped.is_empty() {
         blocks.push(Block::Text(w.caps_none.to_owned()));
     } else {
-        blocks.push(Block::List(report.analysis.capped.clone()));
+        blocks.push(Block::Text(w.caps_note.to_owned()));
+        blocks.push(Block::List(report.analysis.capped.iter().map(|cap| said(cap, w)).collect()));
     }
     blocks
 }
@@ -227,9 +246,9 @@ fn plausibility(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
                 }
                 PlausibilityStatus::Off(why) => (Cell::Badge(Tone::Quiet, w.off.to_owned()), why.clone()),
             };
-            let detail = if detail.is_empty() { w.none.to_owned() } else { detail };
-            let touches = found.kpi.clone().map_or_else(|| Cell::Text(w.none.to_owned()), Cell::Code);
-            vec![Cell::Text(found.rule.clone()), badge, Cell::Text(detail), touches]
+            let detail = if detail.is_empty() { NOTHING.to_owned() } else { said(&detail, w) };
+            let touches = found.kpi.clone().map_or_else(|| Cell::Text(NOTHING.to_owned()), Cell::Code);
+            vec![Cell::Text(said(&found.rule, w)), badge, Cell::Text(detail), touches]
         })
         .collect();
     let head = vec![w.col_rule, w.col_state, w.col_figures, w.col_touches];
@@ -250,7 +269,7 @@ fn rules(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
                 Cell::Text(name.to_owned()),
                 Cell::Badge(tone, state.to_owned()),
                 Cell::Text(detail),
-                Cell::Text(rule.condition.to_owned()),
+                Cell::Text(condition(rule, report, w)),
             ]
         })
         .collect();
@@ -261,22 +280,40 @@ fn rules(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     ]
 }
 
+/// The rule's condition as in the profile of record, and this run's own window where it is another.
+fn condition(rule: &catalogue::Rule, report: &Report<'_>, w: &'static Words) -> String {
+    let said = said(rule.condition, w);
+    let Ok(record) = profile::load("d77-4") else { return said };
+    let (ours, theirs) = (&report.metadata.profile.rules, &record.profile.rules);
+    let windows = [
+        (RuleId::A4, ours.a4_for, theirs.a4_for),
+        (RuleId::A5, ours.a5_for, theirs.a5_for),
+        (RuleId::A8, ours.a8_for, theirs.a8_for),
+        (RuleId::A9, ours.a9_for, theirs.a9_for),
+        (RuleId::B2, ours.b2_over, theirs.b2_over),
+    ];
+    match windows.iter().find(|(id, ours, theirs)| *id == rule.id && ours != theirs) {
+        Some((_, ours, _)) => format!("{said} ({})", fill(w.window_here, &[&ours.to_string()])),
+        None => said,
+    }
+}
+
 fn rule_end(end: Option<RuleEnd>, w: &'static Words) -> (Tone, &'static str, String) {
     match end {
         None => (Tone::Quiet, w.off, w.nothing_ran.to_owned()),
         Some(RuleEnd::NotBuilt) => (Tone::Quiet, w.off, w.not_built.to_owned()),
         Some(RuleEnd::Declared(reason)) => (Tone::Quiet, w.off, fill(w.declared_off, &[&reason])),
         Some(RuleEnd::Quiet) => (Tone::Good, w.rule_clear, w.never_changed.to_owned()),
-        Some(RuleEnd::State(RuleState::Off, _, text)) => (Tone::Quiet, w.off, text),
+        Some(RuleEnd::State(RuleState::Off, _, text)) => (Tone::Quiet, w.off, said(&text, w)),
         Some(RuleEnd::State(state, t, text)) => {
             let (tone, word) = match state {
                 RuleState::Clear => (Tone::Good, w.rule_clear),
-                RuleState::Pending => (Tone::Warn, w.rule_pending),
+                // The run is over: what was pending or had no sample then has not fired.
+                RuleState::Pending | RuleState::Frozen => (Tone::Quiet, w.rule_unfired),
                 RuleState::Fired => (Tone::Bad, w.rule_fired),
-                RuleState::Frozen => (Tone::Warn, w.rule_frozen),
                 RuleState::Off => (Tone::Quiet, w.off),
             };
-            (tone, word, fill(w.since, &[&figure(t), &text]))
+            (tone, word, fill(w.since, &[&figure(seconds(t)), &said(&short_seconds(&text), w)]))
         }
     }
 }
@@ -287,16 +324,19 @@ fn diagnosis(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     }
     let mut blocks = Vec::new();
     for answer in &report.analysis.diagnosis {
-        blocks.push(Block::Sub(answer.question.clone(), None));
-        blocks.push(Block::Text(answer.finding.clone()));
+        blocks.push(Block::Sub(said(&answer.question, w), None));
+        blocks.push(Block::Text(said(&answer.finding, w)));
         if !answer.evidence.is_empty() {
             blocks.push(Block::Verbatim {
-                caption: w.col_evidence.to_owned(),
+                caption: w.answer_evidence.to_owned(),
                 text: answer.evidence.join("\n"),
             });
         }
         if !answer.command.is_empty() {
-            blocks.push(Block::Command { caption: w.after_repair, command: answer.command.clone() });
+            let profile = &report.metadata.profile;
+            let same = answer.command == format!("assay validate --profile {}", profile.name);
+            let command = if same { first::again(profile) } else { answer.command.clone() };
+            blocks.push(Block::Command { caption: w.after_repair, command });
         }
     }
     blocks

@@ -3,6 +3,7 @@
 use super::Report;
 use super::facts::{redacted, redacted_command};
 use super::model::{Block, Cell, Table, Tone};
+use super::said::{of_profile, said};
 use super::words::{Words, fill};
 use crate::archive::names;
 use crate::profile::Progress;
@@ -24,7 +25,7 @@ pub(super) fn phases(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     let proof = match &report.evidence.round_trip_proof {
         RoundTripProof::Market => w.proof_market.to_owned(),
         RoundTripProof::Planted => w.proof_planted.to_owned(),
-        RoundTripProof::None { why } => fill(w.proof_none, &[why]),
+        RoundTripProof::None { why } => fill(w.proof_none, &[&said(why, w)]),
     };
     let head = vec![w.col_phase, w.col_planned, w.col_ran, w.col_end, w.col_scrapes];
     vec![
@@ -78,7 +79,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
     };
     let mut settings: Vec<(&'static str, String)> = vec![
         (w.profile, p.name.clone()),
-        (w.set_about, p.about.clone()),
+        (w.set_about, of_profile(&p.about, w)),
         (w.set_hash, metadata.profile_hash.clone()),
         (w.set_mode, metadata.mode.clone()),
         (w.set_of_record, yes_no(s.of_record)),
@@ -105,7 +106,10 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_memory, format!("{}, {}, {}", p.rules.memory_skip, p.rules.memory_min, p.rules.memory_window)),
         (w.set_cores, figure(p.rules.cpu_cores)),
         (w.set_panels, format!("{}, {}", p.panels.core_every, p.panels.alerting_every)),
-        (w.set_limits, format!("{}, {}", p.limits.min_free_bytes, p.limits.log_cap_bytes)),
+        (
+            w.set_limits,
+            format!("{}, {}", gigabytes(p.limits.min_free_bytes), gigabytes(p.limits.log_cap_bytes)),
+        ),
         (w.set_console, p.console.addr.clone()),
         (w.set_stores, format!("{}, {}", p.stores.alerts, p.stores.state)),
         (w.set_notifiers, list(&p.notifiers)),
@@ -128,24 +132,33 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
             },
         ),
     ));
-    let mut rows: Vec<Vec<Cell>> = settings
+    let rows: Vec<Vec<Cell>> = settings
         .into_iter()
         .map(|(name, value)| vec![Cell::Text(name.to_owned()), Cell::Text(value)])
         .collect();
-    let mut own = Vec::new();
-    flat("", &toml::Value::Table(p.runner.config.clone()), &mut own);
-    rows.extend(
-        own.into_iter()
-            .map(|(key, value)| vec![Cell::Code(format!("runner.config.{key}")), Cell::Text(value)]),
-    );
-    vec![
+    let own = hidden("", &toml::Value::Table(p.runner.config.clone()));
+    let own = toml::to_string(&own).unwrap_or_else(|_| own.to_string());
+    let mut blocks = vec![
         Block::Text(w.configuration_note.to_owned()),
         Block::Table(Table {
             caption: w.configuration.to_owned(),
             head: vec![w.col_setting, w.col_effective],
             rows,
         }),
-    ]
+    ];
+    if !own.trim().is_empty() {
+        blocks.push(Block::Verbatim { caption: w.set_runner_config.to_owned(), text: own });
+    }
+    blocks
+}
+
+/// Bytes as MB or GB of powers of ten.
+fn gigabytes(bytes: u64) -> String {
+    if bytes >= 1_000_000_000 {
+        format!("{} GB", figure(bytes as f64 / 1e9))
+    } else {
+        format!("{} MB", figure(bytes as f64 / 1e6))
+    }
 }
 
 fn windows(report: &Report<'_>) -> String {
@@ -156,17 +169,20 @@ fn windows(report: &Report<'_>) -> String {
     )
 }
 
-/// The runner's own settings as dotted keys, secrets left out.
-fn flat(prefix: &str, value: &toml::Value, rows: &mut Vec<(String, String)>) {
+/// The runner's own settings without secrets.
+fn hidden(prefix: &str, value: &toml::Value) -> toml::Value {
     match value {
         toml::Value::Table(table) => {
-            for (key, inner) in table {
-                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                flat(&key, inner, rows);
-            }
+            let inner = |(key, value): (&String, &toml::Value)| {
+                (key.clone(), hidden(&format!("{prefix}.{key}"), value))
+            };
+            toml::Value::Table(table.iter().map(inner).collect())
         }
-        toml::Value::String(text) => rows.push((prefix.to_owned(), redacted(prefix, text.clone()))),
-        other => rows.push((prefix.to_owned(), redacted(prefix, other.to_string()))),
+        other => {
+            let text = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            let shown = redacted(prefix, text.clone());
+            if shown == text { other.clone() } else { toml::Value::String(shown) }
+        }
     }
 }
 
@@ -174,7 +190,7 @@ pub(super) fn environment(report: &Report<'_>, w: &'static Words) -> Vec<Block> 
     let machine = &report.metadata.machine;
     let memory = machine.memory_bytes.map_or_else(
         || w.env_unread.to_owned(),
-        |bytes| format!("{} MB", figure((bytes as f64 / 1e6).round())),
+        |bytes| format!("{} GB", figure((bytes as f64 / 1e8).round() / 10.0)),
     );
     let rows = [
         (w.env_version, report.metadata.version.clone()),
@@ -241,6 +257,11 @@ fn purpose_of(name: &str, w: &'static Words) -> &'static str {
         ("_error.log", w.f_error),
         ("_metrics_final.prom", w.f_prom),
         ("journal.log", w.f_journal),
+        ("_kpi_config.json", w.f_kpi_config),
+        ("_config.toml", w.f_config),
+        ("input.rec", w.f_input),
+        ("alerts.log", w.f_local_alerts),
+        ("spool.log", w.f_spool),
     ];
     ends.into_iter().find(|(end, _)| name.ends_with(end)).map_or(w.f_other, |(_, purpose)| purpose)
 }

@@ -85,12 +85,12 @@ fn phase() -> PhaseEvidence {
         final_scrape: Found::No("no scrape ever succeeded".to_owned()),
         journal: Found::No("journal.log: not found".to_owned()),
         alerts: Found::No("alerts.jsonl: not found".to_owned()),
-        log: LogFacts {
+        log: Found::Yes(LogFacts {
             counters: LogCounters { lines: 10, errors: 3, ..LogCounters::default() },
             blocks: vec![block],
             top_errors: vec![(HOSTILE.to_owned(), 3)],
             dropped_bytes: 17,
-        },
+        }),
         rule_events: vec![RuleEvent {
             t: 30.0,
             rule: RuleId::B2,
@@ -125,6 +125,7 @@ pub(crate) fn run() -> Run {
         smoke: None,
         main: Some(phase()),
         round_trip_proof: RoundTripProof::None { why: "nothing was planted".to_owned() },
+        smoke_failed: None,
         panels: Vec::new(),
         interrupted: None,
     };
@@ -241,7 +242,7 @@ fn a_rehearsal_says_so_first() {
 fn go_names_the_next_stage_and_no_go_the_repairs() {
     let mut run = run();
     let md = markdown(&run.report());
-    assert!(md.contains("assay validate --profile rehearsal"), "{md}");
+    assert!(md.contains("assay rehearse"), "{md}");
     assert!(md.contains("Repair C2"), "{md}");
     run.analysis.decision = Decision::ConditionalGo;
     let md = markdown(&run.report());
@@ -276,7 +277,7 @@ fn html_is_one_file_without_network_or_script() {
         assert!(!html.contains(word), "{word}");
     }
     for (tag, end) in
-        [("<table>", "</table>"), ("<section", "</section>"), ("<svg", "</svg>"), ("<tr>", "</tr>")]
+        [("<table", "</table>"), ("<section", "</section>"), ("<svg", "</svg>"), ("<tr>", "</tr>")]
     {
         assert_eq!(html.matches(tag).count(), html.matches(end).count(), "{tag}");
     }
@@ -367,7 +368,7 @@ fn what_was_not_collected_is_not_called_zero() {
     let mut run = run();
     let main = run.evidence.main.as_mut().unwrap();
     main.end = None;
-    main.log = LogFacts::default();
+    main.log = Found::No("the phase has no end record".to_owned());
     run.analysis = gate::judge(&run.evidence);
     let md = markdown(&run.report());
     assert!(

@@ -69,31 +69,31 @@ words! {
     run: "Run", "실행 ID";
     profile: "Profile", "프로파일";
     started: "Started", "시작 시각";
-    judged: "Criteria judged", "판정된 기준";
+    judged: "Criteria", "판정 기준";
     contents: "Contents", "목차";
     skip: "Skip to the report", "본문으로 건너뛰기";
-    quoted_note: "", "안내: 판정기가 낸 문장(사유, 진단, 규칙의 수치)은 원문 그대로 영어로 표시합니다. 표제와 설명은 한국어입니다.";
+    quoted_note: "", "안내: 판정기가 낸 문장 중 번역이 준비되지 않은 것은 영어 원문 그대로 표시합니다.";
     decision: "Decision", "판정";
     gloss_complete: "Everything that had to be shown was shown. Go on to the next stage.",
-        "증명해야 할 항목이 모두 증명되었습니다. 다음 단계로 진행하십시오.";
+        "증명해야 할 것이 모두 증명되었습니다. 다음 단계로 진행하십시오.";
     gloss_conditional: "All 6 critical criteria pass, and at least 4 of the 6 high ones.",
         "필수(Critical) 기준 6개를 모두 통과했고, 주요(High) 기준 6개 중 4개 이상을 통과했습니다.";
     gloss_concerns: "All 6 critical criteria pass, but only 2 or 3 of the 6 high ones.",
         "필수(Critical) 기준 6개는 모두 통과했으나, 주요(High) 기준은 6개 중 2~3개만 통과했습니다.";
     gloss_no_go: "Do not go on to the next stage.", "다음 단계로 진행하지 마십시오.";
-    evidence_class: "Evidence", "증거 등급";
-    class_record: "Of record: the real market, at its own pace, for the whole duration.",
-        "공식 기록: 실제 시장을 실제 속도로 전체 시간 동안 관측했습니다.";
-    class_rehearsal: "Rehearsal: it proves nothing about the market.", "리허설: 시장에 대해서는 아무것도 증명하지 않습니다.";
-    class_declared: "Declared: which market the runner traded could not be observed.",
-        "선언 증거: 러너가 어느 시장에서 거래했는지 관측할 수 없었습니다.";
+    evidence_class: "Evidence class", "증거 등급";
+    class_record: "of record (the real market, at its own pace, for the whole duration)",
+        "공식 기록 (실제 시장을 실제 속도로 전체 시간 동안 관측함)";
+    class_rehearsal: "rehearsal (it proves nothing about the market)", "리허설 (시장에 대해서는 아무것도 증명하지 않음)";
+    class_declared: "declared (which market the runner traded could not be observed)",
+        "선언 (러너가 어느 시장에서 거래했는지 관측할 수 없었음)";
     system: "SYSTEM", "시스템 (SYSTEM)";
     system_q: "Did the software behave?", "소프트웨어가 올바르게 동작했는가?";
     strategy: "STRATEGY", "전략 (STRATEGY)";
     strategy_q: "Did the market pay?", "시장에서 수익이 났는가?";
     state_ok: "OK", "정상";
     state_failed: "FAILED", "실패";
-    state_not_proven: "NOT PROVEN", "증명 안 됨";
+    state_not_proven: "NOT PROVEN", "증명되지 않음";
     three_reasons: "What decided it", "판정을 결정한 이유";
     no_reasons: "The judge gave no reasons.", "판정기가 이유를 제시하지 않았습니다.";
     next: "What to do next", "다음에 할 일";
@@ -103,12 +103,14 @@ words! {
         "판정에 상한이 적용되었습니다. 원인은 \"판정 상한의 원인\" 항목에 있습니다.";
     next_interrupted: "The run was interrupted; an interrupted run is never completed. Start a new one.",
         "실행이 중단되었습니다. 중단된 실행은 이어서 완료할 수 없으므로 새로 시작하십시오.";
-    next_aborted: "Repair the cause of the abort, {0}: {1}", "중단 원인 {0}을(를) 해결하십시오: {1}";
-    next_criterion: "Repair {0} ({1}): found {2}, needed {3}.", "{0}({1})을(를) 해결하십시오: 측정 {2}, 기준 {3}.";
-    next_prove: "Prove {0} ({1}): {2}", "{0}({1})을(를) 증명하십시오: {2}";
-    next_diagnosis: "The section \"Diagnosis\" answers what went wrong, each answer with the command to run after the repair.",
+    next_aborted: "Repair the cause of the abort, {0}: {1}", "중단 원인을 해결하십시오. {0}: {1}";
+    next_criterion: "Repair {0} ({1}): found {2}, needed {3}.", "{0}({1}) 항목을 해결하십시오. 측정값: {2}, 기준: {3}.";
+    next_prove: "Prove {0} ({1}): {2}", "{0}({1}) 항목을 증명하십시오: {2}";
+    next_diagnosis: "The section \"Diagnosis\" answers what went wrong, each answer with the command to run next.",
         "\"진단\" 항목에 원인과 수정 후 실행할 명령이 있습니다.";
-    next_again: "Then run again: {0}", "수정 후 다시 실행하십시오: {0}";
+    next_no_opportunity: "No opportunity: the market offered nothing worth trading. That is an answer about the market, no reason to lower a threshold.",
+        "기회 없음: 시장에 거래할 만한 기회가 없었습니다. 이는 시장에 대한 답이므로 이를 이유로 임계값을 낮추지 마십시오.";
+    next_again: "Then run again: {0}", "그런 다음 다시 실행하십시오: {0}";
     smoke_only_judged: "No main run took place; what follows judges what the smoke showed.",
         "본 실행이 없었습니다. 아래 내용은 스모크 실행에서 드러난 것만 판정합니다.";
     nothing_ran: "No runner was started; there is nothing to show.", "러너가 시작되지 않아 표시할 내용이 없습니다.";
@@ -139,7 +141,6 @@ words! {
     col_cross_check: "Cross-check", "교차 확인";
     col_aid: "Reading aid", "참고 범위";
     aid_note: "Reading aids help to read a value; they judge nothing.", "참고 범위는 값을 읽는 데 도움을 줄 뿐 판정에 쓰이지 않습니다.";
-    aid_none: "no aid", "참고 범위 없음";
     undefined: "UNDEFINED: {0}", "정의되지 않음: {0}";
     not_applicable: "NOT APPLICABLE: {0}", "해당 없음: {0}";
     absent: "ABSENT: {0}", "값 없음: {0}";
@@ -160,6 +161,7 @@ words! {
     criterion_missing: "This criterion is missing from the analysis.", "분석 결과에 이 기준이 없습니다.";
 
     caps: "What caps the decision", "판정 상한의 원인";
+    caps_note: "Because of these the decision cannot be a COMPLETE GO.", "다음 이유로 COMPLETE GO 판정은 나올 수 없습니다.";
     caps_none: "Nothing caps the decision.", "판정에 상한을 적용하는 원인이 없습니다.";
     plausibility: "Plausibility rules", "타당성 규칙";
     plausibility_none: "No plausibility rule was looked at: no runner was started.",
@@ -170,18 +172,18 @@ words! {
     col_touches: "Touches", "관련 지표";
     clean: "CLEAN", "이상 없음";
     violated: "VIOLATED", "위반";
-    off: "OFF", "꺼짐";
+    off: "OFF", "적용 안 됨";
     rules: "Watch rules", "감시 규칙";
-    rules_note: "A rules stop the run, B rules warn and cap the decision. Conditions as in the profile of record.",
-        "A 규칙은 실행을 중지하고, B 규칙은 경고하며 판정에 상한을 적용합니다. 조건은 기록용 프로파일 기준입니다.";
+    rules_note: "A rules stop the run, B rules warn and cap the decision. Each stands as it was when the run ended.",
+        "A 규칙은 실행을 중지시키고, B 규칙은 경고하며 판정에 상한을 적용합니다. 상태는 실행이 끝난 시점의 것입니다.";
     col_condition: "Condition", "조건";
     col_detail: "Detail", "상세";
     rule_clear: "CLEAR", "정상";
-    rule_pending: "PENDING", "대기";
     rule_fired: "FIRED", "발동";
-    rule_frozen: "FROZEN", "보류";
+    rule_unfired: "NOT FIRED", "발동 안 함";
+    window_here: "here: {0}", "이 실행에서는 {0}";
     not_built: "not built in this version", "이 버전에는 구현되지 않음";
-    never_changed: "it never changed its state", "상태가 한 번도 바뀌지 않음";
+    never_changed: "never violated", "위반된 적 없음";
     declared_off: "declared not applicable: {0}", "해당 없음으로 선언됨: {0}";
     since: "{0} s after the start: {1}", "시작 {0}초 후: {1}";
     abort: "The run was aborted by {0}, {1} s after the phase's start: {2}", "{0}에 의해 단계 시작 {1}초 후 중단됨: {2}";
@@ -198,12 +200,14 @@ words! {
         "단계 종료 기록과 폴링 기록이 모두 없어 로그에 대해 알 수 없습니다.";
     crashes_unknown: "The phase has no end record: crash blocks were not collected; see the console log.",
         "단계 종료 기록이 없어 크래시 블록이 수집되지 않았습니다. 콘솔 로그를 확인하십시오.";
-    not_seen: "Not on record: {0}.", "기록에 없음: {0}.";
+    not_seen: "No entry for: {0}.", "기록된 건이 없는 항목: {0}.";
     col_reason: "Reason", "사유";
     col_count: "Count", "건수";
     funnel: "Funnel", "퍼널";
     funnel_note: "From market data to a closed round trip: where opportunities ended.",
         "시세 수신부터 왕복 거래 완료까지, 기회가 어느 단계에서 사라졌는지 보여 줍니다.";
+    funnel_several: "Several guards may block one opportunity; each then counts it.",
+        "기회 하나를 여러 가드가 동시에 차단할 수 있으며, 이 경우 가드별로 각각 집계됩니다.";
     funnel_none: "There is no funnel on record: {0}", "퍼널 기록이 없습니다: {0}";
     col_stage: "Stage", "단계";
     guards: "Guard triggers by type", "가드 유형별 발동";
@@ -230,7 +234,7 @@ words! {
     memory_no_limit: "The H3 limit is not drawn: no reading after the settling time.",
         "안정화 시간 이후의 측정값이 없어 H3 한계선을 그리지 않았습니다.";
     cpu: "CPU", "CPU 사용률";
-    cpu_axis: "% of {0} core(s)", "코어 {0}개 대비 %";
+    cpu_axis: "%, cores: {0}", "%, 코어 수: {0}";
     cpu_none: "The operating system's CPU figures were never read.", "운영체제의 CPU 수치를 읽지 못했습니다.";
     cpu_h2: "H2: mean 70 %", "H2: 평균 70 %";
     cpu_a5: "A5: 80 %", "A5: 80 % 한계";
@@ -268,7 +272,8 @@ words! {
     phase_main: "main", "본 실행";
     diagnosis: "Diagnosis", "진단";
     diagnosis_none: "No question needed an answer.", "답변이 필요한 질문이 없었습니다.";
-    after_repair: "After the repair", "수정 후 실행할 명령";
+    answer_evidence: "Evidence", "근거";
+    after_repair: "The command to run next", "다음에 실행할 명령";
 
     phases: "Phases", "단계";
     col_phase: "Phase", "단계 이름";
@@ -287,8 +292,8 @@ words! {
     later_cause: "later cause {0}: {1}", "이후 원인 {0}: {1}";
     of: "{0} of {1}", "{1}회 중 {0}회";
     proof: "Round trip of the smoke", "스모크의 왕복 거래 증명";
-    proof_market: "completed on the market itself", "실제 시장에서 완료됨";
-    proof_planted: "completed on a planted gap at a local exchange", "로컬 거래소에 심은 가격 차이에서 완료됨";
+    proof_market: "completed on the run's own market", "실행 대상 시장에서 그대로 완료됨";
+    proof_planted: "completed on a planted gap at a local exchange", "로컬 거래소에 미리 심어 둔 가격 차이로 완료됨";
     proof_none: "not proven: {0}", "증명되지 않음: {0}";
 
     configuration: "Configuration", "설정";
@@ -298,13 +303,13 @@ words! {
     set_about: "about", "설명";
     set_hash: "profile hash (SHA-256)", "프로파일 해시 (SHA-256)";
     set_mode: "mode", "모드";
-    set_of_record: "profile of record", "기록용 프로파일 여부";
-    set_differences: "differences from the profile of record", "기록용 프로파일과 다른 점";
+    set_of_record: "built-in profile, not weakened", "기본 제공 프로파일 그대로 (완화 없음)";
+    set_differences: "what makes the profile custom", "프로파일이 custom으로 분류된 이유";
     yes: "yes", "예";
     no: "no", "아니요";
     set_source: "data source", "데이터 소스";
     set_endpoints: "endpoints", "엔드포인트";
-    set_hour: "one hour of rates and slopes", "비율과 기울기의 1시간";
+    set_hour: "what \"per hour\" means", "'시간당' 계산에서 1시간으로 보는 길이";
     set_smoke: "smoke", "스모크 실행";
     set_main: "main run", "본 실행 시간과 종목 수";
     duration_top: "{0}, Top {1}", "{0}, 상위 {1}종목";
@@ -316,19 +321,20 @@ words! {
     set_not_applicable: "declared not applicable", "해당 없음으로 선언된 항목";
     set_poll: "poll, scrape timeout", "수집 주기, 수집 제한 시간";
     set_graces: "start grace, overrun grace", "시작 유예, 초과 유예";
-    set_handled: "crash block handled after", "크래시 블록 처리 판정 시간";
+    set_handled: "a crash block counts as handled after", "크래시 블록을 처리된 것으로 보는 시간";
     set_interim: "interim KPIs every", "중간 KPI 출력 주기";
     set_windows: "rule windows", "규칙 시간 창";
     set_memory: "memory: settling time, least data, minima", "메모리: 안정화 시간, 최소 자료, 최솟값 구간";
-    set_cores: "cores that 100 % CPU means", "CPU 100 %에 해당하는 코어 수";
+    set_cores: "cores that make 100 % CPU", "CPU 100 %에 해당하는 코어 수";
     set_panels: "panel checks: core, alerting", "패널 점검: 핵심, 알림";
-    set_limits: "least free disk, cap of a log file (bytes)", "최소 여유 디스크, 로그 파일 상한 (바이트)";
+    set_limits: "least free disk, cap of a log file", "최소 여유 디스크, 로그 파일 상한";
+    set_runner_config: "The runner's own settings (runner.config)", "러너 자체 설정 (runner.config)";
     set_console: "console", "콘솔 주소";
     set_stores: "stores: alerts, state", "저장소: 알림, 상태";
     set_notifiers: "required notifiers", "필수 알림 채널";
     set_exchange: "local exchange", "로컬 거래소";
     exchange_is: "market {0}, {1} symbols, seed {2}", "시장 {0}, 종목 {1}개, 시드 {2}";
-    set_planted: "planted gap", "심은 가격 차이";
+    set_planted: "planted gap", "미리 심는 가격 차이";
     planted_is: "{0} bps at {1} for {2}, run of {3}", "{1} 시점에 {0} bps, {2} 동안, 실행 {3}";
     environment: "Environment", "환경";
     env_version: "Assay version", "Assay 버전";
@@ -366,6 +372,11 @@ words! {
     f_error: "ERROR lines and crash blocks", "ERROR 행과 크래시 블록";
     f_prom: "last metrics snapshot", "마지막 메트릭 스냅숏";
     f_journal: "the runner's journal", "러너의 저널";
+    f_kpi_config: "settings that the KPI figures were made with", "KPI 계산에 쓰인 설정";
+    f_config: "the runner's configuration file", "러너 설정 파일";
+    f_input: "the input log, for replay", "재생용 입력 로그";
+    f_local_alerts: "alerts as the local notifier wrote them", "로컬 알림 채널이 기록한 알림";
+    f_spool: "alerts on their way to the store", "저장소로 옮겨지기 전의 알림";
     f_other: "further file", "기타 파일";
     printed_by: "Made by Assay {0}. Figures come from the run's typed artefacts.", "Assay {0}에서 생성. 모든 수치는 실행 산출물에서 읽은 값입니다.";
 }
@@ -393,6 +404,28 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "partly_filled" => ("partly filled", "부분 체결"),
         "filled" => ("filled", "체결됨"),
         "exited" => ("exited", "청산됨"),
+        "suppressed" => ("held back", "보류"),
+        "syncing" => ("book not in sync", "호가창 동기화 중"),
+        "stale" => ("book stale", "호가창 갱신 지연"),
+        "broken" => ("book broken", "호가창 오류"),
+        "no_fx" => ("no rate of exchange", "환율 없음"),
+        "no_level" => ("premium level not known yet", "프리미엄 기준선 미확정"),
+        "no_depth" => ("not enough depth", "호가 잔량 부족"),
+        "entry_pause" => ("pause after an entry", "진입 직후 대기"),
+        "symbol_positions" => ("positions in the symbol", "종목별 포지션 한도"),
+        "position_limit" => ("limit on positions", "전체 포지션 한도"),
+        "inventory" => ("inventory used up", "재고 부족"),
+        "order_size" => ("order size", "주문 크기"),
+        "stopping" => ("the run is ending", "종료 진행 중"),
+        "not_member" => ("no longer in the universe", "대상 종목에서 제외됨"),
+        "cross_loss_streak" => ("loss streak across routes", "전체 경로 연속 손실"),
+        "route_loss_streak" => ("loss streak of the route", "경로별 연속 손실"),
+        "directional_bias" => ("one-sided positions", "포지션 방향 쏠림"),
+        "cross_exchange" => ("across exchanges", "거래소 간"),
+        "exchange" => ("exchange", "거래소"),
+        "route" => ("route", "경로"),
+        "symbol" => ("symbol", "종목"),
+        "global" => ("global", "전체"),
         _ => return word.to_owned(),
     };
     let head = if lang == Lang::Ko { ko } else { en };

@@ -10,6 +10,7 @@ mod tests;
 
 use crate::preflight::{self, Step};
 use crate::profile::Profile;
+use crate::report;
 use crate::watch::status::{PhaseStatus, Progress};
 use gate::Analysis;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -29,7 +30,10 @@ pub struct Screen {
     /// True when standard error is a terminal that can be redrawn.
     live: bool,
     block: Option<Block>,
-    profile: String,
+    /// The last state of the phase that runs: what stays of its block on the screen.
+    last: Option<PhaseStatus>,
+    /// The command that does the same once more.
+    again: String,
     next_stage: String,
 }
 
@@ -104,7 +108,8 @@ impl Screen {
             err: Paint(colour && err_tty),
             live: !json && err_tty && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
             block: None,
-            profile: String::new(),
+            last: None,
+            again: String::new(),
             next_stage: String::new(),
         }
     }
@@ -127,7 +132,7 @@ impl Screen {
 
     /// Who runs, and where the evidence goes.
     pub fn opening(&mut self, run_id: &str, profile: &Profile, dir: &Path) {
-        self.profile.clone_from(&profile.name);
+        self.again = report::again(profile);
         self.next_stage.clone_from(&profile.next_stage);
         let (smoke, main) = (&profile.smoke, &profile.main);
         if self.json {
@@ -138,10 +143,10 @@ impl Screen {
             return;
         }
         self.say(&format!(
-            "{}  profile {}  run {run_id}\n  {}\n  smoke {} with Top {}, then {} with Top {}\n  evidence: {}",
+            "{}  profile {}  run {run_id}\n{}  smoke {} over the Top {}, main run {} over the Top {}\n  evidence: {}",
             self.err.ink(Ink::Bold, "assay"),
             self.err.ink(Ink::Bold, &profile.name),
-            profile.about,
+            text::wrap("  ", 2, &profile.about),
             smoke.duration,
             smoke.topn,
             main.duration,
@@ -163,6 +168,9 @@ impl Screen {
     /// The runner of a phase has ended: the live block goes.
     pub fn phase_done(&mut self) {
         self.block = None;
+        if let Some(last) = self.last.take() {
+            self.say(&text::phase_end(&last));
+        }
     }
 
     /// The environment checks: a table, or one line the second time when nothing is wrong.
@@ -219,7 +227,7 @@ impl Screen {
             manifest_head,
             exit_code,
             next_stage: &self.next_stage,
-            profile: &self.profile,
+            again: &self.again,
         };
         if self.json {
             Self::event(&verdict.json());
@@ -243,11 +251,11 @@ impl Progress for Screen {
             Self::event(&json!({"event": "status", "status": status}));
             return;
         }
+        self.last = Some(status.clone());
         if !self.live {
             return;
         }
         if self.block.as_ref().is_none_or(|block| block.phase != status.phase) {
-            self.block = None;
             self.block = Some(Block::new(status));
         }
         if let Some(block) = &self.block {

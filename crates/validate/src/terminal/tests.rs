@@ -1,6 +1,8 @@
 //! The words of the screen.
 
-use super::text::{Paint, Verdict, bar, clock, exit_meaning, figure_lines, harmless, phase_line, rule_line};
+use super::text::{
+    Paint, Verdict, bar, clock, exit_meaning, figure_lines, harmless, phase_end, phase_line, rule_line,
+};
 use crate::watch::status::PhaseStatus;
 use catalogue::{CriterionId, RuleId};
 use gate::evidence::RuleState;
@@ -40,15 +42,13 @@ fn the_live_block_says_where_it_stands() {
     assert!(line.starts_with("main  [#####---") && line.ends_with("12:03 of 1:00:00  47:57 left"), "{line}");
     assert!(phase_line("main", 3_605.0, 3_600.0).ends_with("ending, 0:05 over"));
     let [first, second] = figure_lines(&status());
-    assert!(
-        first.contains("round trips not yet") && second.contains("polls 72, missed 1"),
-        "{first} {second}"
-    );
+    assert!(first.contains("round trips -") && second.contains("polls 72, missed 1"), "{first} {second}");
     let rules = rule_line(&status(), PLAIN);
     assert_eq!(
         rules,
         "rules: A4 pending for 23 s of 300 s: loop latency p99 120 ms   B2 FIRED for 123 s: 0 round trips for 1800 s"
     );
+    assert_eq!(phase_end(&status()), "  main over: - round trips, PnL -, win rate -; 72 polls, 1 missed");
     for line in [phase_line("main", 723.0, 3_600.0), first, second] {
         assert!(line.chars().count() <= 78, "{line}");
     }
@@ -61,7 +61,7 @@ fn verdict(analysis: &gate::Analysis) -> Verdict<'_> {
         manifest_head: "feedbeef",
         exit_code: 20,
         next_stage: "Run d77-4 on real market data.",
-        profile: "rehearsal",
+        again: "assay rehearse",
     }
 }
 
@@ -79,10 +79,10 @@ fn the_verdict_is_complete_and_plain_without_colour() {
     for id in CriterionId::ALL {
         assert!(text.contains(&format!("{id} ")), "{id}");
     }
-    assert!(text.contains("assay validate --profile rehearsal"));
+    assert!(text.contains("assay rehearse"));
     let reason_lines = text.lines().filter(|line| line.contains("first"));
     assert!(
-        reason_lines.clone().count() > 1 && reason_lines.into_iter().all(|line| line.chars().count() <= 101)
+        reason_lines.clone().count() > 1 && reason_lines.into_iter().all(|line| line.chars().count() <= 80)
     );
     run.analysis.decision = Decision::ConditionalGo;
     let text = verdict(&run.analysis).text(Paint(true));
@@ -102,7 +102,7 @@ fn the_json_verdict_has_what_scripts_need() {
         manifest_head: "head",
         exit_code: 21,
         next_stage: "",
-        profile: "p",
+        again: "a",
     }
     .json();
     assert_eq!(json["decision"], "no_go");

@@ -1,7 +1,7 @@
 //! What the screen says, as pure text. Colour is an argument; nothing here knows a terminal.
 
 use crate::preflight::Step;
-use crate::report::{brief, without_state};
+use crate::report::{brief, no_opportunity, short_seconds, without_state};
 use crate::watch::status::PhaseStatus;
 use catalogue::{CRITERIA, Class, CriterionId, exit_codes};
 use gate::evidence::{EvidenceClass, RuleState};
@@ -10,8 +10,8 @@ use gate::{Analysis, Decision, Outcome};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Columns of the verdict.
-const WIDTH: usize = 100;
+/// Columns of everything that is said: a terminal has 80, and so do a mail and a ticket.
+const WIDTH: usize = 79;
 
 /// How a piece of text is set off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,15 +79,17 @@ pub(super) fn phase_line(phase: &str, elapsed_s: f64, planned_s: f64) -> String 
 
 fn shown(value: Option<f64>, digits: usize, unit: &str) -> String {
     match value {
-        Some(v) => format!("{v:.digits$}{unit}"),
-        None => "not yet".to_owned(),
+        // No negative zero.
+        Some(v) => {
+            format!("{:.digits$}{unit}", if v.abs() < 0.5 * 10f64.powi(-(digits as i32)) { 0.0 } else { v })
+        }
+        None => "-".to_owned(),
     }
 }
 
 /// The KPIs so far, in two lines.
 pub(super) fn figure_lines(status: &PhaseStatus) -> [String; 2] {
-    let books =
-        status.books.map_or_else(|| "not yet".to_owned(), |(live, all)| format!("{live:.0} of {all:.0}"));
+    let books = status.books.map_or_else(|| "-".to_owned(), |(live, all)| format!("{live:.0} of {all:.0}"));
     let (polls, missed) = status.polls;
     [
         format!(
@@ -105,6 +107,18 @@ pub(super) fn figure_lines(status: &PhaseStatus) -> [String; 2] {
     ]
 }
 
+/// What stays on the screen of a phase whose runner has ended.
+pub(super) fn phase_end(status: &PhaseStatus) -> String {
+    let (polls, missed) = status.polls;
+    format!(
+        "  {} over: {} round trips, PnL {}, win rate {}; {polls} polls, {missed} missed",
+        status.phase,
+        shown(status.round_trips, 0, ""),
+        shown(status.pnl_usd, 2, " USD"),
+        shown(status.win_rate_pct, 0, " %"),
+    )
+}
+
 /// The rules that hold, have fired or have no data, with how long.
 pub(super) fn rule_line(status: &PhaseStatus, paint: Paint) -> String {
     let held: Vec<String> = status
@@ -117,7 +131,7 @@ pub(super) fn rule_line(status: &PhaseStatus, paint: Paint) -> String {
                 RuleState::Frozen => ("no data", Ink::Soft),
                 RuleState::Clear | RuleState::Off => return None,
             };
-            let text = harmless(&rule.text);
+            let text = short_seconds(&harmless(&rule.text));
             // The rule's own text opens with its state and how long it has held.
             let said = if text.starts_with("pending") || text.starts_with("frozen") {
                 format!("{} {text}", rule.rule)
@@ -181,7 +195,7 @@ pub(super) const fn exit_meaning(code: u8) -> &'static str {
 }
 
 /// Breaks text at spaces; further lines stand under the first.
-fn wrap(first: &str, indent: usize, text: &str) -> String {
+pub(super) fn wrap(first: &str, indent: usize, text: &str) -> String {
     let mut out = String::from(first);
     let mut column = indent;
     let mut fresh = true;
@@ -256,7 +270,8 @@ pub(super) struct Verdict<'a> {
     pub(super) manifest_head: &'a str,
     pub(super) exit_code: u8,
     pub(super) next_stage: &'a str,
-    pub(super) profile: &'a str,
+    /// The command that does the same once more.
+    pub(super) again: &'a str,
 }
 
 impl Verdict<'_> {
@@ -265,6 +280,12 @@ impl Verdict<'_> {
         let analysis = self.analysis;
         if analysis.decision != Decision::NoGo {
             let mut steps = vec![self.next_stage.to_owned()];
+            if no_opportunity(analysis) {
+                steps.push(
+                    "No opportunity: the market offered nothing worth trading. That is an answer about the market, no reason to lower a threshold."
+                        .to_owned(),
+                );
+            }
             if let Some(first) = analysis.capped.first() {
                 let more = match analysis.capped.len() {
                     1 => String::new(),
@@ -281,10 +302,7 @@ impl Verdict<'_> {
         if let Some(why) = &analysis.interrupted {
             steps.push(format!("The run was interrupted ({why}); an interrupted run is never completed."));
         }
-        steps.push(format!(
-            "Read the diagnosis in the report, repair, then: assay validate --profile {}",
-            self.profile
-        ));
+        steps.push(format!("Read the diagnosis in the report, repair, then: {}", self.again));
         steps
     }
 
@@ -297,8 +315,10 @@ impl Verdict<'_> {
         let _ = writeln!(out, "  {}", paint.ink(ink, &analysis.headline()));
         match &analysis.class {
             EvidenceClass::Record => out.push_str("  evidence of record\n"),
-            EvidenceClass::Rehearsal { why } => out += &wrap("  rehearsal, because ", 2, why),
-            EvidenceClass::Declared { why } => out += &wrap("  declared evidence, because ", 2, why),
+            EvidenceClass::Rehearsal { why } => out += &wrap("  ", 2, &format!("rehearsal, because {why}")),
+            EvidenceClass::Declared { why } => {
+                out += &wrap("  ", 2, &format!("declared evidence, because {why}"))
+            }
         }
         let _ = writeln!(out, "{}\n", paint.ink(ink, &rule));
         out += &answer(&analysis.system, "SYSTEM", paint);

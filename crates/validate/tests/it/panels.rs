@@ -44,7 +44,8 @@ fn a_metric_that_was_renamed_leaves_its_panels_without_data() {
 
 #[test]
 fn quantiles_come_from_the_increase_inside_the_range() {
-    let is_latency = |query: &PanelQuery| matches!(query, PanelQuery::Quantile { metric, .. } if *metric == LATENCY);
+    let is_latency =
+        |query: &PanelQuery| matches!(query, PanelQuery::Quantile { metric, .. } if *metric == LATENCY);
     let panel = panel_with(is_latency);
     let mut window = Window::new(3600.0, 1.0);
     window.push(1.0, latency_page(1_000.0), None);
@@ -57,7 +58,8 @@ fn quantiles_come_from_the_increase_inside_the_range() {
 
 #[test]
 fn no_event_in_the_range_is_data_and_a_missing_histogram_is_not() {
-    let panel = panel_with(|query| matches!(query, PanelQuery::Quantile { metric, .. } if *metric == LATENCY));
+    let panel =
+        panel_with(|query| matches!(query, PanelQuery::Quantile { metric, .. } if *metric == LATENCY));
     let mut window = Window::new(3600.0, 1.0);
     window.push(1.0, latency_page(5.0), None);
     window.push(2.0, latency_page(5.0), None);
@@ -69,7 +71,9 @@ fn no_event_in_the_range_is_data_and_a_missing_histogram_is_not() {
 
 #[test]
 fn nan_is_no_data() {
-    let panel = panel_with(|query| matches!(query, PanelQuery::SumLatest { metric } if *metric == "arb_topn_pnl_usd"));
+    let panel = panel_with(
+        |query| matches!(query, PanelQuery::SumLatest { metric } if *metric == "arb_topn_pnl_usd"),
+    );
     let mut window = Window::new(3600.0, 1.0);
     window.push(1.0, scrape(&[("arb_topn_pnl_usd", f64::NAN)]), None);
     assert!(!window.evaluate(panel).has_data);
@@ -79,9 +83,7 @@ fn nan_is_no_data() {
 
 #[test]
 fn a_reset_counter_counts_from_zero() {
-    let per_minute = |query: &PanelQuery| {
-        matches!(query, PanelQuery::RatePerMinute { metric, .. } if *metric == "arb_topn_trades_total")
-    };
+    let per_minute = |query: &PanelQuery| matches!(query, PanelQuery::RatePerMinute { metric, .. } if *metric == "arb_topn_trades_total");
     let panel = panel_with(per_minute);
     let page = |n: f64| scrape(&[("arb_topn_trades_total{trade_type=\"entry\"}", n)]);
     let mut window = Window::new(3600.0, 1.0);

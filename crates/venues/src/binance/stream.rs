@@ -1,7 +1,7 @@
 //! Binance's depth stream, in the combined envelope.
 
 use crate::stream::{Protocol, Timing, spawn as spawn_stream};
-use crate::{Endpoints, StreamEvent, StreamHandle};
+use crate::{Endpoints, Stamped, StreamHandle};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
@@ -12,12 +12,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// Starts a connection that follows the depth diffs of `symbols` at 100 ms. It reconnects for ever; dropping the
 /// handle ends it. The caller splits beyond [`MAX_STREAMS`]; connections that start together carry numbers from 0 on.
-pub fn spawn(
-    endpoints: &Endpoints,
-    conn: u16,
-    symbols: Vec<String>,
-    tx: Sender<StreamEvent>,
-) -> StreamHandle {
+pub fn spawn(endpoints: &Endpoints, conn: u16, symbols: Vec<String>, tx: Sender<Stamped>) -> StreamHandle {
     let streams: Vec<String> =
         symbols.iter().map(|s| format!("{}@depth@100ms", s.to_ascii_lowercase())).collect();
     let protocol = Protocol {

@@ -1,7 +1,7 @@
 //! Upbit's order book stream.
 
 use crate::stream::{Protocol, Timing, mix, spawn as spawn_stream};
-use crate::{Endpoints, StreamEvent, StreamHandle};
+use crate::{Endpoints, Stamped, StreamHandle};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
@@ -17,7 +17,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// the number spreads their starts.
 ///
 /// Unknown codes are met with silence: compare what arrives with what was asked.
-pub fn spawn(endpoints: &Endpoints, conn: u16, codes: Vec<String>, tx: Sender<StreamEvent>) -> StreamHandle {
+pub fn spawn(endpoints: &Endpoints, conn: u16, codes: Vec<String>, tx: Sender<Stamped>) -> StreamHandle {
     let protocol = Protocol {
         url: format!("{}/websocket/v1", endpoints.upbit_ws.trim_end_matches('/')),
         hello: vec![subscription(conn, &codes)],

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
-use venues::{Endpoints, StreamEvent, binance, upbit};
+use venues::{Endpoints, Stamped, StreamEvent, binance, upbit};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -30,8 +30,8 @@ async fn accept(listener: &TcpListener) -> (WebSocketStream<TcpStream>, String) 
     (socket, path)
 }
 
-async fn next(rx: &mut Receiver<StreamEvent>) -> StreamEvent {
-    timeout(LONG, rx.recv()).await.unwrap().unwrap()
+async fn next(rx: &mut Receiver<Stamped>) -> StreamEvent {
+    timeout(LONG, rx.recv()).await.unwrap().unwrap().1
 }
 
 #[tokio::test]

@@ -1,0 +1,103 @@
+//! C6: every panel of the dashboard, asked over HTTP, answered with this run's data.
+
+use super::{Bench, Finding, said, short};
+use crate::evidence::PanelCheck;
+use crate::scrape::sum;
+use crate::value::{Outcome, figure};
+use catalogue::{PANELS, Panel};
+
+impl Bench<'_> {
+    pub(super) fn panels(&self) -> Finding {
+        let na = &self.evidence.settings.not_applicable;
+        let (left_out, required): (Vec<&Panel>, Vec<&Panel>) =
+            PANELS.iter().partition(|p| p.required_metrics.iter().any(|m| na.contains_key(*m)));
+        let checks = &self.evidence.panels;
+        let source = ["panels.jsonl".to_owned()];
+        if checks.is_empty() {
+            return said(Outcome::inconclusive("no panel was ever asked"), "0 checks").from(&source);
+        }
+        let end = self.phase.end.as_ref().map(|e| e.stop_sent_s.unwrap_or(e.ran_s).min(self.phase.planned_s));
+        let mut wrong = Vec::new();
+        let mut open = Vec::new();
+        for panel in &required {
+            let last = checks.iter().filter(|c| c.panel == panel.id).max_by(|a, b| a.t.total_cmp(&b.t));
+            match last {
+                None => open.push(format!("{} was never asked", panel.id)),
+                Some(check) if !check.has_data => {
+                    wrong.push(format!("{}: {}", panel.id, check.problem.as_deref().unwrap_or("no data")));
+                }
+                Some(check) if check.run_id.is_none() || check.process_start.is_none() => {
+                    open.push(format!("{} was answered without a run id or process start", panel.id));
+                }
+                // A watch that fell asleep in the first half says nothing about the second.
+                Some(check) if end.is_some_and(|end| check.t < end / 2.0) => {
+                    open.push(format!("{} was last asked at {} s", panel.id, figure(check.t)));
+                }
+                Some(_) => {}
+            }
+        }
+        let empty = checks.iter().filter(|c| !c.has_data).count();
+        for check in checks {
+            wrong.extend(self.stranger(check));
+        }
+        if !checks.iter().any(|c| c.anchor.is_some()) {
+            open.push("no answer carried a counter to compare with the samples".to_owned());
+        }
+        let left: Vec<&str> = left_out.iter().map(|p| p.id).collect();
+        let outcome = match (wrong.is_empty(), open.is_empty()) {
+            (false, _) => Outcome::Fail,
+            (true, false) => Outcome::inconclusive(short(&open)),
+            (true, true) => Outcome::Pass,
+        };
+        let faults = wrong.len() + open.len();
+        wrong.extend(open);
+        let text = if faults == 0 {
+            let earlier = if empty > 0 { format!(", {empty} without data before") } else { String::new() };
+            format!("{} of {} panels; {} answers{earlier}", required.len(), required.len(), checks.len())
+        } else {
+            short(&wrong)
+        };
+        let finding = said(outcome, text).from(&source);
+        if left.is_empty() { finding } else { finding.noted(format!("left out: {}", left.join(", "))) }
+    }
+
+    /// Why an answer is not of this run's runner, when it is not.
+    fn stranger(&self, check: &PanelCheck) -> Option<String> {
+        let at = format!("{} at {} s", check.panel, figure(check.t));
+        if let Some(id) = &check.run_id
+            && *id != self.phase.runner_id
+            && *id != self.evidence.run_id
+        {
+            return Some(format!("{at} was answered by run {id}"));
+        }
+        let scraped = || self.phase.samples.iter().filter_map(|s| Some((s.t, s.scrape.get()?)));
+        if let Some(start) = check.process_start
+            && let Some(known) = scraped().find_map(|(_, s)| sum(s, "process_start_time_seconds", &[]))
+            && (known - start).abs() > 0.5
+        {
+            return Some(format!(
+                "{at} was answered by a process started at {start}, the runner started at {known}"
+            ));
+        }
+        let (series, value) = check.anchor.as_ref()?;
+        let own = || scraped().filter_map(|(t, s)| Some((t, *s.series.get(series)?)));
+        // A dashboard may be one poll behind; a counter of another process is not.
+        let slack = self.evidence.settings.poll_s * 2.0;
+        let before = own().filter(|(t, _)| *t <= check.t - slack).map(|(_, v)| v).next_back();
+        let after = own().find(|(t, _)| *t >= check.t + slack / 2.0).map(|(_, v)| v);
+        if before.is_none() && after.is_none() && own().next().is_none() {
+            return Some(format!("{at} showed {series}, which the runner never exposed"));
+        }
+        let low = before.is_some_and(|before| *value < before);
+        let high = after.is_some_and(|after| *value > after);
+        let text = |v: Option<f64>| v.map_or("?".to_owned(), figure);
+        (low || high).then(|| {
+            format!(
+                "{at} showed {series} at {}, its neighbouring samples {} and {}",
+                figure(*value),
+                text(before),
+                text(after)
+            )
+        })
+    }
+}
