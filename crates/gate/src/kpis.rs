@@ -4,7 +4,7 @@
 mod alerting;
 mod supervised;
 
-use crate::accounting::{Accounts, Trigger, account};
+use crate::accounting::{Accounts, account};
 use crate::evidence::{AlertRows, DeliveryRow, Evidence, Found, KpiFile, PhaseEvidence, Scrape};
 use crate::judge::guarded;
 use crate::scrape::{self, Histogram, near};
@@ -229,11 +229,8 @@ impl Desk<'_> {
                 0 => missing("no equity point of the journal can be recomputed"),
                 _ => against(value, usd, &[Some(a.drawdown_usd)], "journal: equity points"),
             },
-            10 | 11 => {
-                let all = Accounts::mean_net(a.closes.iter(), number == 10);
-                let free = Accounts::mean_net(a.without_shutdown(), number == 10);
-                against(value, usd, &[all, free], "journal")
-            }
+            // Only win rate, M1, M3 and H6 leave out `shutdown` closes.
+            10 | 11 => against(value, usd, &[Accounts::mean_net(a.closes.iter(), number == 10)], "journal"),
             14 => {
                 let readings = [Some(a.false_positives() as f64), None];
                 // Undefined is only right when there was no trigger.
@@ -244,7 +241,7 @@ impl Desk<'_> {
                     "journal: conditions recomputed",
                 )
             }
-            _ => against(value, 0.1, &block_means(a), "journal"),
+            _ => against(value, 0.01, &[mean_block(a)], "journal"),
         }
     }
 
@@ -372,19 +369,9 @@ fn win_rate(a: &Accounts) -> Option<f64> {
     (closes > 0).then(|| wins as f64 / closes as f64 * 100.0)
 }
 
-/// Mean block durations: of blocks, of everything that holds entries back, of all triggers; ended ones, and with those
-/// still running at the end of the run.
-fn block_means(a: &Accounts) -> Vec<Option<f64>> {
-    let mean = |wanted: &dyn Fn(&Trigger) -> bool, open: bool| {
-        let spans: Vec<f64> = a
-            .triggers
-            .iter()
-            .filter(|t| wanted(t))
-            .filter_map(|t| t.to.or(open.then_some(a.last_at)).map(|to| to.secs_since(t.from)))
-            .collect();
-        (!spans.is_empty()).then(|| spans.iter().sum::<f64>() / spans.len() as f64)
-    };
-    let kinds: [&dyn Fn(&Trigger) -> bool; 3] =
-        [&|t| t.verdict == "block", &|t| t.verdict != "degrade", &|_| true];
-    kinds.iter().flat_map(|kind| [mean(kind, false), mean(kind, true)]).collect()
+/// The mean time from a trigger to its end, over the triggers that have ended: a trigger is the transition into a block, a
+/// cooldown or a degrade, and its end gives the duration.
+fn mean_block(a: &Accounts) -> Option<f64> {
+    let spans: Vec<f64> = a.triggers.iter().filter_map(|t| Some(t.to?.secs_since(t.from))).collect();
+    (!spans.is_empty()).then(|| spans.iter().sum::<f64>() / spans.len() as f64)
 }

@@ -67,7 +67,13 @@ impl std::fmt::Display for Value {
                 let parts: Vec<String> = map.iter().map(|(k, v)| format!("{k} {}", figure(*v))).collect();
                 f.write_str(&parts.join(", "))
             }
-            Self::Undefined { why } => write!(f, "undefined ({why})"),
+            Self::Undefined { why } => {
+                // A runner's reason begins with the word itself.
+                let why = why
+                    .strip_prefix("undefined")
+                    .map_or(why.as_str(), |rest| rest.trim_start_matches([':', ' ']));
+                write!(f, "undefined ({why})")
+            }
             Self::NotApplicable { declared } => write!(f, "not applicable ({declared})"),
             Self::Absent { why } => write!(f, "ABSENT ({why})"),
             Self::Implausible { figures } => write!(f, "IMPLAUSIBLE ({figures})"),

@@ -338,6 +338,7 @@ pub struct Fake {
     pub seed: u32,
     arguments: Vec<String>,
     changes: Vec<(String, String)>,
+    alerts: bool,
 }
 
 impl Fake {
@@ -348,13 +349,19 @@ impl Fake {
         let seed = 1_000_000
             + tag.bytes().fold(std::process::id() % 4_000_000, |h, b| (h * 31 + u32::from(b)) % 100_000_007);
         let arguments = vec!["--plan".to_owned(), plan.to_owned()];
-        Self { dir: Scratch::new(), tag, seed, arguments, changes: Vec::new() }
+        Self { dir: Scratch::new(), tag, seed, arguments, changes: Vec::new(), alerts: true }
     }
 
     /// Another argument of the fake.
     pub fn arg(mut self, name: &str, value: &str) -> Self {
         self.arguments.extend([name.to_owned(), value.to_owned()]);
         self
+    }
+
+    /// A runner without alerting, and a profile that says so.
+    pub fn without_alerts(mut self) -> Self {
+        self.alerts = false;
+        self.set("runner.not_applicable.alerts", "'the bot has none'")
     }
 
     /// Another value in the profile: `section.key`, in TOML.
@@ -384,6 +391,7 @@ impl Fake {
                     ("--tag", &self.tag),
                 ]
                 .into_iter()
+                .filter(|(name, _)| self.alerts || *name != "--alert-db")
                 .flat_map(|(name, value)| [name.to_owned(), value.to_owned()]),
             )
             .chain(self.arguments.iter().cloned())

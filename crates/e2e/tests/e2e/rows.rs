@@ -42,6 +42,17 @@ fn a_plain_runner_is_a_rehearsal_go() {
 }
 
 #[test]
+fn a_runner_without_alerting_is_judged_on_our_own_drill() {
+    let fake = Fake::new("plain").without_alerts();
+    fake.validate().exits(12).says("would be CONDITIONAL GO");
+    let run = fake.run();
+    run.judged("C4", "pass");
+    assert!(run.text("report.md").contains("judged on Assay's own dispatcher"), "{}", run.text("report.md"));
+    assert!(run.text("alerts.jsonl").contains("DRILL"));
+    fake.nobody_left();
+}
+
+#[test]
 fn a_handled_traceback_and_quoted_ones_are_no_crash() {
     let fake = Fake::new("handled");
     healthy(&fake);

@@ -1,5 +1,6 @@
 //! `assay validate` and `assay rehearse`: phases 1 to 7, each one's result on disk before the next one starts.
 
+mod drill;
 mod junit;
 mod launch;
 mod market;
@@ -144,6 +145,13 @@ impl Run<'_> {
         file.sync()
     }
 
+    /// The venues that preflight asks: a profile whose market is local but not ours names none.
+    fn asked_endpoints(&self) -> Option<venues::Endpoints> {
+        let profile = &self.options.loaded.profile;
+        (profile.data_source == DataSource::Real || profile.exchange.is_some())
+            .then(|| self.endpoints.clone())
+    }
+
     fn is_interrupted(&self) -> bool {
         self.interrupts.load(Ordering::SeqCst) > 0
     }
@@ -184,7 +192,7 @@ impl Run<'_> {
             profile: &self.options.loaded.profile,
             logs_root: &self.options.logs,
             run_dir: &self.dir.0,
-            endpoints: Some(self.endpoints.clone()),
+            endpoints: self.asked_endpoints(),
             program: &self.options.program,
             run_id: &self.run_id,
             phase_no,
@@ -218,7 +226,7 @@ impl Run<'_> {
         if reasons.is_empty() && !self.is_interrupted() {
             let proof = self.round_trip_proof(smoke)?;
             if let RoundTripProof::None { why } = &proof
-                && profile.planted.is_some()
+                && profile.runner.own_contract
             {
                 reasons.push(format!("no round trip was completed: {why}"));
             }
@@ -245,7 +253,10 @@ impl Run<'_> {
                     why: format!("the smoke sent {orders} orders and completed no round trip"),
                 }
             }),
-            Some(_) => self.planted(),
+            Some(_) if self.options.loaded.profile.runner.own_contract => self.planted(),
+            Some(_) => Ok(RoundTripProof::None {
+                why: "the smoke sent no order, and a foreign runner's market cannot be replaced".to_owned(),
+            }),
             None => Ok(RoundTripProof::None { why: "the smoke's orders could not be counted".to_owned() }),
         }
     }
@@ -323,6 +334,11 @@ impl Run<'_> {
         };
         let outcome = phase::run(&spec, &mut self.screen)?;
         self.screen.phase_done();
+        if !self.metadata.settings.has_alerts
+            && let Err(error) = drill::deliver(&self.dir, &runner_id, phase_name)
+        {
+            self.say(&format!("the drill of {phase_name} failed: {error}"))?;
+        }
         archive::tighten(&self.dir.0);
         Ok(outcome)
     }
