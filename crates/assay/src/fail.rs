@@ -40,7 +40,8 @@ impl From<ValidateError> for Failure {
 impl From<ReviewError> for Failure {
     fn from(error: ReviewError) -> Self {
         let code = match error {
-            ReviewError::NoRun { .. }
+            ReviewError::Empty(_)
+            | ReviewError::NoRun { .. }
             | ReviewError::Load(_)
             | ReviewError::NoDecision(_)
             | ReviewError::Manifest(_) => exit_codes::NOT_FOUND,

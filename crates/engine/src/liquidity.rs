@@ -249,6 +249,30 @@ mod tests {
     }
 
     #[test]
+    fn identical_orders_share_what_is_displayed_at_one_instant_and_over_a_minute() {
+        let mut memory = LiquidityMemory::new();
+        let mut book = asks(&[(100, 5), (110, 1)]);
+        let mut out = Vec::new();
+        let mut one = |memory: &mut LiquidityMemory, book: &Book| {
+            memory.take(book, Side::Ask, q(1), Some(p(100)), &mut out).unwrap().0.0 / SCALE
+        };
+        let at_once: i128 = (0..20).map(|_| one(&mut memory, &book)).sum();
+        assert_eq!(at_once, 5);
+        // A frame every 100 ms for a minute that shows the same 5 again: they are the ones that we have taken.
+        let over_a_minute: i128 = (0..600)
+            .map(|_| {
+                memory.on_book(&book);
+                one(&mut memory, &book)
+            })
+            .sum();
+        assert_eq!(over_a_minute, 0);
+        book.set(Side::Ask, p(100), q(7));
+        memory.on_book(&book);
+        let after_a_rise: i128 = (0..20).map(|_| one(&mut memory, &book)).sum();
+        assert_eq!(after_a_rise, 2);
+    }
+
+    #[test]
     fn a_rise_adds_the_increment_and_a_fall_reduces_the_memory() {
         let mut memory = LiquidityMemory::new();
         let mut book = asks(&[(100, 10), (110, 1)]);

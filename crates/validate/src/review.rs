@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// Why a run could not be reviewed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
+    /// There is none at all.
+    #[error("there are no runs below {}; `assay rehearse` makes one, --logs DIR names another root", .0.display())]
+    Empty(PathBuf),
     /// There is no such run.
     #[error("there is no run {wanted} below {}; `assay runs list --logs DIR` shows the runs there are", root.display())]
     NoRun {
@@ -41,10 +44,12 @@ pub enum ReviewError {
 /// Finds a run.
 ///
 /// # Errors
-/// [`ReviewError::NoRun`].
+/// [`ReviewError::NoRun`], [`ReviewError::Empty`].
 pub fn find(root: &Path, wanted: &str) -> Result<RunDir, ReviewError> {
-    archive::find_run(root, wanted)
-        .ok_or_else(|| ReviewError::NoRun { wanted: wanted.to_owned(), root: root.to_owned() })
+    archive::find_run(root, wanted).ok_or_else(|| match wanted {
+        "latest" => ReviewError::Empty(root.to_owned()),
+        _ => ReviewError::NoRun { wanted: wanted.to_owned(), root: root.to_owned() },
+    })
 }
 
 /// The recorded analysis of a run.

@@ -266,7 +266,9 @@ impl Watch<'_, '_> {
             }
             let limit = self.spec.duration + self.spec.profile.watch.overrun_grace.0;
             if self.stop.is_none() && self.began.elapsed() > limit {
-                self.note(&format!("runner is past its duration by {} s: asked to stop", limit.as_secs()))?;
+                let (asked, grace) =
+                    (self.spec.duration.as_secs_f64(), self.spec.profile.watch.overrun_grace);
+                self.note(&format!("the runner is {grace} past its {asked:.0} s: asked to stop"))?;
                 self.ask_to_stop(self.stop_signal())?;
             }
         }
