@@ -360,7 +360,7 @@ impl Run<'_> {
     fn judge(&mut self) -> Result<u8, ValidateError> {
         self.screen.phase(5, "collect, analyse, decide");
         self.collect()?;
-        let analysis = conclude(&self.dir, self.options.rehearse)?;
+        let analysis = conclude(&self.dir)?;
         self.say(&format!("phase 7 decision: {}", analysis.headline()))?;
         let head = archive::write_manifest(&self.dir, &self.run_id)?;
         let code = exit_code(&analysis, self.options.rehearse);
@@ -379,7 +379,7 @@ impl Run<'_> {
 ///
 /// # Errors
 /// [`ValidateError`].
-pub fn conclude(dir: &RunDir, _rehearse: bool) -> Result<Analysis, ValidateError> {
+pub fn conclude(dir: &RunDir) -> Result<Analysis, ValidateError> {
     let (metadata, evidence) = archive::load_evidence(dir)?;
     let analysis = gate::judge(&evidence);
     dir.write_json(names::ANALYSIS, &analysis)?;

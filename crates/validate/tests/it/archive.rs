@@ -78,7 +78,7 @@ fn a_failed_smoke_is_named_first_and_rejudged_alike() {
     let root = tempfile::tempdir().unwrap();
     let record = r#"{"smoke_failed":{"reasons":["books were Live for 40 %","no pair was ever evaluated"]}}"#;
     let dir = folder(root.path(), &[SMOKE, &end("smoke"), record]);
-    let analysis = pipeline::conclude(&dir, false).unwrap();
+    let analysis = pipeline::conclude(&dir).unwrap();
     assert_eq!((analysis.decision, analysis.exit_code()), (Decision::NoGo, 31));
     assert!(analysis.reasons[0].starts_with("the smoke failed: books were Live for 40 %"));
     let report = std::fs::read_to_string(dir.path(names::REPORT_MD)).unwrap();
@@ -135,7 +135,7 @@ fn the_class_follows_from_the_market_and_not_from_its_label() {
 fn a_forged_decision_reads_as_no_go() {
     let root = tempfile::tempdir().unwrap();
     let dir = folder(root.path(), &[SMOKE, &end("smoke"), MAIN, &end("main")]);
-    let mut analysis = pipeline::conclude(&dir, false).unwrap();
+    let mut analysis = pipeline::conclude(&dir).unwrap();
     assert!(analysis.criteria.iter().any(|c| c.outcome.simple() != Simple::Pass));
     analysis.decision = Decision::CompleteGo;
     dir.write_json(names::ANALYSIS, &analysis).unwrap();
