@@ -99,11 +99,11 @@ fn no_round_trips(analysis: &Analysis) -> Option<Diagnosis> {
         .filter(|(s, _)| *s == "blocked" || s.starts_with("blocked:"))
         .map(|(_, n)| n)
         .sum::<u64>();
-    let trips = trips.unwrap_or(0.0);
-    let (entries, exits) = (number("entry_trades").unwrap_or(0.0), number("exit_trades").unwrap_or(0.0));
-    let finding = if entries > 0.0 && exits == 0.0 {
+    // An exit count that is absent is not a count of none.
+    let never_exited = number("entry_trades").filter(|n| *n > 0.0 && number("exit_trades") == Some(0.0));
+    let finding = if let Some(entries) = never_exited {
         format!("never exited: {} entries and no exit; look at the exit rules", figure(entries))
-    } else if trips > 0.0 {
+    } else if let Some(trips) = trips.filter(|n| *n > 0.0) {
         format!("few: {} round trips; {}", figure(trips), narrowest(funnel))
     } else if funnel.is_empty() {
         "the runner reports no funnel: it cannot be said where the opportunities ended".to_owned()

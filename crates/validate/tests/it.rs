@@ -4,6 +4,7 @@
 
 mod it {
     pub mod archive;
+    pub mod group;
     pub mod logwatch;
     pub mod panels;
     pub mod preflight;

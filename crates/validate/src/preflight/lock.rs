@@ -9,7 +9,6 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -115,10 +114,11 @@ impl RunLock {
     /// # Errors
     /// [`LockError`], which names the holder.
     pub fn take(logs: &Path, metrics_addr: &str, run_id: &str) -> Result<Self, LockError> {
-        let port = metrics_addr.parse::<SocketAddr>().map_or(0, |address| address.port());
+        // A name such as localhost counts too: it is the port that must not be shared.
+        let port = metrics_addr.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         let mut lock = Self { held: Vec::new() };
         lock.add(logs_lock(logs), run_id)?;
-        if port != 0 {
+        if let Some(port) = port.filter(|port| *port != 0) {
             lock.add(std::env::temp_dir().join(format!("assay-port-{port}.lock")), run_id)?;
         }
         Ok(lock)

@@ -37,7 +37,7 @@ pub(super) fn run_folder(context: &Context<'_>) -> Finding {
     if free < needed {
         return Finding::failed(
             format!("{found}, {} GB are demanded", gb(needed)),
-            "free disk space, remove old runs with `assay runs prune`, or give --logs another disk",
+            "free disk space, remove old run folders, or give --logs another disk",
         );
     }
     // Smoke and main have a console log each; the smoke's recording is short.

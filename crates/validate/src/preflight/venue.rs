@@ -103,7 +103,7 @@ async fn look(endpoints: venues::Endpoints, topn: u32) -> Result<Finding, RestEr
         .iter()
         .filter(|symbol| symbol.trading && symbol.quote.as_str() == "USDT" && krw.contains(&symbol.base))
         .count();
-    let worst = upbit_skew.unwrap_or(0).abs().max(binance_skew.abs());
+    let worst = upbit_skew.map_or(binance_skew.abs(), |ms| ms.abs().max(binance_skew.abs()));
     let upbit_says =
         upbit_skew.map_or("has no clock in its answers".to_owned(), |ms| format!("clock {ms:+} ms"));
     let found = format!(
@@ -116,6 +116,11 @@ async fn look(endpoints: venues::Endpoints, topn: u32) -> Result<Finding, RestEr
     } else if both < topn as usize {
         let next = format!("lower topn in the profile to {both} or less, or wait until the venues list more");
         Finding::failed(format!("{found}; {topn} are asked for"), next)
+    } else if upbit_skew.is_none() {
+        Finding::warning(
+            found,
+            "the skew against Upbit was not measured; see whether a proxy drops the Date header",
+        )
     } else {
         Finding::ok(found)
     })

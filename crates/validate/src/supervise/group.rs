@@ -47,7 +47,8 @@ fn ticks(n: i64) -> f64 {
 /// Samples the group below `guardian` (its descendants; the guardian's own use is not the runner's).
 ///
 /// CPU: what the living used, with the children that they reaped, and what the guardian reaped. `None` when nothing of the
-/// group could be read.
+/// group could be read, or a figure of a living member could not: a zero in its place would flatter the curve. A zombie
+/// holds nothing but its CPU time.
 pub fn sample(guardian: i32, peak_before: u64) -> Option<OsSample> {
     let mut total = OsSample {
         cpu_seconds: Process::new(guardian)
@@ -63,14 +64,19 @@ pub fn sample(guardian: i32, peak_before: u64) -> Option<OsSample> {
     };
     for member in descendants(guardian) {
         let Ok(process) = Process::new(member.pid) else { continue };
-        let (Ok(stat), Ok(status)) = (process.stat(), process.status()) else { continue };
+        // Gone since it was listed: what it used is with whoever reaped it.
+        let Ok(stat) = process.stat() else { continue };
         total.cpu_seconds += (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
         total.cpu_seconds += ticks(stat.cutime + stat.cstime);
-        total.rss_bytes += status.vmrss.unwrap_or(0) * 1024;
-        total.peak_rss_bytes += status.vmhwm.unwrap_or(0) * 1024;
-        total.pss_bytes += pss(member.pid).unwrap_or(0);
+        if stat.state == 'Z' {
+            continue;
+        }
+        let status = process.status().ok()?;
+        total.rss_bytes += status.vmrss? * 1024;
+        total.peak_rss_bytes += status.vmhwm? * 1024;
+        total.pss_bytes += pss(member.pid)?;
         total.threads += stat.num_threads as u32;
-        total.fds += process.fd_count().unwrap_or(0) as u32;
+        total.fds += process.fd_count().ok()? as u32;
         total.processes += 1;
     }
     total.peak_rss_bytes = total.peak_rss_bytes.max(peak_before);
