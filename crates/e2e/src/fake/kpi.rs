@@ -43,10 +43,14 @@ pub(super) fn document(args: &Args, state: &State, elapsed: Duration, complete: 
     if args.is_broken_phase() {
         change(&mut f.0, args);
         if let Some(raw) = &args.kpi_raw {
-            return raw.clone();
+            return text(raw);
         }
     }
     Value::Object(f.0).to_string()
+}
+
+fn text(escaped: &str) -> String {
+    String::from_utf8_lossy(&super::log::unescape(escaped)).into_owned()
 }
 
 /// What the command line asks to drop, set and scale. A value that is no JSON is text.
@@ -55,7 +59,8 @@ fn change(fields: &mut Map<String, Value>, args: &Args) {
         fields.remove(field);
     }
     for (field, value) in args.kpi_set.iter().filter_map(|set| set.split_once('=')) {
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        let value = text(value);
+        let value = serde_json::from_str(&value).unwrap_or_else(|_| Value::from(value));
         fields.insert(field.to_owned(), value);
     }
     for (field, factor) in args.kpi_scale.iter().filter_map(|set| set.split_once('=')) {

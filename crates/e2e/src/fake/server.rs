@@ -36,8 +36,8 @@ pub(super) async fn serve(args: Rc<Args>, state: Rc<RefCell<State>>, began: Inst
 /// True while the page is served badly.
 fn bad(args: &Args, began: Instant) -> bool {
     let at = began.elapsed().as_millis() as u64;
-    if args.has(Plan::SlowStart) && (4_000..4_200).contains(&at) {
-        return true;
+    if args.has(Plan::SlowStart) {
+        return (4_000..4_200).contains(&at);
     }
     let from = (args.break_after_seconds * 1_000.0) as u64;
     args.is_broken_phase() && at >= from && at - from < args.page_for_ms

@@ -60,9 +60,10 @@ impl Row {
         }
     }
 
-    /// Another argument of the fake.
+    /// Another argument of the fake. Braces would be placeholders of the profile's command line.
     pub fn arg(mut self, name: &str, value: &str) -> Self {
-        self.fake = self.fake.arg(name, value);
+        let value = value.replace('{', "\\x7b").replace('}', "\\x7d");
+        self.fake = self.fake.arg(name, &value);
         self
     }
 
