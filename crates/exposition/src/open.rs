@@ -104,7 +104,7 @@ impl<'a> Scanner<'a> {
     fn current(&mut self, name: &Cow<'a, str>, at: usize, name_at: usize) -> Result<usize, Fault> {
         if self.heads.last().is_none_or(|head| head.name != *name) {
             self.close_last()?;
-            if self.by_name.contains_key(name) || self.open.owned.contains(name.as_ref()) {
+            if self.by_name.get(name).is_some() || self.open.owned.contains(name.as_ref()) {
                 let what =
                     format!("`{}` belongs to an earlier family; families may not interleave", clip(name));
                 return fault(name_at, what);
@@ -125,7 +125,7 @@ impl<'a> Scanner<'a> {
         let mut names: Vec<String> = suffixes(kind).iter().map(|s| format!("{}{s}", head.name)).collect();
         names.push(head.name.clone().into_owned());
         for name in &names {
-            let is_other = *name != head.name && self.by_name.contains_key(name.as_str());
+            let is_other = *name != head.name && self.by_name.get(name).is_some();
             if is_other || self.open.owned.contains(name) {
                 return fault(head.at, format!("two families share the name `{}`", clip(name)));
             }

@@ -2,14 +2,13 @@
 //! here: samples, families by name, series that stand twice. Lines of text 0.0.4 live in `text`, of OpenMetrics in `open`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::cursor::{Cursor, Fault, Label, Stamp, clip, fault};
 use crate::encode::Format;
 use crate::open::OpenFamily;
 use crate::page::{Kind, write_series};
 use crate::parse::ParseError;
-use crate::series::Seen;
+use crate::series::{Names, Seen};
 use crate::text::Distributions;
 
 /// What is said of a metric family, without its samples.
@@ -158,7 +157,7 @@ pub(crate) struct Scanner<'a> {
     pub(crate) format: Format,
     pub(crate) heads: Vec<Head<'a>>,
     /// Index of the family of a name.
-    pub(crate) by_name: HashMap<Cow<'a, str>, usize>,
+    pub(crate) by_name: Names<'a>,
     /// The labels of the last sample.
     pub(crate) labels: Vec<Label<'a>>,
     seen: Seen,
@@ -177,7 +176,7 @@ impl<'a> Scanner<'a> {
             page,
             format,
             heads: Vec::new(),
-            by_name: HashMap::new(),
+            by_name: Names::default(),
             labels: Vec::new(),
             seen: Seen::new(page.len()),
             last: ("", 0),
@@ -263,11 +262,10 @@ impl<'a> Scanner<'a> {
 
     /// The index of the family of a name, new when it is not there.
     pub(crate) fn family(&mut self, name: &Cow<'a, str>, at: usize) -> usize {
-        if let Some(index) = self.by_name.get(name) {
-            return *index;
+        let (index, is_new) = self.by_name.insert(name, self.heads.len());
+        if !is_new {
+            return index;
         }
-        let index = self.heads.len();
-        self.by_name.insert(name.clone(), index);
         self.heads.push(Head {
             name: name.clone(),
             kind: None,

@@ -1,6 +1,8 @@
-//! Which series a page has had already. A 64-bit hash finds candidates; the caller compares those exactly.
+//! What a page has had already: series and names of families. A 64-bit hash finds candidates; those are compared exactly.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 /// Odd constants with well spread bits (digits of pi), as multiplicative hashes use them.
@@ -82,10 +84,45 @@ impl Hasher for Through {
     }
 }
 
+/// A hasher with a seed drawn per page, so that no page can be made to collide.
+#[derive(Debug, Clone)]
+pub(crate) struct Seeded(u64);
+
+impl Default for Seeded {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0u8))
+    }
+}
+
+impl BuildHasher for Seeded {
+    type Hasher = Through;
+
+    fn build_hasher(&self) -> Through {
+        Through(self.0)
+    }
+}
+
+/// The families of a page: name to index.
+#[derive(Debug, Default)]
+pub(crate) struct Names<'a>(HashMap<Cow<'a, str>, usize, Seeded>);
+
+impl<'a> Names<'a> {
+    pub(crate) fn get(&self, name: &str) -> Option<usize> {
+        self.0.get(name).copied()
+    }
+
+    /// The index of a name, `index` when it is new; and whether it is new.
+    pub(crate) fn insert(&mut self, name: &Cow<'a, str>, index: usize) -> (usize, bool) {
+        match self.0.entry(name.clone()) {
+            Entry::Occupied(known) => (*known.get(), false),
+            Entry::Vacant(free) => (*free.insert(index), true),
+        }
+    }
+}
+
 /// The series of a page with their timestamps.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// Drawn per page, so that no page can be made to collide.
     seed: u64,
     /// Hash to the byte where the sample's line begins.
     first: HashMap<u64, usize, BuildHasherDefault<Through>>,
@@ -101,7 +138,7 @@ impl Seen {
         let mut first = HashMap::default();
         // Lines of exporters have some 70 bytes.
         first.reserve((page / 64).min(1 << 20));
-        Self { seed: RandomState::new().hash_one(0u8), first, others: Vec::new(), name: Default::default() }
+        Self { seed: Seeded::default().0, first, others: Vec::new(), name: Default::default() }
     }
 
     /// An empty label set.
@@ -128,11 +165,11 @@ impl Seen {
         }
         let hash = hash.finish(self.name.1, nanos);
         match self.first.entry(hash) {
-            std::collections::hash_map::Entry::Vacant(free) => {
+            Entry::Vacant(free) => {
                 free.insert(at);
                 false
             }
-            std::collections::hash_map::Entry::Occupied(taken) => {
+            Entry::Occupied(taken) => {
                 if is_same(*taken.get())
                     || self.others.iter().any(|(other, at)| *other == hash && is_same(*at))
                 {

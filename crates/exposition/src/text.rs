@@ -38,7 +38,6 @@ impl<'a> Scanner<'a> {
             c.at += c.rest().len();
             return Ok(());
         }
-        self.last = ("", 0);
         c.blanks();
         if c.is_line_end() {
             // The Go parser lets an empty HELP pass, and its test cases hold some.
@@ -55,6 +54,11 @@ impl<'a> Scanner<'a> {
             return fault(c.at, "a metric's name ends here with a character that it may not have");
         }
         let index = self.family(&name, start);
+        // Its samples are likely to come next.
+        self.last = match name {
+            Cow::Borrowed(name) => (name, index),
+            Cow::Owned(_) => ("", 0),
+        };
         if word == "HELP" {
             // Without a text it says nothing: Go's parser too lets such lines repeat.
             let text = c.rest();
@@ -73,21 +77,23 @@ impl<'a> Scanner<'a> {
     }
 
     fn set_kind(&mut self, index: usize, kind: Kind, at: usize) -> Result<(), Fault> {
-        let name = self.heads[index].name.clone();
-        if self.heads[index].kind.is_some() {
-            return fault(at, format!("a second TYPE for `{}`", clip(&name)));
+        let head = &self.heads[index];
+        if head.kind.is_some() {
+            return fault(at, format!("a second TYPE for `{}`", clip(&head.name)));
         }
         // Samples that this type would have owned count too, unless they have a type of their own.
         let suffixes: &[&str] = match kind {
-            Kind::Histogram => &["", "_bucket", "_sum", "_count"],
-            Kind::Summary => &["", "_sum", "_count"],
-            _ => &[""],
+            Kind::Histogram => &["_bucket", "_sum", "_count"],
+            Kind::Summary => &["_sum", "_count"],
+            _ => &[],
         };
-        for suffix in suffixes {
-            let owned = self.by_name.get(format!("{name}{suffix}").as_str()).map(|i| &self.heads[*i]);
-            if owned.is_some_and(|o| o.first_sample.is_some() && (suffix.is_empty() || o.kind.is_none())) {
-                return fault(at, format!("TYPE for `{}` behind its first sample", clip(&name)));
-            }
+        let is_late = head.first_sample.is_some()
+            || suffixes.iter().any(|suffix| {
+                let owned = self.by_name.get(&format!("{}{suffix}", head.name)).map(|i| &self.heads[i]);
+                owned.is_some_and(|o| o.first_sample.is_some() && o.kind.is_none())
+            });
+        if is_late {
+            return fault(at, format!("TYPE for `{}` behind its first sample", clip(&head.name)));
         }
         self.heads[index].kind = Some(kind);
         Ok(())
@@ -100,14 +106,14 @@ impl<'a> Scanner<'a> {
             Cow::Borrowed(name) if *name == self.last.0 => self.last.1,
             name => {
                 let index = self.family_of_sample(name, row.at);
-                self.heads[index].first_sample.get_or_insert(row.at);
-                if let Cow::Borrowed(name) = &row.name {
+                if let Cow::Borrowed(name) = name {
                     self.last = (name, index);
                 }
                 index
             }
         };
-        let head = &self.heads[row.family];
+        let head = &mut self.heads[row.family];
+        head.first_sample.get_or_insert(row.at);
         match head.kind {
             Some(kind @ (Kind::Histogram | Kind::Summary)) => {
                 let suffix = &row.name[head.name.len().min(row.name.len())..];
@@ -119,16 +125,17 @@ impl<'a> Scanner<'a> {
 
     /// The family of a sample's name, where histograms and summaries own suffixed names.
     fn family_of_sample(&mut self, name: &Cow<'a, str>, at: usize) -> usize {
-        if !self.by_name.contains_key(name) {
-            for suffix in ["_bucket", "_sum", "_count"] {
-                let Some(index) = name.strip_suffix(suffix).and_then(|base| self.by_name.get(base)) else {
-                    continue;
-                };
-                match self.heads[*index].kind {
-                    Some(Kind::Histogram) => return *index,
-                    Some(Kind::Summary) if suffix != "_bucket" => return *index,
-                    _ => {}
-                }
+        if let Some(index) = self.by_name.get(name) {
+            return index;
+        }
+        for suffix in ["_bucket", "_sum", "_count"] {
+            let Some(index) = name.strip_suffix(suffix).and_then(|base| self.by_name.get(base)) else {
+                continue;
+            };
+            match self.heads[index].kind {
+                Some(Kind::Histogram) => return index,
+                Some(Kind::Summary) if suffix != "_bucket" => return index,
+                _ => {}
             }
         }
         self.family(name, at)
