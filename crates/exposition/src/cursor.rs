@@ -299,7 +299,7 @@ impl<'a> Cursor<'a> {
     ) -> Result<bool, Fault> {
         let start = self.at;
         let is_quoted = self.peek() == Some(b'"');
-        let name = self.name(false)?;
+        let name = if is_quoted { self.name(false)? } else { Cow::Borrowed(self.plain_name(false)?) };
         self.inner_blanks();
         if is_quoted && self.peek() != Some(b'=') {
             if metric.is_some() {
@@ -389,9 +389,9 @@ fn nanos(word: &str) -> Option<i128> {
     Some(if word.starts_with('-') { -value } else { value })
 }
 
-/// Long damaged texts are cut in messages.
+/// Long damaged texts are cut in messages, which stay in one line.
 pub(crate) fn clip(word: &str) -> String {
-    let mut short: String = word.chars().take(60).collect();
+    let mut short: String = word.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect();
     if short.len() < word.len() {
         short.push_str("...");
     }
