@@ -3,9 +3,7 @@
 use crate::criteria;
 use crate::decision::{Decision, Simple, decide};
 use crate::diagnosis::diagnose;
-use crate::evidence::{
-    Abort, Evidence, EvidenceClass, LogCounters, PhaseEvidence, RuleEvent, RuleState,
-};
+use crate::evidence::{Abort, Evidence, EvidenceClass, LogCounters, PhaseEvidence, RuleEvent, RuleState};
 use crate::headline::{caps, reasons, strategy_line, system_line};
 use crate::kpis;
 use crate::plausibility;
@@ -188,7 +186,8 @@ pub fn judge(evidence: &Evidence) -> Analysis {
     let aborted = abort_of(evidence, &replays);
     let interrupted = interruption_of(evidence);
     let criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
-    let capped = caps(evidence, &kpis, &criteria, &plausibility, &warned(evidence, &replays[0]), &blind(&replays[0]));
+    let capped =
+        caps(evidence, &kpis, &criteria, &plausibility, &warned(evidence, &replays[0]), &blind(&replays[0]));
     let smoke_failed = evidence.smoke_failed.clone();
     let outcomes = simple(&criteria);
     let stopped = interrupted.is_some() || smoke_failed.is_some();

@@ -115,9 +115,11 @@ impl Reader {
             // What came since the restart is known, what came before it and after the last sample is not.
             Some(_) if reset && !reshaped => earlier.iter().zip(now).map(|(total, is)| total + is).collect(),
             Some(_) if reset => now.to_vec(),
-            Some(before) => {
-                earlier.iter().zip(now.iter().zip(before)).map(|(total, (is, was))| total + (is - was)).collect()
-            }
+            Some(before) => earlier
+                .iter()
+                .zip(now.iter().zip(before))
+                .map(|(total, (is, was))| total + (is - was))
+                .collect(),
         };
         let step = match &before {
             None => Value::Missing(format!("no {} since the last sample", self.words())),
@@ -133,7 +135,10 @@ impl Reader {
             Signal::WinRatePct | Signal::AlertSuccessRatePct => {
                 self.between(&vec![0.0; self.totals.len()], &self.totals, settings)
             }
-            _ if self.is_histogram() || self.signal == Signal::CpuPct || self.signal == Signal::ErrorRatePct => {
+            _ if self.is_histogram()
+                || self.signal == Signal::CpuPct
+                || self.signal == Signal::ErrorRatePct =>
+            {
                 step.clone()
             }
             _ => Value::Is(self.totals[0], self.counted(self.totals[0])),
@@ -148,10 +153,7 @@ impl Reader {
     }
 
     const fn is_histogram(&self) -> bool {
-        matches!(
-            self.signal,
-            Signal::LoopLatencyP95Ms | Signal::LoopLatencyP99Ms | Signal::LoopLatencyAvgMs
-        )
+        matches!(self.signal, Signal::LoopLatencyP95Ms | Signal::LoopLatencyP99Ms | Signal::LoopLatencyAvgMs)
     }
 
     /// Events between two totals.
@@ -280,7 +282,14 @@ impl Reader {
                 Value::Is(if percent { found.pct_per_h } else { mib }, what)
             }
         };
-        Ok(Reading { totals: Vec::new(), step: stands.clone(), stands, events: 0.0, reset: false, reshaped: false })
+        Ok(Reading {
+            totals: Vec::new(),
+            step: stands.clone(),
+            stands,
+            events: 0.0,
+            reset: false,
+            reshaped: false,
+        })
     }
 
     fn raw(&mut self, sample: &Sample, settings: &Settings) -> Result<Raw, String> {
@@ -307,7 +316,8 @@ impl Reader {
             Signal::GuardTriggersPerH => Raw::Counters(vec![self.counter(sample)?, sample.t]),
             Signal::WinRatePct => closes(sample)?,
             Signal::AlertSuccessRatePct => {
-                let (sent, failed) = (total(sample, "alert_sent_total")?, total(sample, "alert_failed_total")?);
+                let (sent, failed) =
+                    (total(sample, "alert_sent_total")?, total(sample, "alert_failed_total")?);
                 Raw::Counters(vec![sent, sent + failed])
             }
             Signal::NotifierAvailability => availability(sample, settings)?,
@@ -352,7 +362,8 @@ impl Reader {
         self.peak = Some(peak);
         let capital = self.capital.ok_or("the KPI file has named no paper_capital_usd yet")?;
         let percent = (peak - pnl) / capital * 100.0;
-        let what = format!("PnL {} % of paper capital below its peak of {} USD", figure(percent), figure(peak));
+        let what =
+            format!("PnL {} % of paper capital below its peak of {} USD", figure(percent), figure(peak));
         Ok(Raw::Gauge(percent, what))
     }
 }
@@ -406,15 +417,20 @@ fn availability(sample: &Sample, settings: &Settings) -> Result<Raw, String> {
     const METRIC: &str = "notifier_available";
     let scrape = scrape(sample)?;
     let known = sum_by(scrape, METRIC, "notifier");
-    let required: Vec<String> =
-        if settings.notifiers.is_empty() { known.keys().cloned().collect() } else { settings.notifiers.clone() };
+    let required: Vec<String> = if settings.notifiers.is_empty() {
+        known.keys().cloned().collect()
+    } else {
+        settings.notifiers.clone()
+    };
     let worst = required
         .iter()
         .filter_map(|name| known.get(name).map(|value| (*value, name)))
         .min_by(|a, b| a.0.total_cmp(&b.0));
     let missing = required.iter().find(|name| !known.contains_key(*name));
     match (worst, missing) {
-        (Some((value, name)), None) => Ok(Raw::Gauge(value, format!("{METRIC} of {name} = {}", figure(value)))),
+        (Some((value, name)), None) => {
+            Ok(Raw::Gauge(value, format!("{METRIC} of {name} = {}", figure(value))))
+        }
         (Some((value, name)), Some(_)) if value <= 0.0 => {
             Ok(Raw::Gauge(value, format!("{METRIC} of {name} = {}", figure(value))))
         }

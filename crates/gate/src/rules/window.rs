@@ -173,9 +173,7 @@ impl Watch {
         match self.window {
             Window::AtOnce if violates => Judged::Fired(text),
             Window::For(span) => match self.span.seen(t, violates, self.grace_s, gap_s) {
-                Some(held) if reached(held, span) => {
-                    Judged::Fired(format!("{text} for {} s", figure(held)))
-                }
+                Some(held) if reached(held, span) => Judged::Fired(format!("{text} for {} s", figure(held))),
                 Some(held) => Judged::Pending(held, span, text),
                 None => Judged::Clear(text),
             },

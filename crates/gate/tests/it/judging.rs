@@ -83,10 +83,7 @@ fn a_run_of_a_version_without_a_rule_is_capped() {
     assert_eq!(analysis.decision, Decision::ConditionalGo);
     assert_eq!(
         analysis.capped,
-        [
-            "A3 (Notifier down) is not built in this version",
-            "B1 (Low win rate) is not built in this version"
-        ]
+        ["A3 (Notifier down) is not built in this version", "B1 (Low win rate) is not built in this version"]
     );
 }
 
