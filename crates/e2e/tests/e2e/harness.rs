@@ -562,7 +562,7 @@ extends = "d77-4"
 name = "row"
 about = "A scripted runner and no market."
 data_source = "local"
-hour = "20 s"
+hour = "10 s"
 [runner]
 metrics_addr = "127.0.0.1:0"
 own_contract = false
@@ -573,27 +573,33 @@ journal = "the fake keeps none"
 duration = "3 s"
 topn = 20
 [main]
-duration = "9 s"
+duration = "11 s"
 topn = 50
 [watch]
-poll = "500 ms"
-scrape_timeout = "250 ms"
+poll = "700 ms"
+scrape_timeout = "350 ms"
 start_grace = "1500 ms"
 overrun_grace = "2 s"
 handled_after = "1 s"
 interim_every = "2 s"
-[rules]
-a4_for = "2 s"
-a5_for = "2 s"
-a8_for = "3 s"
-a9_for = "3 s"
-b2_over = "4 s"
+[measure]
 memory_skip = "2 s"
-memory_min = "3 s"
-memory_window = "900 ms"
+memory_min = "4 s"
+memory_window = "1400 ms"
+[rules]
+A4.for = "2 s"
+A5.for = "2 s"
+A6.over = "4 s"
+A8.for = "3 s"
+A9.for = "3 s"
+B1.for = "2 s"
+B1.min_events = 6
+B2.over = "4 s"
+B3.within = "10 s"
+B4.for = "2 s"
 [panels]
-core_every = "2 s"
-alerting_every = "2 s"
+core_every = "3 s"
+alerting_every = "3500 ms"
 [limits]
 min_free_bytes = 100000000
 log_cap_bytes = 50000000

@@ -5,10 +5,10 @@ use super::{broken, healthy, rows};
 rows! {
     never_listens: broken("no-metrics").aborts("A9").reports("no successful scrape");
     never_listens_in_the_smoke: broken("no-metrics").arg("--break-in", "smoke").set("smoke.duration", "\"6 s\"").smoke_aborts("A9").reports("no successful scrape");
-    late_beyond_the_grace: broken("plain").arg("--page-late-ms", "3000").arg("--break-in", "any").set("smoke.duration", "\"4 s\"").set("main.duration", "\"8 s\"").judged("C5", "fail").reports("polls missed");
+    late_beyond_the_grace: broken("plain").arg("--page-late-ms", "3900").set("smoke.duration", "\"5 s\"").judged("C5", "fail").reports("polls missed");
     status_500: broken("plain").arg("--page-status", "500").aborts("A9").reports("no successful scrape");
-    status_500_for_two_seconds: broken("plain").arg("--page-status", "500").arg("--page-for-ms", "1500").judged("C5", "fail").reports("polls missed");
-    slower_than_the_timeout: broken("plain").arg("--page-delay-ms", "400").aborts("A9").reports("no successful scrape");
+    status_500_for_two_seconds: broken("plain").arg("--page-status", "500").arg("--page-for-ms", "2200").judged("C5", "fail").reports("polls missed");
+    slower_than_the_timeout: broken("plain").arg("--page-delay-ms", "900").aborts("A9").reports("no successful scrape");
     takes_connections_and_is_silent: broken("page-silent").aborts("A9").reports("no successful scrape");
     cut_short: broken("page-truncated").aborts("A9").reports("no successful scrape");
     ends_in_the_middle_of_a_line: broken("page-half").aborts("A9").reports("no successful scrape");
@@ -24,7 +24,7 @@ rows! {
     an_alert_counter_goes_backwards: broken("plain").arg("--page-scale", "alert_sent_total=0").judged("C2", "fail").implausible("counters that go backwards").reports("alert_sent_total");
     a_histogram_goes_backwards: broken("plain").arg("--page-scale", "loop_latency_seconds=0.3").judged("C2", "fail").implausible("counters that go backwards").reports("loop_latency_seconds");
     nan_of_the_dead_letters: broken("plain").arg("--page-set", "alert_dlq_total=NaN").judged("C2", "fail").kpi("alert_dlq_total", "absent");
-    nan_of_the_notifier: broken("plain").arg("--page-set", "notifier_available=NaN").arg("--break-after-seconds", "0").judged("M4", "fail").code(12).reports("would be");
+    nan_of_the_notifier: broken("plain").arg("--page-set", "notifier_available=NaN").judged("M4", "fail").judged("C6", "fail").reports("notifier");
     nan_of_the_books: broken("plain").arg("--page-set", "venue_books=NaN").judged("C1", "inconclusive");
     lacks_the_loop_latency: broken("plain").arg("--page-drop", "loop_latency_seconds").judged("C6", "fail").reports("C6");
     lacks_the_sent_alerts: broken("plain").arg("--page-drop", "alert_sent_total").judged("C2", "fail").kpi("alert_sent_total", "absent").reports("alert_sent_total");
@@ -44,8 +44,8 @@ rows! {
     two_thousand_foreign_series: healthy("page-big");
     foreign_metrics_of_all_types: healthy("plain").arg("--page-add", "# TYPE bot_quantiles summary\\nbot_quantiles{quantile=\"0.5\"} NaN\\nbot_quantiles_sum 0\\nbot_quantiles_count 0\\n# TYPE bot_limit gauge\\nbot_limit +Inf\\nbot_untyped 1e-9\\n");
     time_stamps: healthy("plain").arg("--page-add", "bot_stamped 1 1700000000000");
-    a_missed_scrape: healthy("plain").arg("--page-status", "503").arg("--page-for-ms", "200").arg("--break-after-seconds", "4");
-    a_slow_scrape: healthy("plain").arg("--page-delay-ms", "400").arg("--page-for-ms", "200").arg("--break-after-seconds", "4");
+    a_missed_scrape: healthy("plain").arg("--page-status", "503").arg("--page-for-ms", "400").arg("--break-after-seconds", "4");
+    a_slow_scrape: healthy("plain").arg("--page-delay-ms", "900").arg("--page-for-ms", "300").arg("--break-after-seconds", "4");
     a_slow_start: healthy("plain").arg("--page-late-ms", "700");
     a_slow_start_and_a_missed_scrape: healthy("slow-start");
     over_ipv_6: healthy("plain").set("runner.metrics_addr", "'[::1]:0'");
