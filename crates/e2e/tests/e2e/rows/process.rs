@@ -35,7 +35,7 @@ rows! {
     killed_from_outside: broken("kill-self").arg("--signal", "9").aborts("A1").judged("C3", "fail").reports("signal 9");
     a_bus_error_in_the_smoke: broken("kill-self").arg("--signal", "7").arg("--break-in", "smoke").arg("--break-after-seconds", "0.8")
         .smoke_aborts("A1").judged("C3", "fail").reports("signal 7");
-    stopped_by_a_signal: broken("kill-self").arg("--signal", "19").interrupted().reports("SIGSTOP");
+    stopped_by_a_signal: broken("kill-self").arg("--signal", "19").set("rules.A8.for", "\"40 s\"").set("rules.A9.for", "\"40 s\"").interrupted().reports("SIGSTOP");
     exit_3_of_a_foreign_runner: broken("die").arg("--exit-code", "3").aborts("A1").judged("C3", "fail").reports("exit code 3");
     exit_1_in_silence: broken("die").arg("--exit-code", "1").aborts("A1").judged("C3", "fail").reports("exit code 1");
     exit_0_early: broken("exit-early").aborts("A1").reports("exited with code 0").judged("C1", "fail");
