@@ -172,7 +172,7 @@ pub struct Panels {
 pub struct Limits {
     /// Free disk that preflight demands, in bytes.
     pub min_free_bytes: u64,
-    /// Cap of one console log file, in bytes; what it drops is counted.
+    /// Cap of a phase's logs, all parts together, in bytes; what it drops is counted.
     pub log_cap_bytes: u64,
 }
 

@@ -264,6 +264,10 @@ fn purpose_of(name: &str, w: &'static Words) -> &'static str {
         ("alerts.log", w.f_local_alerts),
         ("spool.log", w.f_spool),
     ];
+    // Later parts of a console log: `full_1h_console.7.log`.
+    if name.contains("_console.") && name.ends_with(".log") {
+        return w.f_console;
+    }
     ends.into_iter().find(|(end, _)| name.ends_with(end)).map_or(w.f_other, |(_, purpose)| purpose)
 }
 
