@@ -240,10 +240,11 @@ pub struct Scrape {
 
 /// JSON has no NaN and no infinity: those are written as text.
 mod finite_map {
-    use serde::de::Error;
+    use serde::de::{Error, Visitor};
     use serde::{Deserialize, Deserializer, Serializer};
     use serde_json::Value;
     use std::collections::BTreeMap;
+    use std::fmt;
 
     pub(super) fn serialize<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
         s.collect_map(
@@ -253,19 +254,42 @@ mod finite_map {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, f64>, D::Error> {
-        BTreeMap::<String, Value>::deserialize(d)?
-            .into_iter()
-            .map(|(k, v)| {
-                let number = match &v {
-                    Value::Number(n) => n.as_f64(),
-                    Value::String(s) => s.parse().ok(),
-                    _ => None,
-                };
-                number
-                    .map(|n| (k, n))
-                    .ok_or_else(|| D::Error::custom("a sample is neither a number nor a text of one"))
-            })
-            .collect()
+        Ok(BTreeMap::<String, Sampled>::deserialize(d)?.into_iter().map(|(k, v)| (k, v.0)).collect())
+    }
+
+    /// A number, or the text of one that is not finite. Read in one pass: a day of samples is some two million of them.
+    struct Sampled(f64);
+
+    impl<'de> Deserialize<'de> for Sampled {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            d.deserialize_any(NumberOrText)
+        }
+    }
+
+    struct NumberOrText;
+
+    impl Visitor<'_> for NumberOrText {
+        type Value = Sampled;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number, or the text of one")
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<Sampled, E> {
+            Ok(Sampled(value))
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<Sampled, E> {
+            Ok(Sampled(value as f64))
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<Sampled, E> {
+            Ok(Sampled(value as f64))
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Sampled, E> {
+            text.parse().map(Sampled).map_err(|_| E::custom("a sample is neither a number nor a text of one"))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use gate::evidence::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Why a folder cannot be judged at all.
@@ -133,6 +134,10 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
             PhaseRecord::Start(_) | PhaseRecord::End { .. } => {}
         }
     }
+    let mut sampled: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+    for line in samples.items {
+        sampled.entry(line.phase).or_default().push(line.record);
+    }
     let mut phases = ["smoke", "main"].map(|phase| {
         let start = records.items.iter().find_map(|record| match record {
             PhaseRecord::Start(start) if start.phase == phase => Some(start.clone()),
@@ -148,8 +153,7 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
             _ => None,
         });
         let of = |tag: &str| tag == phase;
-        let samples: Vec<Sample> =
-            samples.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
+        let samples = sampled.remove(phase).unwrap_or_default();
         let rule_events: Vec<RuleEvent> =
             rules.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
         Some((phase_evidence(dir, &metadata, start, ended.as_ref(), samples, rule_events, &alerts), ended))
