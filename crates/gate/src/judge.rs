@@ -1,9 +1,10 @@
 //! The judgement of a whole run: everything that the report shows and that `rejudge` compares.
 
+use crate::attested;
 use crate::criteria;
 use crate::decision::{Decision, Simple, decide};
 use crate::diagnosis::diagnose;
-use crate::evidence::{Abort, Evidence, EvidenceClass, LogCounters, PhaseEvidence, RuleState};
+use crate::evidence::{Abort, Evidence, EvidenceClass, LogCounters, Origin, PhaseEvidence, RuleState};
 use crate::headline::{caps, reasons, strategy_line, system_line};
 use crate::kpis;
 use crate::plausibility;
@@ -183,7 +184,8 @@ pub fn judge(evidence: &Evidence) -> Analysis {
     plausibility::convict(&mut kpis, &plausibility);
     let aborted = abort_of(evidence);
     let interrupted = interruption_of(evidence);
-    let criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
+    let mut criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
+    attested::settle(evidence, &mut criteria);
     let capped = caps(evidence, &kpis, &criteria, &plausibility, &fired_b(evidence), &blind(evidence));
     let smoke_failed = evidence.smoke_failed.clone();
     let outcomes = simple(&criteria);
@@ -191,6 +193,7 @@ pub fn judge(evidence: &Evidence) -> Analysis {
     let decision = decide(&outcomes, !capped.is_empty(), aborted.is_some(), stopped);
     let series = phase.and_then(|p| guarded(|| series::of(evidence, p, accounts))).unwrap_or_default();
     let waived = criteria.iter().filter(|c| c.outcome == Outcome::inconclusive(criteria::WAIVED)).count();
+    let judged = attested::judged(16 - waived, &criteria);
     let mut analysis = Analysis {
         format: FORMAT,
         run_id: evidence.run_id.clone(),
@@ -207,7 +210,7 @@ pub fn judge(evidence: &Evidence) -> Analysis {
         smoke_failed,
         reasons: Vec::new(),
         diagnosis: Vec::new(),
-        judged: format!("{} of 16 judged", 16 - waived),
+        judged,
         series,
     };
     analysis.reasons = reasons(&analysis);
@@ -251,6 +254,10 @@ fn replay(evidence: &Evidence, phase: &PhaseEvidence) -> RuleEngine {
 }
 
 fn abort_of(evidence: &Evidence) -> Option<Abort> {
+    // Artefacts from elsewhere come at instants of their own: the rules cannot be run over them.
+    if evidence.origin == Origin::Elsewhere {
+        return None;
+    }
     for phase in [evidence.main.as_ref(), evidence.smoke.as_ref()].into_iter().flatten() {
         if let Some(abort) = phase.end.as_ref().and_then(|end| end.abort.clone()) {
             return Some(abort);
@@ -272,7 +279,9 @@ fn abort_of(evidence: &Evidence) -> Option<Abort> {
 }
 
 fn fired_b(evidence: &Evidence) -> Vec<RuleId> {
-    let Some(phase) = evidence.main.as_ref() else { return Vec::new() };
+    let Some(phase) = evidence.main.as_ref().filter(|_| evidence.origin == Origin::Supervised) else {
+        return Vec::new();
+    };
     let recorded =
         phase.rule_events.iter().filter(|e| e.state == RuleState::Fired && !e.rule.aborts()).map(|e| e.rule);
     let mut rules: Vec<RuleId> =
@@ -284,7 +293,9 @@ fn fired_b(evidence: &Evidence) -> Vec<RuleId> {
 
 /// Rules that should have watched the main run and never had a sample to look at: not fired is not the same as clear.
 fn blind(evidence: &Evidence) -> Vec<RuleId> {
-    let Some(phase) = evidence.main.as_ref() else { return Vec::new() };
+    let Some(phase) = evidence.main.as_ref().filter(|_| evidence.origin == Origin::Supervised) else {
+        return Vec::new();
+    };
     let mut engine = RuleEngine::new(&evidence.settings, phase.planned_s);
     let mut blind: Vec<RuleId> =
         engine.states().iter().filter(|s| s.state != RuleState::Off).map(|s| s.rule).collect();
@@ -299,6 +310,10 @@ fn blind(evidence: &Evidence) -> Vec<RuleId> {
 }
 
 fn interruption_of(evidence: &Evidence) -> Option<String> {
+    // Nobody of ours started it, so nobody can say that it was cut short: C1 says what is not proven.
+    if evidence.origin == Origin::Elsewhere {
+        return evidence.interrupted.clone();
+    }
     evidence.interrupted.clone().or_else(|| {
         let Some(main) = evidence.main.as_ref() else {
             let killed = evidence.smoke.as_ref().is_some_and(|smoke| smoke.end.is_none());
@@ -337,7 +352,11 @@ impl Analysis {
         } else {
             String::new()
         };
-        format!("{prefix}{}{suffix}", self.decision)
+        let attested = match self.criteria.iter().filter(|c| c.attested.is_some()).count() {
+            0 => String::new(),
+            _ => format!(" [attested: {}]", attested::ids(&self.criteria).join(", ")),
+        };
+        format!("{prefix}{}{suffix}{attested}", self.decision)
     }
 
     /// True when the recorded decision follows from the recorded outcomes and flags.
