@@ -6,11 +6,13 @@
 
 mod block;
 mod level;
+mod levels;
 mod shapes;
+
+pub use levels::{Level, Levels, LevelsError};
 
 use block::{Block, Step};
 use gate::evidence::LogCounters;
-use level::Level;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Where a chunk came from.
@@ -75,13 +77,19 @@ pub struct LogWatch {
     counters: LogCounters,
     last_slot: Option<i64>,
     errors: BTreeMap<String, u64>,
+    levels: Levels,
     suspects: Vec<Suspect>,
 }
 
 impl LogWatch {
-    /// A watch that has seen nothing.
+    /// A watch that has seen nothing and reads levels in the usual formats.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A watch that reads levels by a runner's own marks as well.
+    pub fn with_levels(levels: Levels) -> Self {
+        Self { levels, ..Self::default() }
     }
 
     /// Takes a chunk of bytes as it was read: half lines, any encoding. `t` is seconds since the phase's start.
@@ -172,7 +180,7 @@ impl LogWatch {
             counters.position_limit += u64::from(shapes::contains(line, b"Position limit"));
             counters.emergency_stop += u64::from(shapes::contains(line, b"Emergency stop"));
         }
-        let Some(found) = level::of(line) else { return };
+        let Some(found) = level::of(line, &self.levels) else { return };
         match found.level {
             Level::Warning => counters.warnings += 1,
             Level::Error => counters.errors += 1,

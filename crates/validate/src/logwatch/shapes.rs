@@ -147,11 +147,11 @@ pub(super) fn is_log_line(line: &[u8]) -> bool {
         && LOG_LINE.is_match(line)
 }
 
-/// True when a word holds `hh:mm`.
+/// True when a word holds `hh:mm` or `h:mm`.
 pub(super) fn holds_time(word: &[u8]) -> bool {
     memchr::memchr_iter(b':', word).any(|i| {
-        i >= 2
-            && word[i - 2..i].iter().all(u8::is_ascii_digit)
+        i >= 1
+            && word[i - 1].is_ascii_digit()
             && word.get(i + 1..i + 3).is_some_and(|after| after.iter().all(u8::is_ascii_digit))
     })
 }

@@ -1,7 +1,7 @@
 //! The runner's standard output and error: drained by a thread each, so that the runner never waits for us, into the console log
 //! (capped, what is dropped is counted) and through the log watch.
 
-use crate::logwatch::{LogWatch, Stream, Suspect};
+use crate::logwatch::{Levels, LogWatch, Stream, Suspect};
 use gate::evidence::LogCounters;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write};
@@ -24,7 +24,7 @@ struct State {
 pub struct Output(Arc<Mutex<State>>);
 
 impl Output {
-    /// Starts the readers. `cap` is the largest size of the console log in bytes.
+    /// Starts the readers. `cap` is the largest size of the console log in bytes, `levels` how the runner's log levels are read.
     ///
     /// # Errors
     /// The console log cannot be created.
@@ -33,10 +33,18 @@ impl Output {
         stderr: Option<PipeReader>,
         console: &Path,
         cap: u64,
+        levels: Levels,
         began: Instant,
     ) -> std::io::Result<Self> {
         let console = File::options().create(true).append(true).mode(0o600).open(console)?;
-        let state = State { watch: LogWatch::new(), console, written: 0, cap, dropped: 0, open_streams: 0 };
+        let state = State {
+            watch: LogWatch::with_levels(levels),
+            console,
+            written: 0,
+            cap,
+            dropped: 0,
+            open_streams: 0,
+        };
         let output = Self(Arc::new(Mutex::new(state)));
         for (pipe, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
             let Some(pipe) = pipe else { continue };

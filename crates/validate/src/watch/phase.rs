@@ -9,6 +9,7 @@ use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
 use super::suspects::Suspects;
 use crate::archive::{Appender, Identity, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
+use crate::logwatch::Levels;
 use crate::profile::Profile;
 use crate::supervise::guardian::Event;
 use crate::supervise::{ChildError, Guarded, Launch, group};
@@ -167,6 +168,7 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         child.stderr.take(),
         &console_log,
         spec.profile.limits.log_cap_bytes,
+        Levels::usual(),
         began,
     )
     .map_err(PhaseError::Console)?;
