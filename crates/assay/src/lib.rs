@@ -5,6 +5,7 @@
 pub mod cli;
 mod commands;
 mod fail;
+mod judging;
 
 use clap::Parser;
 use std::process::ExitCode;

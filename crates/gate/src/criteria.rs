@@ -4,7 +4,7 @@ mod coverage;
 mod panels;
 
 use crate::accounting::Accounts;
-use crate::evidence::{Evidence, Found, PhaseEvidence};
+use crate::evidence::{Evidence, Found, Origin, PhaseEvidence};
 use crate::judge::{PlausibilityFinding, PlausibilityStatus, guarded};
 use crate::kpis::{artefact, file_value, runner_deliveries};
 use crate::rules::EXIT_TOLERANCE_S;
@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 /// Why a waived criterion is inconclusive.
 pub(crate) const WAIVED: &str = "declared not applicable";
 const NO_MAIN: &str = "no main run";
+const UNWATCHED: &str = "nobody of ours watched it run";
 
 /// A criterion without its identity.
 struct Finding {
@@ -101,6 +102,11 @@ impl Bench<'_> {
         if let Some(reason) = waived.filter(|_| id.class() != Class::Critical) {
             return said(Outcome::inconclusive(WAIVED), reason.clone()).noted(format!("declared: {reason}"));
         }
+        if self.evidence.origin == Origin::Elsewhere
+            && let Some(finding) = self.unwatched(id)
+        {
+            return finding;
+        }
         match id {
             CriterionId::C1 => self.full_run(),
             CriterionId::C2 => self.complete(),
@@ -118,6 +124,37 @@ impl Bench<'_> {
             CriterionId::M2 => self.net(),
             CriterionId::M3 => self.exit_reasons(),
             CriterionId::M4 => self.notifiers(),
+        }
+    }
+
+    /// What only a supervisor can show: of artefacts that were made elsewhere it is not proven, unless they show that it does not hold.
+    fn unwatched(&self, id: CriterionId) -> Option<Finding> {
+        let open = |what: &str| said(Outcome::inconclusive(format!("{what}: {UNWATCHED}")), UNWATCHED);
+        match id {
+            CriterionId::C1 => Some(open("how long it ran, and on what market")),
+            CriterionId::C3 => {
+                let blocks = self.phase.log.get().map(|log| log.blocks.as_slice()).unwrap_or_default();
+                let dead = blocks.iter().filter(|b| b.kind != "handled").count();
+                if dead == 0 {
+                    return Some(open("its exit status and what it did after the last line"));
+                }
+                let first = blocks.iter().find(|b| b.kind != "handled");
+                let line = first.and_then(|b| b.text.lines().next()).unwrap_or_default();
+                let text = format!("{} in the log", counted(dead as f64, "crash block", "crash blocks"));
+                Some(said(Outcome::Fail, text).from(&["log".to_owned()]).noted(line.to_owned()))
+            }
+            CriterionId::C5 => {
+                let stranger = self
+                    .plausibility
+                    .iter()
+                    .find(|f| f.rule.starts_with("identity") && f.status == PlausibilityStatus::Violated);
+                Some(match stranger {
+                    Some(found) => said(Outcome::Fail, found.figures.clone()),
+                    None => open("whether its metrics answered"),
+                })
+            }
+            CriterionId::C6 => Some(open("what the dashboard showed")),
+            _ => None,
         }
     }
 

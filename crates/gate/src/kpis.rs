@@ -125,9 +125,11 @@ impl Desk<'_> {
         };
         let declared = settings.not_applicable.get(kpi.field).or(group);
         let (value, cross_check) = match declared {
-            Some(reason) => {
-                (Value::NotApplicable { declared: reason.clone() }, missing("declared not applicable"))
-            }
+            // A waiver excuses what is not there. A figure that is there and cannot be true stays one.
+            Some(reason) => match guarded(|| self.measure(kpi)) {
+                Some((value, check @ CrossCheck::Disagreed { .. })) => (value, check),
+                _ => (Value::NotApplicable { declared: reason.clone() }, missing("declared not applicable")),
+            },
             None => guarded(|| self.beside_file(kpi, self.measure(kpi))).unwrap_or_else(|| {
                 (Value::absent("its collector broke down"), missing("its collector broke down"))
             }),

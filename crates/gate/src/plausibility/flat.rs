@@ -4,7 +4,7 @@
 //! group of several it is not the same measure, and is left out.
 
 use super::{Said, Sight, scrapes};
-use crate::evidence::{OsSample, Sample, Scrape};
+use crate::evidence::{Origin, OsSample, Sample, Scrape};
 use crate::scrape::sum;
 use crate::value::figure;
 
@@ -39,14 +39,19 @@ pub(super) fn flat(sight: &Sight<'_>) -> Said {
             looked.push(text);
         }
     }
+    // What nobody else measured is said, whatever else was found.
+    let unmeasured = sight.evidence.origin == Origin::Elsewhere;
+    let stood = if unmeasured { standing(sight, &fields) } else { Vec::new() };
     if !wrong.is_empty() {
+        wrong.extend(stood);
         return Said::Violated(wrong.join("; "), fields.join(", "));
     }
     if looked.is_empty() {
-        let stood = standing(sight);
-        let stood = if stood.is_empty() { String::new() } else { format!("; {}", stood.join("; ")) };
-        return Said::Off(format!("fewer than 20 samples of the runner's own CPU or memory figure{stood}"));
+        let why =
+            "fewer than 20 samples of the runner's own CPU or memory figure beside an independent reading";
+        return Said::Off([vec![why.to_owned()], stood].concat().join("; "));
     }
+    looked.extend(stood);
     Said::Clean(looked.join("; "))
 }
 
@@ -196,7 +201,8 @@ fn beside_metrics(sight: &Sight<'_>) -> Vec<Pair> {
             let (t, scrape) = seen.get(at)?;
             Some((*t, sum(scrape, "process_cpu_seconds_total", &[])?))
         };
-        let since = next.checked_sub(2).and_then(|before| {
+        // Without instants there is no rate.
+        let since = next.checked_sub(2).filter(|_| sample.wall_ms > 0).and_then(|before| {
             let ((t0, a), (t1, b)) = (used(before)?, used(before + 1)?);
             Some((b - a) / (t1 - t0) / cores * 100.0).filter(|x| x.is_finite())
         });
@@ -208,10 +214,11 @@ fn beside_metrics(sight: &Sight<'_>) -> Vec<Pair> {
 }
 
 /// Figures that stood still over the versions of the KPI file with nothing beside them: shown, and no conviction.
-fn standing(sight: &Sight<'_>) -> Vec<String> {
+fn standing(sight: &Sight<'_>, convicted: &[&str]) -> Vec<String> {
     let at = versions(sight);
     [("cpu_usage_pct", "CPU"), ("memory_usage_mb", "memory")]
         .into_iter()
+        .filter(|(field, _)| !convicted.contains(field))
         .filter_map(|(field, name)| {
             let own: Vec<f64> =
                 at.iter().filter_map(|i| sight.phase.samples[*i].kpi.get(field).copied()).collect();

@@ -69,9 +69,10 @@ fn trade_log(rows: &[TradeRow]) -> Said {
     }
     let priced: Vec<&TradeRow> = rows.iter().filter(|row| !row.prices.is_empty()).collect();
     let result = rows.iter().find_map(|row| row.net);
-    if priced.len() >= LEAST && priced.windows(2).all(|w| w[0].prices == w[1].prices) {
-        let same = rows.iter().all(|row| row.net == result);
-        let also = match result.filter(|_| same) {
+    // A line that is repeated while nothing happens has a result of zero.
+    let same = rows.iter().all(|row| row.net == result) && result != Some(0.0);
+    if same && priced.len() >= LEAST && priced.windows(2).all(|w| w[0].prices == w[1].prices) {
+        let also = match result {
             Some(net) => format!(" with the same net {} USD", figure(net)),
             None => String::new(),
         };

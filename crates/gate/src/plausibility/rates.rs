@@ -4,6 +4,7 @@
 //! that are gauges, and figures that were made up.
 
 use super::{SCRAPED, Said, Sight, scrapes};
+use crate::evidence::Origin;
 use crate::kpis::file_value;
 use crate::scrape::sum;
 use crate::value::{Value, figure};
@@ -51,7 +52,10 @@ pub(super) fn rates(sight: &Sight<'_>) -> Said {
     let mut wrong: Vec<(String, &str)> = Vec::new();
     slots(sight, lasted, &mut wrong);
     file(sight, lasted, &mut wrong);
-    counters(sight, &mut wrong);
+    // Of artefacts from elsewhere the order is known, seldom the instants.
+    if sight.evidence.origin == Origin::Supervised {
+        counters(sight, &mut wrong);
+    }
     processor(sight, lasted, &mut wrong);
     if wrong.is_empty() {
         return Said::Clean(format!("{} s", figure(lasted)));
@@ -70,8 +74,7 @@ fn lasted(sight: &Sight<'_>) -> Option<f64> {
     if let Some(Value::Measured(said)) = said {
         return Some(said);
     }
-    let t = |s: &crate::evidence::Sample| s.t;
-    sight.phase.samples.first().map(t).zip(sight.phase.samples.last().map(t)).map(|(a, b)| b - a.min(0.0))
+    None
 }
 
 fn slots(sight: &Sight<'_>, lasted: f64, wrong: &mut Vec<(String, &'static str)>) {
