@@ -187,6 +187,7 @@ fn assemble(request: &Request, finds: Finds) -> (Metadata, Evidence) {
 }
 
 fn phase(finds: &Finds, settings: &gate::evidence::Settings) -> PhaseEvidence {
+    let samples = samples(&finds.versions, &finds.snapshots, settings.poll_s);
     let last = finds.versions.last();
     let run_of = |fields: &BTreeMap<String, serde_json::Value>| {
         fields.get("run_id").and_then(serde_json::Value::as_str).map(str::to_owned)
@@ -205,7 +206,6 @@ fn phase(finds: &Finds, settings: &gate::evidence::Settings) -> PhaseEvidence {
         runner_id,
         planned_s: settings.main_s,
         end: None,
-        samples: samples(&finds.versions, &finds.snapshots, settings.poll_s),
         kpi_file: match last {
             None => Found::No("there is no KPI file among the artefacts".to_owned()),
             Some(version) => Found::Yes(KpiFile {
@@ -214,7 +214,8 @@ fn phase(finds: &Finds, settings: &gate::evidence::Settings) -> PhaseEvidence {
                 fields: version.fields.clone(),
             }),
         },
-        final_scrape: final_scrape(finds),
+        final_scrape: final_scrape(finds, &samples),
+        samples,
         journal: match &finds.journal {
             None => Found::No("there is no journal among the artefacts".to_owned()),
             Some(found) => found.clone(),
@@ -239,7 +240,7 @@ fn phase(finds: &Finds, settings: &gate::evidence::Settings) -> PhaseEvidence {
     }
 }
 
-fn final_scrape(finds: &Finds) -> Found<FinalScrape> {
+fn final_scrape(finds: &Finds, samples: &[Sample]) -> Found<FinalScrape> {
     let Some(last) = finds.snapshots.last() else {
         return Found::No("there is no metrics snapshot among the artefacts".to_owned());
     };
@@ -249,7 +250,7 @@ fn final_scrape(finds: &Finds) -> Found<FinalScrape> {
     let same = claimed.zip(last.pid).map(|(a, b)| a == b);
     Found::Yes(FinalScrape {
         scrape: last.scrape.clone(),
-        t: 0.0,
+        t: samples.iter().filter(|s| s.scrape.get().is_some()).map(|s| s.t).fold(0.0, f64::max),
         run_id: last.run_id.clone(),
         socket_in_group: same,
         socket_owner: match (same, claimed, owner) {
