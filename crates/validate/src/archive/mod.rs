@@ -8,6 +8,7 @@ mod integrity;
 pub(crate) mod iterations;
 mod load;
 mod manifest;
+mod old;
 mod records;
 mod runs;
 
@@ -48,6 +49,16 @@ pub mod names {
     pub const ATTESTATIONS: &str = "attestations.jsonl";
     pub const ATTESTED_EVIDENCE: &str = "attestations";
     pub const HISTORY: &str = "history";
+
+    /// A part of a phase's console log: `full_1h_console.log` is the beginning, `full_1h_console.7.log` the seventh part after it.
+    pub fn console_part(label: &str, part: u64) -> String {
+        if part == 0 { format!("{label}_console.log") } else { format!("{label}_console.{part}.log") }
+    }
+
+    /// A phase's ERROR lines and crash blocks.
+    pub fn error_log(label: &str) -> String {
+        format!("{label}_error.log")
+    }
 }
 
 /// An artefact could not be written.

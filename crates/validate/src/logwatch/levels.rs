@@ -106,8 +106,12 @@ impl Levels {
         self
     }
 
+    /// True without marks or keys of a runner's own.
+    pub(super) const fn are_usual(&self) -> bool {
+        self.marks.is_empty() && self.keys.is_empty()
+    }
+
     /// The marks, for a search before any line is looked at.
-    #[expect(dead_code, reason = "the search over whole buffers takes them")]
     pub(super) fn marks(&self) -> impl Iterator<Item = &str> {
         self.marks.iter().map(|(mark, _)| mark.as_str())
     }
