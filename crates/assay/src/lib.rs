@@ -5,6 +5,7 @@
 pub mod cli;
 mod commands;
 mod fail;
+mod judging;
 pub mod rules;
 
 use clap::Parser;

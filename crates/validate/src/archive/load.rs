@@ -6,7 +6,7 @@ use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
 use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{
-    AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts,
+    AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts, Origin,
     PanelCheck, PhaseEnd, PhaseEvidence, RoundTripProof, RuleEvent, Sample,
 };
 use serde::de::DeserializeOwned;
@@ -166,7 +166,20 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
     if main_ran && smoke_failed.is_none() {
         smoke_failed = integrity::smoke_contradicted(&metadata, smoke.as_ref(), &proof);
     }
+    let attested = super::attestations::read(dir);
+    if let Some(problem) = attested.problem
+        && interrupted.is_none()
+    {
+        interrupted = Some(format!("damaged evidence: {problem}"));
+    }
     let evidence = Evidence {
+        origin: Origin::Supervised,
+        cores: metadata.machine.cores,
+        attestations: attested.lines,
+        rerun: metadata
+            .rerun
+            .clone()
+            .unwrap_or_else(|| format!("assay validate --profile {}", metadata.settings.profile)),
         run_id: metadata.run_id.clone(),
         settings: metadata.settings.clone(),
         class: derive_class(&metadata, remote.as_deref(), main.as_ref().map(|(phase, _)| phase)),
@@ -194,7 +207,14 @@ fn phase_evidence(
     } else {
         Found::No("the runner keeps no journal".to_owned())
     };
+    let console = dir.phase_path(&start.label, "console.log");
     PhaseEvidence {
+        trades: if metadata.settings.has_journal {
+            Found::No("the journal has every trade".to_owned())
+        } else {
+            crate::analyze::trades_of_log(&console)
+        },
+        iteration_gaps: super::iterations::gaps(&console),
         kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json")),
         final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended),
         journal,
