@@ -6,6 +6,7 @@ mod it {
     pub mod archive;
     pub mod group;
     pub mod logwatch;
+    pub mod outcomes;
     pub mod panels;
     pub mod preflight;
     pub mod profile;

@@ -38,6 +38,32 @@ pub fn test() -> Result<(), Failure> {
     Ok(())
 }
 
+/// What `cargo xtask bench` runs in the workspace below `benches/`: name, package and its arguments.
+const BENCHES: [(&str, &str, &[&str]); 2] =
+    [("exposition parser", "bench-exposition", &[]), ("judging a day", "bench-gate", &["rejudge"])];
+
+/// Runs the short benches.
+///
+/// # Errors
+/// The first that failed or missed its bar.
+pub fn bench() -> Result<(), Failure> {
+    for (name, package, more) in BENCHES {
+        let mut args = vec![
+            "run",
+            "--release",
+            "--locked",
+            "--manifest-path",
+            "benches/Cargo.toml",
+            "-p",
+            package,
+            "--",
+        ];
+        args.extend(more);
+        step(name, &format!("cargo {}", args.join(" ")), || run_cargo(name, &args))?;
+    }
+    Ok(())
+}
+
 fn step(name: &str, what: &str, run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     println!("\n=== {name}: {what}");
     let begun = Instant::now();
