@@ -94,7 +94,7 @@ fn outcome(analysis: &gate::Analysis, id: CriterionId) -> Outcome {
 /// Forty runs of `d77-4` and one of `soak-12h`: 52 hours, and H2 and H3 of every one.
 fn healthy(name: &'static str) {
     let recording = Recording::load(name);
-    let mut hours = 0.0;
+    let (mut hours, mut unproven) = (0.0, 0);
     let mut growth: Vec<f64> = Vec::new();
     for (profile, runs) in [("d77-4", 40), ("soak-12h", 1)] {
         let settings = settings(profile);
@@ -107,17 +107,18 @@ fn healthy(name: &'static str) {
             let fired = watch(&settings, &samples);
             assert!(fired.is_empty(), "{name}, {profile}, seed {run}: {fired:?}");
             let analysis = judged(&settings, samples);
-            for id in [CriterionId::H2, CriterionId::H3] {
-                let outcome = outcome(&analysis, id);
-                assert_eq!(outcome, Outcome::Pass, "{name}, {profile}, seed {run}: {id}");
-            }
+            assert_eq!(outcome(&analysis, CriterionId::H2), Outcome::Pass, "{name}, {profile}, seed {run}: H2");
+            let memory = outcome(&analysis, CriterionId::H3);
+            assert_ne!(memory, Outcome::Fail, "{name}, {profile}, seed {run}: H3");
+            unproven += usize::from(memory != Outcome::Pass);
             growth.extend(analysis.series.memory_growth_pct_per_h);
             hours += settings.main_s / 3_600.0;
         }
     }
     growth.sort_by(f64::total_cmp);
     let middle = growth[growth.len() / 2];
-    eprintln!("{name}: {hours} h, memory growth {:.1} to {:.1} %/h, median {middle:.1}", growth[0], growth[growth.len() - 1]);
+    let (least, most) = (growth[0], growth[growth.len() - 1]);
+    eprintln!("{name}: {hours} h, memory growth {least:.1} to {most:.1} %/h, median {middle:.1}; H3 unproven in {unproven} of 41");
     assert!(hours >= 50.0, "a quarter of 200 hours");
 }
 
@@ -147,7 +148,7 @@ fn the_recordings_themselves_are_healthy() {
     let poll = settings.poll_s as usize;
     for name in RECORDINGS {
         let recording = Recording::load(name);
-        assert!(recording.seconds() >= 500, "{name}: {} s", recording.seconds());
+        assert!(recording.seconds() >= 1_500, "{name}: {} s", recording.seconds());
         let usage = recording.as_recorded(poll);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let course = Course::new(usage.len() as f64 * settings.poll_s, settings.poll_s, Defect::None, 0.0, &mut rng);
@@ -181,8 +182,7 @@ fn expected(defect: Defect, s: &Settings, course: &Course, samples: &[Sample]) -
     let first = samples.iter().find(|sample| sample.t > course.from).unwrap().t;
     let last_before = samples.iter().rfind(|sample| sample.t <= course.from).map_or(0.0, |sample| sample.t);
     match defect {
-        Defect::None => ("", 0.0, 0.0),
-        Defect::Memory(..) => ("A6", s.memory_skip_s, s.memory_min_s - s.poll_s),
+        Defect::None | Defect::Memory(..) => ("", 0.0, 0.0),
         Defect::Cpu(_) => ("A5", first, s.a5_for_s),
         Defect::Latency(_) => ("A4", first, s.a4_for_s),
         Defect::Hang => ("A8", last_before, s.a8_for_s),
@@ -216,7 +216,8 @@ fn planted(recording: &Recording, defect: Defect, seed: u64, gaps: bool) -> (f64
     let polls = (settings.main_s / settings.poll_s) as usize;
     let mut rng = ChaCha8Rng::seed_from_u64(1_000 + seed);
     let usage = recording.resample(polls, settings.poll_s as usize, &mut rng);
-    let from = if matches!(defect, Defect::Memory(..)) { 0.0 } else { 1_805.0 };
+    // Between two polls.
+    let from = 1_805.0;
     let mut course = Course::new(settings.main_s, settings.poll_s, defect, from, &mut rng);
     let poll = settings.poll_s;
     course.missed.retain(|k| gaps || (*k as f64) * poll < from - 100.0);
@@ -279,12 +280,37 @@ fn missed_scrapes_delay_a_finding_by_what_was_not_watched_and_no_more() {
     assert!(delayed > 10, "gaps in {delayed} of the windows");
 }
 
+/// When A6 finds a leak that begins with the process, seconds after its window (the first reading that completes it), in a run of two
+/// hours; and what H3 says after its first hour.
+fn leak(recording: &Recording, percent: f64, mib: f64, seed: u64) -> (Option<f64>, Outcome) {
+    let hour = settings("d77-4");
+    let long = Settings { main_s: 7_200.0, ..hour.clone() };
+    let polls = (long.main_s / long.poll_s) as usize;
+    let mut rng = ChaCha8Rng::seed_from_u64(2_000 + seed);
+    let usage = recording.resample(polls, long.poll_s as usize, &mut rng);
+    let course = Course::new(long.main_s, long.poll_s, Defect::Memory(percent, mib), 0.0, &mut rng);
+    let samples = course.samples(&usage, long.poll_s, &mut rng);
+    let fired = watch(&long, &samples);
+    assert!(fired.iter().all(|firing| firing.rule == "A6"), "{}: {fired:?}", recording.name);
+    let due = long.memory_skip_s + long.memory_min_s - long.poll_s;
+    let late = fired.first().map(|firing| firing.t - due);
+    assert!(late.is_none_or(|late| late >= 0.0), "{}: {late:?}", recording.name);
+    let first: Vec<Sample> = samples.into_iter().take(polls / 2).collect();
+    (late, outcome(&judged(&hour, first), CriterionId::H3))
+}
+
 #[test]
-fn a_memory_ramp_is_found_under_the_noise() {
+fn a_leak_is_found_as_soon_as_the_noise_allows() {
     for name in RECORDINGS {
         let recording = Recording::load(name);
-        let lates: Vec<f64> =
-            (0..10).map(|seed| planted(&recording, Defect::Memory(12.0, 8.5), seed, false).0).collect();
-        eprintln!("{name}: a ramp of 12 %/h, found after the window by {lates:.0?} s");
+        for percent in [12.0, 25.0, 60.0, 100.0] {
+            let found: Vec<(Option<f64>, Outcome)> =
+                (0..12).map(|seed| leak(&recording, percent, 8.5, seed)).collect();
+            let (lates, ends): (Vec<Option<f64>>, Vec<Outcome>) = found.into_iter().unzip();
+            let words: Vec<i32> = lates.iter().map(|late| late.map_or(-1, |l| l as i32)).collect();
+            let passes = ends.iter().filter(|end| **end == Outcome::Pass).count();
+            let fails = ends.iter().filter(|end| **end == Outcome::Fail).count();
+            eprintln!("{name} + {percent} %/h: after the window {words:?}; H3 {fails} FAIL, {passes} PASS of 12");
+        }
     }
 }
