@@ -15,7 +15,7 @@ const CARGO_STEPS: [(&str, &[&str]); 4] = [
     ("tests", &["test", "--workspace", "--locked", "--lib", "--bins", "--test", "it"]),
     // They wait for processes most of the time, and seat themselves: more threads than cores. `--workspace` although
     // only one package has such a target: another selection of packages would compile the dependencies again.
-    ("end-to-end tests", &["test", "--workspace", "--locked", "--test", "e2e", "--", "--test-threads", "8"]),
+    ("end-to-end tests", &["test", "--workspace", "--locked", "--test", "e2e", "--", "--test-threads", "24"]),
 ];
 
 /// Runs every step.

@@ -6,6 +6,7 @@
 mod integrity;
 mod load;
 mod manifest;
+mod old;
 mod records;
 mod runs;
 

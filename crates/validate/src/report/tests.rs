@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 const HOSTILE: &str = "ERROR <script>alert('x')</script> | `rm -rf` \u{1b}[2J\u{202e}gpj.exe </pre><img src=https://evil.example/x.png>";
 
 pub(crate) struct Run {
-    metadata: Metadata,
+    pub(crate) metadata: Metadata,
     evidence: Evidence,
     pub(crate) analysis: Analysis,
     dir: tempfile::TempDir,
@@ -110,7 +110,7 @@ pub(crate) fn run() -> Run {
     settings.rules.push(RuleSpec { name: RuleName::new("hot_loop"), ..own });
     let class = EvidenceClass::Rehearsal { why: "the market was a local exchange".to_owned() };
     let metadata = Metadata {
-        format: 1,
+        format: crate::archive::FORMAT,
         run_id: "r1".to_owned(),
         started_at: "2026-01-02T03:04:05Z".to_owned(),
         version: "0.1.0".to_owned(),
