@@ -439,6 +439,14 @@ const PATTERNS: &[(&str, &str)] = &[
     ("{#} of 32", "32개 중 {0}개"),
     ("DLQ {#}, {#} in the table, {#} delivered", "DLQ {0}, 테이블 {1}건, 전달 {2}건"),
     ("plain {#} %", "단순 증가율 {0} %"),
+    (
+        "memory growth {#} %/h, {#} MiB/h, of which {#} %/h, {#} MiB/h proven",
+        "메모리 증가 {0} %/h, {1} MiB/h, 그중 입증된 증가 {2} %/h, {3} MiB/h",
+    ),
+    (
+        "the slope is beyond its limit, and no more than {#} %/h of it is proven: the rest may be swings",
+        "기울기는 한도를 넘지만 입증된 증가는 {0} %/h뿐이며 나머지는 일시적 변동일 수 있음",
+    ),
     ("duration {#} s by the runner, {#} s by the supervisor", "실행 시간: 러너 {0}초, 감독자 {1}초"),
     ("{#} entries, {#} closes, {#} equity points", "진입 {0}건, 청산 {1}건, 자산 평가 시점 {2}개"),
     ("{#} trades, {#} distinct results", "거래 {0}건, 서로 다른 결과 {1}개"),
