@@ -9,6 +9,7 @@ mod archive;
 mod bad_input;
 mod harness;
 mod kill;
+mod noise;
 mod rehearsals;
 mod rows;
 mod virtual_market;

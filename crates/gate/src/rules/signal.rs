@@ -278,8 +278,15 @@ impl Reader {
             Ok(found) if !found.pct_per_h.is_finite() => Value::Missing("the slope is no number".to_owned()),
             Ok(found) => {
                 let mib = found.bytes_per_h / 1_048_576.0;
-                let what = format!("memory growth {} %/h, {} MiB/h", figure(found.pct_per_h), figure(mib));
-                Value::Is(if percent { found.pct_per_h } else { mib }, what)
+                let (proven, proven_mib) = (found.proven_pct_per_h, found.proven_bytes_per_h / 1_048_576.0);
+                let what = format!(
+                    "memory growth {} %/h, {} MiB/h, of which {} %/h, {} MiB/h proven",
+                    figure(found.pct_per_h),
+                    figure(mib),
+                    figure(proven),
+                    figure(proven_mib)
+                );
+                Value::Is(if percent { proven } else { proven_mib }, what)
             }
         };
         Ok(Reading {

@@ -62,7 +62,7 @@ pub enum Signal {
     LoopLatencyAvgMs,
     /// CPU of the runner's group by the operating system, in percent of the profile's `cpu_cores`.
     CpuPct,
-    /// The figure of H3.
+    /// What is proven of the figure of H3: the lower end of its slope's 99.99 % confidence interval.
     MemoryGrowthPctPerH,
     /// The same slope in MiB.
     MemoryGrowthMibPerH,
