@@ -8,7 +8,7 @@ rows! {
         .arg("--kpi-set", "total_pnl_usd=12.25").arg("--kpi-set", "gross_pnl_usd=13.5").arg("--kpi-set", "net_pnl_usd=12.25").arg("--kpi-set", "max_drawdown_usd=1.75")
         .arg("--kpi-set", "avg_win_usd=1.5").arg("--kpi-set", "avg_loss_usd=-0.5").arg("--kpi-set", "loop_latency_avg_ms=0.39").arg("--kpi-set", "loop_latency_p95_ms=0.48").arg("--kpi-set", "loop_latency_p99_ms=0.49")
         .judged("C2", "fail").implausible("the same vector in smoke and main");
-    no_round_trips_but_entries: broken("plain").arg("--script", "stuck").warned("B2").code(12).judged("H6", "fail").reports("B2");
+    no_round_trips_but_entries: broken("plain").arg("--script", "stuck").arg("--linger-ms", "1").without_alerts().warned("B2").code(12).judged("H6", "fail").reports("B2");
     trades_that_cease: broken("plain").arg("--script", "dry").warned("B2").code(12).judged("H6", "fail").reports("B2");
     a_low_win_rate: broken("plain").arg("--script", "losing").warned("B1").code(12).judged("M1", "fail").reports("B1");
     a_fall_of_pnl: broken("plain").arg("--script", "drop").aborts("A7").reports("A7");
