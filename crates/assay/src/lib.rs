@@ -14,10 +14,8 @@ pub fn main() -> ExitCode {
     let mut arguments = std::env::args();
     // The guardian is not for people: it is recognised before anything else can write to its inherited streams.
     if arguments.nth(1).as_deref() == Some("guardian") {
-        let rest: Vec<String> = arguments.skip_while(|word| word == "--").collect();
-        if let Some((program, args)) = rest.split_first() {
-            validate::supervise::guardian::main(program, args);
-        }
+        let words: Vec<String> = arguments.collect();
+        validate::supervise::guardian::main(&words);
         return ExitCode::SUCCESS;
     }
     let cli = match cli::Cli::try_parse() {

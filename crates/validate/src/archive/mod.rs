@@ -3,16 +3,21 @@
 //! Append-only files get whole lines; every other file is written aside, synced and renamed. What was not written cannot be read:
 //! a missing file is `Found::No` with the reason.
 
+pub(crate) mod attempts;
 mod integrity;
 mod load;
 mod manifest;
 mod records;
 mod runs;
 
-pub use load::{AlertLine, LoadError, load_evidence, phase_records, read_kpi};
+pub(crate) use integrity::failed_before;
+pub use load::{AlertLine, LoadError, load_evidence, metadata, phase_records, read_kpi};
 pub use manifest::{ManifestError, read_head, verify, write_manifest};
 pub use records::{FORMAT, Identity, Machine, Metadata, PhaseRecord, PhaseStart, Tagged};
 pub use runs::{RunSummary, find_run, list_runs};
+
+/// `mode` of the metadata of a process that was only watched: such a folder holds no verdict and never will.
+pub const MONITOR_MODE: &str = "monitor";
 
 use serde::Serialize;
 use std::fs::File;
@@ -202,7 +207,7 @@ pub fn tighten(dir: &Path) {
     }
 }
 
-/// The label of a phase in file names: `smoke_60s`, `full_1h`.
+/// The label of a phase in file names: `smoke_60s`, `full_1h`, `smoke.2_60s` of a second attempt.
 pub fn phase_label(phase: &str, seconds: u64) -> String {
     let name = if phase == "main" { "full" } else { phase };
     if seconds >= 3_600 && seconds.is_multiple_of(3_600) {

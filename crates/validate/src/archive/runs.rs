@@ -18,6 +18,9 @@ pub struct RunSummary {
     pub dir: RunDir,
 }
 
+/// What a folder of `assay monitor` reads as.
+pub const MONITORED: &str = "MONITORED, NO VERDICT";
+
 fn folders(path: &Path) -> Vec<std::path::PathBuf> {
     let mut found: Vec<_> = std::fs::read_dir(path)
         .into_iter()
@@ -47,10 +50,14 @@ pub fn list_runs(root: &Path) -> Vec<RunSummary> {
         .filter_map(|path| {
             let text = std::fs::read(path.join(names::METADATA)).ok()?;
             let metadata: Metadata = serde_json::from_slice(&text).ok()?;
-            let headline = std::fs::read(path.join(names::ANALYSIS))
+            let analysis = std::fs::read(path.join(names::ANALYSIS))
                 .ok()
-                .and_then(|bytes| serde_json::from_slice::<gate::Analysis>(&bytes).ok())
-                .map_or_else(|| "NO-GO (no decision on record)".to_owned(), |analysis| said(&analysis));
+                .and_then(|bytes| serde_json::from_slice::<gate::Analysis>(&bytes).ok());
+            let headline = match analysis {
+                _ if metadata.mode == super::MONITOR_MODE => MONITORED.to_owned(),
+                Some(analysis) => said(&analysis),
+                None => "NO-GO (no decision on record)".to_owned(),
+            };
             Some(RunSummary {
                 run_id: metadata.run_id,
                 profile: metadata.profile.name,

@@ -1,10 +1,16 @@
 //! Watching a runner: scrapes ([`scrape`]), panels ([`panels`], served by [`console`]), the loop over one phase ([`phase`]).
 
+mod clocks;
 mod collect;
 pub mod console;
+mod due;
+mod ending;
 pub mod output;
 pub mod panels;
 pub mod phase;
+mod sampler;
 pub mod scrape;
 pub mod status;
 mod suspects;
+
+pub(crate) use clocks::{gap_limit_s, wall_jump_s};

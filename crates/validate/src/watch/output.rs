@@ -2,12 +2,13 @@
 //! (capped, what is dropped is counted) and through the log watch.
 
 use crate::logwatch::{LogWatch, Stream, Suspect};
+use crate::supervise::Wake;
 use gate::evidence::LogCounters;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
 struct State {
@@ -17,6 +18,9 @@ struct State {
     cap: u64,
     dropped: u64,
     open_streams: u32,
+    /// Told when the log holds something that may be a crash; once until the next look.
+    waker: Option<mpsc::Sender<Wake>>,
+    woken: bool,
 }
 
 /// The shared state of the two readers.
@@ -36,7 +40,7 @@ impl Output {
         began: Instant,
     ) -> std::io::Result<Self> {
         let console = File::options().create(true).append(true).mode(0o600).open(console)?;
-        let state = State { watch: LogWatch::new(), console, written: 0, cap, dropped: 0, open_streams: 0 };
+        let state = State { watch: LogWatch::new(), console, written: 0, cap, dropped: 0, open_streams: 0, waker: None, woken: false };
         let output = Self(Arc::new(Mutex::new(state)));
         for (pipe, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
             let Some(pipe) = pipe else { continue };
@@ -64,6 +68,16 @@ impl Output {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on this channel is woken when the log holds something that may be a crash.
+    pub fn wake(&self, waker: mpsc::Sender<Wake>) {
+        self.lock().waker = Some(waker);
+    }
+
+    /// True while a block is open or a suspect waits.
+    pub fn is_busy(&self) -> bool {
+        self.lock().watch.is_busy()
+    }
+
     /// True when every holder of the pipes has closed them.
     pub fn is_closed(&self) -> bool {
         self.lock().open_streams == 0
@@ -72,6 +86,7 @@ impl Output {
     /// The counters so far, and the crash blocks that were completed since the last call.
     pub fn look(&self, t: f64) -> (LogCounters, Vec<Suspect>) {
         let mut state = self.lock();
+        state.woken = false;
         state.watch.idle(t);
         (state.watch.counters(), state.watch.take_suspects())
     }
@@ -92,5 +107,11 @@ impl State {
         self.written += written as u64;
         self.dropped += (chunk.len() - written) as u64;
         self.watch.feed(stream, chunk, t);
+        if !self.woken
+            && self.watch.is_busy()
+            && let Some(waker) = &self.waker
+        {
+            self.woken = waker.send(Wake::Log).is_ok();
+        }
     }
 }

@@ -26,6 +26,11 @@ impl Suspects {
         self.open.extend(found);
     }
 
+    /// True while it is undecided what one of them was.
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     fn settle(&mut self, suspect: Suspect, kind: &str) -> CrashBlock {
         let block = CrashBlock {
             at_s: suspect.at_s,
