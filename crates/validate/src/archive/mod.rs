@@ -7,14 +7,17 @@ pub(crate) mod attempts;
 mod integrity;
 mod load;
 mod manifest;
+pub mod prune;
 mod records;
 mod runs;
+mod show;
 
 pub(crate) use integrity::failed_before;
 pub use load::{AlertLine, LoadError, load_evidence, metadata, phase_records, read_kpi};
 pub use manifest::{ManifestError, read_head, verify, write_manifest};
 pub use records::{FORMAT, Identity, Machine, Metadata, PhaseRecord, PhaseStart, Tagged};
-pub use runs::{RunSummary, find_run, list_runs};
+pub use runs::{MONITORED, RunSummary, find_run, list_runs};
+pub use show::{Difference, PhaseLine, RunView, differences, differences_text, view, view_text};
 
 /// `mode` of the metadata of a process that was only watched: such a folder holds no verdict and never will.
 pub const MONITOR_MODE: &str = "monitor";

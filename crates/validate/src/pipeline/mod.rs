@@ -7,6 +7,7 @@ mod market;
 mod resume;
 pub(crate) mod smoke;
 
+pub use gate::Decision;
 pub use resume::{ResumeError, recorded};
 
 use crate::archive::{self, Metadata, PhaseRecord, RunDir, WriteError, attempts, names};
@@ -52,7 +53,7 @@ pub struct Ended {
     /// The documented exit code.
     pub code: u8,
     /// The decision; `None` when none was made (preflight, `smoke-only`), or when the run was interrupted or its smoke failed.
-    pub decision: Option<gate::Decision>,
+    pub decision: Option<Decision>,
 }
 
 impl Ended {

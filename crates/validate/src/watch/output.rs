@@ -64,6 +64,11 @@ impl Output {
         self.lock().open_streams -= 1;
     }
 
+    /// Takes bytes that did not come through a pipe: a log that is followed.
+    pub fn feed(&self, stream: Stream, chunk: &[u8], t: f64) {
+        self.lock().take(chunk, stream, t);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
