@@ -123,9 +123,9 @@ impl Args {
         self.plan == plan && self.phase() == self.break_in
     }
 
-    /// `main` of the run id `20260102-030405-abcd.main`.
+    /// `main` of the run id `20260102-030405-abcd.main`; `smoke` of `20260102-030405-abcd.smoke.2`.
     fn phase(&self) -> &str {
-        self.run_id.rsplit('.').next().unwrap_or_default()
+        self.run_id.split('.').nth(1).unwrap_or_default()
     }
 }
 
