@@ -159,7 +159,9 @@ pub struct Stop {
 
 /// `assay monitor`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 no rule would have aborted, 21 one would have, 66 no such process, 130 and 143 the monitor was interrupted")]
+#[command(
+    after_help = "Exit codes: 0 no rule would have aborted, 21 one would have, 66 no such process, 130 and 143 the monitor was interrupted"
+)]
 pub struct Monitor {
     /// The process; its descendants belong to it
     #[arg(long)]

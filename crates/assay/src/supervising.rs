@@ -4,9 +4,9 @@ use crate::cli::{Accept, Market, Mode, Monitor, Rehearse, Stop, Validate};
 use crate::commands::{own_path, print};
 use crate::fail::Failure;
 use catalogue::exit_codes;
-use validate::pipeline::Decision;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use validate::pipeline::Decision;
 use validate::pipeline::{self, Ended, Options};
 use validate::supervise::{Interrupts, child};
 use validate::terminal::Screen;
@@ -60,8 +60,7 @@ fn interrupted_code(terminated: &AtomicBool) -> u8 {
 fn start(options: &Options) -> Result<Ended, Failure> {
     let (interrupts, terminated) = interrupts()?;
     let ended = pipeline::validate(options, &interrupts)?;
-    let code =
-        if ended.code == exit_codes::INTERRUPTED { interrupted_code(&terminated) } else { ended.code };
+    let code = if ended.code == exit_codes::INTERRUPTED { interrupted_code(&terminated) } else { ended.code };
     Ok(Ended { code, ..ended })
 }
 
@@ -125,7 +124,8 @@ fn accepted(accept: Option<Accept>, ended: Ended) -> bool {
 pub(crate) fn stop(args: &Stop) -> Result<u8, Failure> {
     let logs = &args.logs.logs;
     let nothing = || {
-        let text = format!("no run is alive below {}; `assay runs list` shows the runs there are", logs.display());
+        let text =
+            format!("no run is alive below {}; `assay runs list` shows the runs there are", logs.display());
         Failure::new(exit_codes::NOT_FOUND, text)
     };
     let holder = preflight::running(logs).ok_or_else(nothing)?;

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 /// Short, but with every phase and a rule or two.
 fn short(plan: &str) -> Fake {
-    Fake::new(plan).set("smoke.duration", "\"2 s\"").set("main.duration", "\"3 s\"").arg("--break-after-seconds", "1")
+    Fake::new(plan)
+        .set("smoke.duration", "\"2 s\"")
+        .set("main.duration", "\"3 s\"")
+        .arg("--break-after-seconds", "1")
 }
 
 /// The word of a folder in `runs list`.
@@ -74,7 +77,10 @@ fn killed_in_phases_1_to_3_it_is_repeated() {
         assay(["runs", "show", &id, "--logs", &logs]).exits(0).says("NO-GO").says("--resume");
         resume(&fake, &run).exits(12);
         let phases = run.text("phases.jsonl");
-        assert!(phases.contains(&format!("{id}.smoke.2")) && phases.contains(&format!("{id}.main")), "{phases}");
+        assert!(
+            phases.contains(&format!("{id}.smoke.2")) && phases.contains(&format!("{id}.main")),
+            "{phases}"
+        );
         assay(["rejudge", &id, "--logs", &logs]).exits(0);
         assay(["verify", &id, "--logs", &logs]).exits(0);
         resume(&fake, &run).exits(64).says("has its verdict");
@@ -96,7 +102,9 @@ fn killed_in_phase_4_it_is_interrupted() {
     // A forged end of the story: another attempt after a main run.
     let phases = run.text("phases.jsonl") + "{\"resumed\":{\"attempt\":2,\"at\":\"x\"}}\n";
     std::fs::write(run.path("phases.jsonl"), phases).unwrap();
-    assay(["rejudge", &id_of(&run), "--logs", &fake.logs().to_string_lossy()]).exits(22).says("resumed after");
+    assay(["rejudge", &id_of(&run), "--logs", &fake.logs().to_string_lossy()])
+        .exits(22)
+        .says("resumed after");
 }
 
 /// Killed in phases 5 to 7: they are repeated from the folder, with the same verdict.
@@ -104,7 +112,10 @@ fn killed_in_phase_4_it_is_interrupted() {
 fn killed_in_phases_5_to_7_the_verdict_is_the_same() {
     let _seat = seat(1);
     for (phase, when) in [
-        ("collect", &(|dir: &Path| has(dir, "phases.jsonl", "\"phase\":\"main\",\"end\"")) as &dyn Fn(&Path) -> bool),
+        (
+            "collect",
+            &(|dir: &Path| has(dir, "phases.jsonl", "\"phase\":\"main\",\"end\"")) as &dyn Fn(&Path) -> bool,
+        ),
         ("analyse", &|dir| dir.join("monitor_summary.json").exists()),
         ("report", &|dir| dir.join("analysis_result.json").exists()),
     ] {
@@ -167,9 +178,10 @@ fn may_be(run: &RunFolder, whole: i32) -> Vec<i32> {
 #[test]
 fn killed_at_30_random_instants_it_never_gets_better() {
     let _seat = seat(4);
-    let seed = std::env::var("ASSAY_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        u64::from(std::process::id()) ^ jiff::Timestamp::now().as_nanosecond() as u64
-    });
+    let seed = std::env::var("ASSAY_TEST_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()) ^ jiff::Timestamp::now().as_nanosecond() as u64);
     eprintln!("seed {seed} (ASSAY_TEST_SEED repeats it)");
     let next = AtomicUsize::new(0);
     let one = |i: usize| {
@@ -200,7 +212,12 @@ fn killed_at_30_random_instants_it_never_gets_better() {
         }
         let allowed = may_be(&run, whole);
         let done = resume(&fake, &run);
-        assert!(done.code.is_some_and(|code| allowed.contains(&code)), "{i}: {allowed:?}, not {:?}\n{}", done.code, done.stderr);
+        assert!(
+            done.code.is_some_and(|code| allowed.contains(&code)),
+            "{i}: {allowed:?}, not {:?}\n{}",
+            done.code,
+            done.stderr
+        );
         let after = listed(&fake, &run);
         assert_eq!(after.contains("would be"), whole == 12 && allowed != [130], "{i}: {after}");
         assay(["rejudge", &id_of(&run), "--logs", &fake.logs().to_string_lossy()]).exits(0);
@@ -250,7 +267,10 @@ fn stop_ends_in_order_and_sigterm_is_143() {
     wait_for_main(&fake);
     assay(["stop", "another", "--logs", &logs]).exits(66).says("is not alive");
     assay(["runs", "prune", "--keep", "0", "--yes", "--logs", &logs]).exits(0).says("it is running");
-    assay(["stop", &id_of(&fake.run()), "--logs", &logs]).exits(0).says("ended in order").says("NO-GO (interrupted)");
+    assay(["stop", &id_of(&fake.run()), "--logs", &logs])
+        .exits(0)
+        .says("ended in order")
+        .says("NO-GO (interrupted)");
     finish(child, fake.dir.path()).exits(130);
     fake.nobody_left();
 
@@ -266,13 +286,18 @@ fn stop_ends_in_order_and_sigterm_is_143() {
 fn a_second_ctrl_c_kills() {
     let _seat = seat(1);
     // It ignores SIGTERM from its hang on, and would be given a minute.
-    let fake = short("hang").set("main.duration", "\"60 s\"").set("runner.stop_grace", "\"60 s\"").set("rules.a8_for", "\"50 s\"");
+    let fake = short("hang")
+        .set("main.duration", "\"60 s\"")
+        .set("runner.stop_grace", "\"60 s\"")
+        .set("rules.a8_for", "\"50 s\"");
     let child = fake.start();
     wait_for_main(&fake);
     std::thread::sleep(Duration::from_millis(1_500));
     signal(child.id(), rustix::process::Signal::INT);
     let run = fake.run();
-    wait_for("the first to be heard", Duration::from_secs(5), || has(&run.0, "monitor.log", "asked to end in order").then_some(()));
+    wait_for("the first to be heard", Duration::from_secs(5), || {
+        has(&run.0, "monitor.log", "asked to end in order").then_some(())
+    });
     signal(child.id(), rustix::process::Signal::INT);
     finish(child, fake.dir.path()).exits(130).says("NO-GO");
     assert!(run.text("monitor.log").contains("a second time"));
@@ -289,8 +314,12 @@ fn take_over_ends_the_living_run() {
     let child = fake.start();
     wait_for_main(&fake);
     let first = fake.run();
-    assay(["validate", "--profile", &profile, "--logs", &logs]).exits(30).says(&id_of(&first)).says("--take-over");
-    let smoke_only = ["validate", "--profile", &profile, "--logs", &logs, "--take-over", "--mode", "smoke-only"];
+    assay(["validate", "--profile", &profile, "--logs", &logs])
+        .exits(30)
+        .says(&id_of(&first))
+        .says("--take-over");
+    let smoke_only =
+        ["validate", "--profile", &profile, "--logs", &logs, "--take-over", "--mode", "smoke-only"];
     assay(smoke_only).exits(0).says("taken over").says("SMOKE PASSED, NO VERDICT");
     finish(child, fake.dir.path()).exits(130);
     assert!(listed(&fake, &first).contains("NO-GO (interrupted)"));

@@ -46,8 +46,9 @@ pub(super) fn disorder(records: &[PhaseRecord], run_id: &str) -> Option<String> 
         PhaseRecord::End { phase, .. } if !started.contains(phase) => {
             Some(format!("{}: {phase} has an end record and no start record", names::PHASES))
         }
-        PhaseRecord::End { phase, .. } => (!ended.insert(phase.clone()))
-            .then(|| format!("{}: 2 end records of {phase}", names::PHASES)),
+        PhaseRecord::End { phase, .. } => {
+            (!ended.insert(phase.clone())).then(|| format!("{}: 2 end records of {phase}", names::PHASES))
+        }
         PhaseRecord::SmokeFailed { .. } => {
             settled = Some("its smoke had failed");
             None
@@ -155,6 +156,8 @@ mod tests {
         ] {
             assert!(disorder(&records, "r").is_some_and(|text| text.contains(says)), "{says}");
         }
-        assert!(disorder(&[start("smoke")], "another").is_some_and(|text| text.contains("runner id r.smoke")));
+        assert!(
+            disorder(&[start("smoke")], "another").is_some_and(|text| text.contains("runner id r.smoke"))
+        );
     }
 }

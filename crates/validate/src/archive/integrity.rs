@@ -45,7 +45,8 @@ fn disorder(samples: &[Tagged<Sample>]) -> Option<String> {
     })
 }
 
-/// Whoever stood still for long did not watch: a hole between two samples, or after the last one, is an interruption.
+/// Whoever stood still for long did not watch: a hole between two samples, or after the last one, is an interruption. A phase without
+/// any sample is for the criteria to judge.
 fn gaps(read: &Read<'_>) -> Option<String> {
     let watch = &read.metadata.profile.watch;
     let limit = gap_limit_s(watch.poll.secs(), watch.scrape_timeout.secs());
@@ -55,8 +56,10 @@ fn gaps(read: &Read<'_>) -> Option<String> {
     });
     ends.filter(|(_, end)| end.interrupted.is_none()).find_map(|(phase, end)| {
         let of_phase = read.samples.iter().filter(|line| line.phase == *phase).map(|line| line.record.t);
+        let mut of_phase = of_phase.peekable();
+        let watched_until = of_phase.peek().is_some().then_some(end.ran_s);
         let mut last = 0.0;
-        of_phase.chain([end.ran_s]).find_map(|t| {
+        of_phase.chain(watched_until).find_map(|t| {
             let gap = t - last;
             let text = format!("{}: {phase} has no sample for {gap:.0} s after {last:.0} s", names::SAMPLES);
             last = t;
@@ -139,13 +142,15 @@ pub(crate) fn failed_before(
     records: &[PhaseRecord],
     smoke: &PhaseEvidence,
 ) -> Option<Vec<String>> {
-    let fired = smoke.rule_events.iter().filter(|event| event.state == RuleState::Fired && event.rule.aborts());
+    let fired =
+        smoke.rule_events.iter().filter(|event| event.state == RuleState::Fired && event.rule.aborts());
     let mut reasons: Vec<String> = fired.map(|event| format!("{}: {}", event.rule, event.text)).collect();
     if reasons.is_empty() && smoke.end.is_some() {
         reasons = passing::reasons(smoke, &metadata.settings);
     }
     let planted = attempts::tag("planted", attempt);
-    let planted_ended = records.iter().any(|r| matches!(r, PhaseRecord::End { phase, .. } if *phase == planted));
+    let planted_ended =
+        records.iter().any(|r| matches!(r, PhaseRecord::End { phase, .. } if *phase == planted));
     if planted_ended && metadata.profile.planted.is_some() && metadata.profile.runner.own_contract {
         match passing::completed_by_market_exit(&dir.journal_dir(&planted).join("journal.log")) {
             Ok(0) => reasons.push("the planted gap was not traded".to_owned()),

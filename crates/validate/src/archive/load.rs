@@ -1,8 +1,8 @@
 //! Reads a run folder back as evidence. `validate` and `rejudge` both judge what this returns, so they judge the same.
 
-use super::{attempts, integrity};
 use super::records::Identity;
 use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
+use super::{attempts, integrity};
 use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{

@@ -25,7 +25,12 @@ pub struct Choice {
 
 /// Chooses among runs that are sorted oldest first. `now_ms` is the wall clock; a start that cannot be read is no age, and such a run
 /// stays.
-pub fn choose(runs: &[RunSummary], keep: Keep, now_ms: i64, alive: &dyn Fn(&RunSummary) -> bool) -> Vec<Choice> {
+pub fn choose(
+    runs: &[RunSummary],
+    keep: Keep,
+    now_ms: i64,
+    alive: &dyn Fn(&RunSummary) -> bool,
+) -> Vec<Choice> {
     let old = runs.iter().enumerate().filter(|(i, run)| match keep {
         Keep::Newest(n) => runs.len() - i > n,
         Keep::YoungerThan(age) => match started_ms(run) {
@@ -108,7 +113,8 @@ mod tests {
 
     #[test]
     fn age_counts_from_the_start_and_an_unknown_one_is_none() {
-        let runs = [run("bad", "yesterday"), run("old", "2026-01-01T00:00:00Z"), run("new", "2026-01-09T00:00:01Z")];
+        let runs =
+            [run("bad", "yesterday"), run("old", "2026-01-01T00:00:00Z"), run("new", "2026-01-09T00:00:01Z")];
         let now = "2026-01-10T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let day = Duration::from_secs(86_400);
         let choices = choose(&runs, Keep::YoungerThan(day), now, &|_| false);

@@ -220,7 +220,8 @@ pub fn view_text(view: &RunView) -> String {
         let _ = writeln!(out, "  none was started");
     }
     for phase in &view.phases {
-        let _ = writeln!(out, "  {:<10} {}  of {:.0} s: {}", phase.phase, phase.at, phase.planned_s, phase.ended);
+        let _ =
+            writeln!(out, "  {:<10} {}  of {:.0} s: {}", phase.phase, phase.at, phase.planned_s, phase.ended);
     }
     for (title, kind, map) in [("Criteria", "criterion", &view.criteria), ("KPIs", "kpi", &view.kpis)] {
         if map.is_empty() {

@@ -1,8 +1,8 @@
 //! A runner's command line and configuration, and what is collected when it has ended.
 
 use crate::archive::{self, AlertLine, PhaseRecord, RunDir, WriteError, attempts, names};
-use crate::watch::wall_jump_s;
 use crate::profile::{DataSource, Profile};
+use crate::watch::wall_jump_s;
 use gate::evidence::{AlertRow, DeliveryRow};
 use serde::Serialize;
 use std::path::Path;

@@ -81,7 +81,12 @@ pub fn start_planted(
     launch(program, args.into_iter().chain([gap]).collect(), &dir.path("exchange_planted.log"), locks)
 }
 
-fn launch(program: &Path, args: Vec<String>, log: &Path, locks: &[PathBuf]) -> Result<LocalExchange, MarketError> {
+fn launch(
+    program: &Path,
+    args: Vec<String>,
+    log: &Path,
+    locks: &[PathBuf],
+) -> Result<LocalExchange, MarketError> {
     let program = program.to_string_lossy().into_owned();
     let launch = Launch {
         guardian: program.clone().into(),

@@ -15,7 +15,9 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
     /// It is over.
-    #[error("run {run_id} has its verdict: {verdict}; `assay rejudge {run_id}` judges it again, a new main run is a new run")]
+    #[error(
+        "run {run_id} has its verdict: {verdict}; `assay rejudge {run_id}` judges it again, a new main run is a new run"
+    )]
     Finished {
         /// The run.
         run_id: String,
@@ -23,7 +25,9 @@ pub enum ResumeError {
         verdict: String,
     },
     /// It never was a validation.
-    #[error("run {run_id} watched a process and judged nothing: there is nothing to resume; `assay validate` starts a run")]
+    #[error(
+        "run {run_id} watched a process and judged nothing: there is nothing to resume; `assay validate` starts a run"
+    )]
     Monitor {
         /// The run.
         run_id: String,
@@ -95,7 +99,9 @@ pub(super) fn left(dir: &RunDir, metadata: &Metadata) -> Result<Left, ValidateEr
 /// written aside. Says what was cut.
 pub(super) fn tidy(dir: &RunDir) -> Vec<String> {
     let mut cut = Vec::new();
-    for name in [names::PHASES, names::SAMPLES, names::RULES, names::PANELS, names::MONITOR, names::ORCHESTRATOR] {
+    for name in
+        [names::PHASES, names::SAMPLES, names::RULES, names::PANELS, names::MONITOR, names::ORCHESTRATOR]
+    {
         if let Ok(bytes) = cut_torn_line(&dir.path(name))
             && bytes > 0
         {

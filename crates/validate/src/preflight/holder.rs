@@ -147,6 +147,10 @@ mod tests {
                      2: -> FLOCK  ADVISORY  WRITE 4713 fd:00:1234 0 EOF\n\
                      3: POSIX  ADVISORY  WRITE 4714 fd:00:1234 0 EOF\n\
                      4: FLOCK  ADVISORY  WRITE 4715 fd:00:12345 0 EOF\n";
-        assert_eq!(holders_in(table, 1234), [4711, 4712], "neither who waits for it nor another kind of lock");
+        assert_eq!(
+            holders_in(table, 1234),
+            [4711, 4712],
+            "neither who waits for it nor another kind of lock"
+        );
     }
 }

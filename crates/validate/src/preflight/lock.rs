@@ -137,7 +137,11 @@ impl RunLock {
     ///
     /// # Errors
     /// [`LockError`].
-    pub fn take_over(logs: &Path, metrics_addr: &str, run_id: &str) -> Result<(Self, Vec<String>), LockError> {
+    pub fn take_over(
+        logs: &Path,
+        metrics_addr: &str,
+        run_id: &str,
+    ) -> Result<(Self, Vec<String>), LockError> {
         let mut ended = Vec::new();
         for path in lock_paths(logs, metrics_addr) {
             if let Some(holder) = living_holder(&path)

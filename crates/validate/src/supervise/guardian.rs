@@ -78,7 +78,8 @@ pub fn main(words: &[String]) {
     let Ok(socket) = rustix::stdio::stdin().as_fd().try_clone_to_owned() else { return };
     let mut socket = UnixStream::from(socket);
     let Ok(listening) = socket.try_clone() else { return };
-    let started = subreaper.map_err(|e| format!("cannot adopt orphans (prctl): {e}")).and_then(|()| start(words));
+    let started =
+        subreaper.map_err(|e| format!("cannot adopt orphans (prctl): {e}")).and_then(|()| start(words));
     // The run lock stays held until this process ends, that is until the group is empty.
     let (child, _held) = match started {
         Ok(started) => started,

@@ -43,7 +43,8 @@ impl Watch<'_, '_> {
         if self.exited.is_none() {
             let at_s = self.t();
             self.interrupt("the guardian process was killed".to_owned())?;
-            self.exited = Some(Exit { at: Instant::now(), at_s, code: None, signal: None, leftovers: Vec::new() });
+            self.exited =
+                Some(Exit { at: Instant::now(), at_s, code: None, signal: None, leftovers: Vec::new() });
             self.note("the guardian is gone: everything that it guarded is ended")?;
         }
         Ok(())

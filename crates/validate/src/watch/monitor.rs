@@ -371,8 +371,7 @@ impl Monitor<'_> {
         let planned_s = self.options.duration.map_or(0.0, |d| d.as_secs_f64());
         let polls = (seen.polls, seen.missed);
         let scrape = seen.last_scrape.as_ref();
-        let mut status =
-            PhaseStatus::new("monitor", self.t(), planned_s, scrape, self.rules.states(), polls);
+        let mut status = PhaseStatus::new("monitor", self.t(), planned_s, scrape, self.rules.states(), polls);
         // What the kernel says of the group, rather than what the process says of itself.
         status.cpu_pct = self.cpu_pct.or(status.cpu_pct);
         status
@@ -398,7 +397,8 @@ impl Monitor<'_> {
         log.top_errors.sort_by(|a, b| b.1.cmp(&a.1));
         log.top_errors.truncate(5);
         log.blocks = self.suspects.take();
-        let aborts: Vec<Abort> = self.rules.first_abort().into_iter().chain(self.rules.later()).cloned().collect();
+        let aborts: Vec<Abort> =
+            self.rules.first_abort().into_iter().chain(self.rules.later()).cloned().collect();
         phases.json(&PhaseRecord::End {
             phase: PHASE.to_owned(),
             end: PhaseEnd {

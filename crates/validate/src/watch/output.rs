@@ -40,7 +40,16 @@ impl Output {
         began: Instant,
     ) -> std::io::Result<Self> {
         let console = File::options().create(true).append(true).mode(0o600).open(console)?;
-        let state = State { watch: LogWatch::new(), console, written: 0, cap, dropped: 0, open_streams: 0, waker: None, woken: false };
+        let state = State {
+            watch: LogWatch::new(),
+            console,
+            written: 0,
+            cap,
+            dropped: 0,
+            open_streams: 0,
+            waker: None,
+            woken: false,
+        };
         let output = Self(Arc::new(Mutex::new(state)));
         for (pipe, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
             let Some(pipe) = pipe else { continue };

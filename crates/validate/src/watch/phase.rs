@@ -359,7 +359,9 @@ impl Watch<'_, '_> {
         }
         if group::state_of(self.child.guardian_pid()) == Some('T') {
             self.child.continue_guardian();
-            self.interrupt("the guardian process was stopped by a signal (SIGSTOP) and was continued".to_owned())?;
+            self.interrupt(
+                "the guardian process was stopped by a signal (SIGSTOP) and was continued".to_owned(),
+            )?;
         }
         Ok(())
     }
