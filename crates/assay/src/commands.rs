@@ -32,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Profile(args) => profiles(args.command),
+        Command::Rules(args) => crate::rules::run(&args.command),
         Command::Catalogue(args) => {
             let text = match args.format {
                 CatalogueFormat::Md => catalogue::render::markdown(),

@@ -6,7 +6,9 @@ mod it {
     pub mod archive;
     pub mod group;
     pub mod logwatch;
+    pub mod outcomes;
     pub mod panels;
     pub mod preflight;
     pub mod profile;
+    pub mod rules;
 }

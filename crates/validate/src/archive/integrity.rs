@@ -142,8 +142,10 @@ pub(crate) fn failed_before(
     records: &[PhaseRecord],
     smoke: &PhaseEvidence,
 ) -> Option<Vec<String>> {
-    let fired =
-        smoke.rule_events.iter().filter(|event| event.state == RuleState::Fired && event.rule.aborts());
+    let fired = smoke
+        .rule_events
+        .iter()
+        .filter(|event| event.state == RuleState::Fired && metadata.settings.aborts(&event.rule));
     let mut reasons: Vec<String> = fired.map(|event| format!("{}: {}", event.rule, event.text)).collect();
     if reasons.is_empty() && smoke.end.is_some() {
         reasons = passing::reasons(smoke, &metadata.settings);

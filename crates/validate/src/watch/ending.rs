@@ -1,12 +1,11 @@
 //! How a watched runner ends: asked to stop, pressed, killed, collected. The first cause wins; what comes after our own stop signal is
 //! no crash. The last step writes the end record: a phase without one was interrupted.
 
-use super::collect::write_error_log;
 use super::phase::{Outcome, PhaseError, Watch};
-use crate::archive::PhaseRecord;
+use super::suspects::Ending;
+use crate::archive::{PhaseRecord, WriteError, names};
 use gate::ProcessEvent;
 use gate::evidence::{LogFacts, PhaseEnd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const SIGINT: i32 = 2;
@@ -24,6 +23,7 @@ const PIPES_GRACE: Duration = Duration::from_millis(500);
 pub(super) struct Stop {
     at: Instant,
     at_s: f64,
+    signal: i32,
     /// When we gave up waiting and had it killed.
     killed: Option<Instant>,
 }
@@ -108,9 +108,21 @@ impl Watch<'_, '_> {
     pub(super) fn ask_to_stop(&mut self, signal: i32) -> Result<(), PhaseError> {
         let t = self.t();
         self.child.signal(signal);
-        self.stop = Some(Stop { at: Instant::now(), at_s: t, killed: None });
+        self.stop = Some(Stop { at: Instant::now(), at_s: t, signal, killed: None });
+        self.suspects.on_stop(t);
         let changes = self.rules.on_process(t, &ProcessEvent::StopSent);
         self.record(changes)
+    }
+
+    /// How the process ended, for what its crash blocks are. A signal after our own stop signal is ours when it is the one that
+    /// we sent, or when we had to kill.
+    pub(super) fn ending(&self, code: Option<i32>, signal: Option<i32>) -> Ending {
+        let ours =
+            self.stop.as_ref().is_some_and(|stop| stop.killed.is_some() || signal == Some(stop.signal));
+        Ending {
+            clean: code == Some(0) || code == Some(gate::rules::EMERGENCY_EXIT),
+            foreign_signal: signal.is_some() && !ours,
+        }
     }
 
     /// When patience with an ending runner, or with its guardian, is over.
@@ -154,7 +166,7 @@ impl Watch<'_, '_> {
     }
 
     /// The end: everything that is only known now, onto the disk.
-    pub(super) fn collect(mut self, console_log: &Path) -> Result<Outcome, PhaseError> {
+    pub(super) fn collect(mut self) -> Result<Outcome, PhaseError> {
         self.child.finish(Duration::from_secs(5));
         let t = self.t();
         self.drain_output();
@@ -168,9 +180,8 @@ impl Watch<'_, '_> {
             signal: None,
             leftovers: Vec::new(),
         });
-        let clean =
-            exit.code == Some(0) || exit.code == Some(gate::rules::EMERGENCY_EXIT) || self.stop.is_some();
-        let _ = self.suspects.on_exit(clean);
+        let ending = self.ending(exit.code, exit.signal);
+        let _ = self.suspects.on_exit(ending);
         let log = LogFacts { counters, blocks: self.suspects.take(), top_errors, dropped_bytes };
         let end = PhaseEnd {
             ran_s: exit.at_s,
@@ -188,7 +199,9 @@ impl Watch<'_, '_> {
             let path = self.spec.dir.phase_path(self.spec.label, "metrics_final.prom");
             crate::archive::write_atomic(&path, page)?;
         }
-        write_error_log(console_log, &self.spec.dir.phase_path(self.spec.label, "error.log"), &log)?;
+        let failed =
+            |source| WriteError { path: self.spec.dir.path(&names::error_log(self.spec.label)), source };
+        self.output.end_error_log(&log).map_err(failed)?;
         // What the end record speaks of is on the disk before it.
         for file in [&self.files.samples, &self.files.rules, &self.files.panels] {
             file.sync()?;

@@ -94,8 +94,15 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::output::Setup;
     use std::io::Write;
     use std::time::Instant;
+
+    fn output(folder: &Path) -> Output {
+        let levels = crate::logwatch::Levels::usual();
+        let setup = Setup { folder, label: "copy", cap: 1 << 20, levels, began: Instant::now() };
+        Output::start(None, None, setup).unwrap()
+    }
 
     fn append(path: &Path, text: &str) {
         let mut file = File::options().create(true).append(true).open(path).unwrap();
@@ -106,8 +113,8 @@ mod tests {
     fn a_log_is_followed_from_its_end_through_rotation_and_truncation() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bot.log");
-        let copy = dir.path().join("copy.log");
-        let output = Output::start(None, None, &copy, 1 << 20, Instant::now()).unwrap();
+        let copy = dir.path().join("copy_console.log");
+        let output = output(dir.path());
         append(&path, "ERROR of before\n");
         let mut follow = Follow::from_end(&path);
         append(&path, "1 ERROR a\n");
@@ -137,7 +144,7 @@ mod tests {
     fn a_file_that_is_not_there_yet_is_read_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("late.log");
-        let output = Output::start(None, None, &dir.path().join("copy"), 1 << 20, Instant::now()).unwrap();
+        let output = output(dir.path());
         let mut follow = Follow::from_end(&path);
         assert!(follow.look(&output, 0.5).is_empty());
         append(&path, "INFO first\n");

@@ -11,9 +11,10 @@ pub mod monitor;
 pub mod output;
 pub mod panels;
 pub mod phase;
+mod rotate;
 mod sampler;
 pub mod scrape;
 pub mod status;
-mod suspects;
+pub mod suspects;
 
 pub(crate) use clocks::{gap_limit_s, wall_jump_s};

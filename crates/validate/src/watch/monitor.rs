@@ -4,17 +4,18 @@
 use super::clocks::{Clocks, gap_limit_s};
 use super::due::Due;
 use super::follow::Follow;
-use super::output::Output;
-use super::phase::now_text;
+use super::output::{Output, Setup};
+use super::phase::{now_text, progress_of};
 use super::sampler::{Root, Sampler, Seen};
 use super::scrape::{Http, HttpError};
 use super::status::{PhaseStatus, Progress};
-use super::suspects::Suspects;
+use super::suspects::{Ending, Suspects};
 use crate::archive::{self, Appender, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
+use crate::logwatch::Levels;
 use crate::profile::{Loaded, Progress as Signal};
 use crate::supervise::{Interrupts, Target, Wake, guardian::Event};
-use catalogue::RuleId;
 use gate::evidence::{Abort, EvidenceClass, LogCounters, LogFacts, OsSample, PhaseEnd, RuleEvent, RuleState};
+use gate::rules::RuleName;
 use gate::{ProcessEvent, RuleEngine};
 use rustix::fs::FlockOperation;
 use std::path::PathBuf;
@@ -76,7 +77,7 @@ pub struct Watched {
     /// What would have aborted a validation, the first one first.
     pub aborts: Vec<Abort>,
     /// The B rules that fired.
-    pub warned: Vec<RuleId>,
+    pub warned: Vec<RuleName>,
 }
 
 struct Monitor<'a> {
@@ -128,8 +129,9 @@ pub fn monitor(
     let mut followed = Vec::new();
     for (i, path) in options.logs.iter().enumerate() {
         let cap = loaded.profile.limits.log_cap_bytes;
-        let copy = dir.path(&format!("monitor_{}_console.log", i + 1));
-        let output = Output::start(None, None, &copy, cap, began).map_err(MonitorError::Copy)?;
+        let label = format!("monitor_{}", i + 1);
+        let setup = Setup { folder: &dir.0, label: &label, cap, levels: Levels::usual(), began };
+        let output = Output::start(None, None, setup).map_err(MonitorError::Copy)?;
         followed.push((Follow::from_end(path), output));
     }
     std::thread::spawn(move || {
@@ -270,7 +272,10 @@ impl Monitor<'_> {
         let t = self.t();
         let known = exit.code.is_some() || exit.signal.is_some();
         // Last words of a process that is gone: only a clean end, if it is known, makes them harmless.
-        for event in self.suspects.on_exit(exit.code == Some(0)) {
+        for event in self
+            .suspects
+            .on_exit(Ending { clean: exit.code == Some(0), foreign_signal: exit.signal.is_some() })
+        {
             let changes = self.rules.on_process(t, &event);
             self.record(changes)?;
         }
@@ -300,14 +305,12 @@ impl Monitor<'_> {
     fn look_at_logs(&mut self) -> Result<(), MonitorError> {
         self.read_logs()?;
         let t = self.t();
-        let progressing = !self.rules.states().iter().any(|rule| {
-            rule.rule == RuleId::A8 && matches!(rule.state, RuleState::Pending | RuleState::Fired)
-        });
-        for event in self.suspects.on_time(t, progressing) {
+        let progress = progress_of(&self.rules);
+        for event in self.suspects.on_time(t, progress) {
             let changes = self.rules.on_process(t, &event);
             self.record(changes)?;
         }
-        self.due.looked_at_log(self.suspects.is_open());
+        self.due.looked_at_log(!self.suspects.is_empty());
         Ok(())
     }
 
@@ -420,7 +423,7 @@ impl Monitor<'_> {
         for file in [&*phases, &self.samples, &self.rule_file, &self.log] {
             file.sync()?;
         }
-        let (dir, run_id, warned) = (dir.clone(), run_id.to_owned(), self.rules.fired_b());
+        let (dir, run_id, warned) = (dir.clone(), run_id.to_owned(), self.rules.warned().to_vec());
         Ok(Watched { dir, run_id, ran_s, ended, aborts, warned })
     }
 }

@@ -6,18 +6,19 @@ use super::collect::ask_panels;
 use super::console::Console;
 use super::due::Due;
 use super::ending::{Exit, Stop};
-use super::output::Output;
+use super::output::{Output, Setup};
 use super::panels::Window;
 use super::sampler::{Poll, Root, Sampler, Seen};
 use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
-use super::suspects::Suspects;
+use super::suspects::{self, Suspects};
 use crate::archive::{Appender, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
+use crate::logwatch::Levels;
 use crate::profile::Profile;
 use crate::supervise::guardian::Event;
 use crate::supervise::{ChildError, Guarded, Interrupts, Launch, Wake, group};
-use catalogue::Dashboard;
-use gate::evidence::{Abort, PhaseEnd, Scrape, Settings};
+use catalogue::{Dashboard, RuleId};
+use gate::evidence::{Abort, PhaseEnd, RuleState, Scrape, Settings};
 use gate::{ProcessEvent, RuleEngine};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -141,15 +142,15 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
     let mut child = Guarded::start(&launch, move |event| {
         let _ = heard.send(Wake::Child(event));
     })?;
-    let console_log = dir.phase_path(spec.label, "console.log");
-    let output = Output::start(
-        child.stdout.take(),
-        child.stderr.take(),
-        &console_log,
-        spec.profile.limits.log_cap_bytes,
+    let setup = Setup {
+        folder: &dir.0,
+        label: spec.label,
+        cap: spec.profile.limits.log_cap_bytes,
+        levels: Levels::usual(),
         began,
-    )
-    .map_err(PhaseError::Console)?;
+    };
+    let output =
+        Output::start(child.stdout.take(), child.stderr.take(), setup).map_err(PhaseError::Console)?;
     output.wake(tx);
     if spec.judged {
         spec.console.begin(Window::new(spec.settings.hour_s, spec.settings.cpu_cores));
@@ -171,7 +172,7 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         exited: None,
     };
     watch.run(&events)?;
-    watch.collect(&console_log)
+    watch.collect()
 }
 
 fn sampler<'a>(spec: &Spec<'a>, guardian: i32) -> Sampler<'a> {
@@ -267,10 +268,10 @@ impl Watch<'_, '_> {
                 let after_stop = self.stop.is_some();
                 // What the process wrote last is in the pipes: read it before judging the exit.
                 self.drain_output();
-                let (_, found) = self.output.look(t + 1.0);
+                let (_, found) = self.output.look_at_last(t);
                 self.suspects.add(found);
-                let clean = code == Some(0) || code == Some(gate::rules::EMERGENCY_EXIT);
-                for event in self.suspects.on_exit(clean || after_stop) {
+                let ending = self.ending(code, signal);
+                for event in self.suspects.on_exit(ending) {
                     let changes = self.rules.on_process(t, &event);
                     self.record(changes)?;
                 }
@@ -290,12 +291,12 @@ impl Watch<'_, '_> {
         let t = self.t();
         let (_, found) = self.output.look(t);
         self.suspects.add(found);
-        let progressing = self.rules.first_abort().is_none();
-        for event in self.suspects.on_time(t, progressing) {
+        let progress = progress_of(&self.rules);
+        for event in self.suspects.on_time(t, progress) {
             let changes = self.rules.on_process(t, &event);
             self.record(changes)?;
         }
-        self.due.looked_at_log(self.output.is_busy() || self.suspects.is_open());
+        self.due.looked_at_log(self.output.is_busy() || !self.suspects.is_empty());
         Ok(())
     }
 
@@ -306,7 +307,7 @@ impl Watch<'_, '_> {
             suspects.add(found);
             log
         });
-        if self.suspects.is_open() || self.output.is_busy() {
+        if !self.suspects.is_empty() || self.output.is_busy() {
             self.due.looked_at_log(true);
         }
         self.look_at_clocks_and_states(&polled)?;
@@ -410,6 +411,16 @@ impl Watch<'_, '_> {
             self.rules.states(),
             (seen.polls, seen.missed),
         )
+    }
+}
+
+/// What the hang rule says of the progress signal.
+pub(super) fn progress_of(rules: &RuleEngine) -> suspects::Progress {
+    let hang = rules.states().into_iter().find(|status| status.rule == RuleId::A8);
+    match hang.map(|status| status.state) {
+        Some(RuleState::Fired) => suspects::Progress::Lost,
+        Some(RuleState::Pending | RuleState::Frozen) => suspects::Progress::Unsure,
+        Some(RuleState::Clear | RuleState::Off) | None => suspects::Progress::Moving,
     }
 }
 

@@ -25,17 +25,20 @@ pub fn parse(text: &[u8], content_type: Option<&str>) -> Result<Page, String> {
         let end = text.trim_ascii_end();
         if end.ends_with(b"# EOF") { Format::OpenMetrics } else { Format::Text004 }
     });
-    let page = exposition::parse(text, format).map_err(|e| e.to_string())?;
     let mut scrape = Scrape::default();
     let mut run_id = None;
-    for sample in page.samples() {
+    exposition::scan(text, format, |sample| {
+        if sample.is_repeated {
+            return;
+        }
         if sample.name == "assay_run_info" {
             run_id = sample.label("run_id").map(str::to_owned);
         }
-        if in_catalogue(&sample.name) && sample.label("symbol").is_none() {
+        if in_catalogue(sample.name) && sample.label("symbol").is_none() {
             scrape.series.insert(sample.series(), sample.value);
         }
-    }
+    })
+    .map_err(|e| e.to_string())?;
     Ok(Page { scrape, run_id })
 }
 
