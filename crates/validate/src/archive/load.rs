@@ -1,8 +1,8 @@
 //! Reads a run folder back as evidence. `validate` and `rejudge` both judge what this returns, so they judge the same.
 
-use super::integrity;
 use super::records::Identity;
 use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
+use super::{attempts, integrity};
 use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{
@@ -125,26 +125,34 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
         problems: [&records.problem, &samples.problem, &rules.problem, &panels.problem],
     })
     .map(|what| format!("damaged evidence: {what}"));
+    let attempts = attempts::split(&records.items);
+    let attempt = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+    let current = attempts.last().copied().unwrap_or_default();
     let mut smoke_failed = None;
     for record in &records.items {
         match record {
-            PhaseRecord::Proof(found) => proof = found.clone(),
             PhaseRecord::Interrupted { why } => interrupted = Some(why.clone()),
             PhaseRecord::SmokeFailed { reasons } => smoke_failed = Some(reasons.clone()),
-            PhaseRecord::Start(_) | PhaseRecord::End { .. } => {}
+            _ => {}
+        }
+    }
+    for record in current {
+        if let PhaseRecord::Proof(found) = record {
+            proof = found.clone();
         }
     }
     let mut sampled: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for line in samples.items {
         sampled.entry(line.phase).or_default().push(line.record);
     }
-    let mut phases = ["smoke", "main"].map(|phase| {
-        let start = records.items.iter().find_map(|record| match record {
+    let mut read = |phase: &str, records: &[PhaseRecord], attempt: u32| {
+        let phase = attempts::tag(phase, attempt);
+        let start = records.iter().find_map(|record| match record {
             PhaseRecord::Start(start) if start.phase == phase => Some(start.clone()),
             _ => None,
         })?;
-        let ended = records.items.iter().find_map(|record| match record {
-            PhaseRecord::End { phase: p, end, log, remote, identity } if p == phase => Some(Ended {
+        let ended = records.iter().find_map(|record| match record {
+            PhaseRecord::End { phase: p, end, log, remote, identity } if *p == phase => Some(Ended {
                 end: end.clone(),
                 log: log.clone(),
                 remote: remote.clone(),
@@ -152,17 +160,23 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
             }),
             _ => None,
         });
-        let of = |tag: &str| tag == phase;
-        let samples = sampled.remove(phase).unwrap_or_default();
+        let of = |tag: &str| *tag == phase;
+        let samples = sampled.remove(&phase).unwrap_or_default();
         let rule_events: Vec<RuleEvent> =
             rules.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
         Some((phase_evidence(dir, &metadata, start, ended.as_ref(), samples, rule_events, &alerts), ended))
-    });
-    let main = phases[1].take();
-    let smoke = phases[0].take();
+    };
+    let main = read("main", current, attempt);
+    let smoke = read("smoke", current, attempt);
     let remote = main.as_ref().and_then(|(_, ended)| ended.as_ref()).map(|ended| ended.remote.clone());
     let (smoke, main_ran) = (smoke.map(|(phase, _)| phase), main.is_some());
-    let proof = integrity::proof(dir, &records.items, &metadata.settings, smoke.as_ref(), proof);
+    let proof = integrity::proof(dir, (current, attempt), &metadata.settings, smoke.as_ref(), proof);
+    if smoke_failed.is_none() {
+        let earlier = (1..attempt).zip(&attempts);
+        smoke_failed = earlier
+            .filter_map(|(n, records)| Some((n, *records, read("smoke", records, n)?.0)))
+            .find_map(|(n, records, smoke)| integrity::failed_before(dir, &metadata, n, records, &smoke));
+    }
     if main_ran && smoke_failed.is_none() {
         smoke_failed = integrity::smoke_contradicted(&metadata, smoke.as_ref(), &proof);
     }
@@ -224,7 +238,7 @@ fn phase_evidence(
             |ended| Found::Yes(ended.log.clone()),
         ),
         end: ended.map(|ended| ended.end.clone()),
-        phase: start.phase,
+        phase: attempts::base(&start.phase).to_owned(),
         runner_id: start.runner_id,
         planned_s: start.planned_s,
         samples,

@@ -220,6 +220,11 @@ impl LogWatch {
         }
     }
 
+    /// True while a block is open, or a suspect waits to be taken.
+    pub fn is_busy(&self) -> bool {
+        self.out.block.is_some() || self.err.block.is_some() || !self.suspects.is_empty()
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> LogCounters {
         self.counters

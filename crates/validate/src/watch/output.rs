@@ -7,13 +7,14 @@
 use super::rotate::Rotating;
 use crate::archive::names;
 use crate::logwatch::{Levels, LogWatch, Stream, Suspect};
+use crate::supervise::Wake;
 use gate::evidence::{LogCounters, LogFacts};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// What a phase's output needs.
@@ -73,6 +74,9 @@ struct State {
     watch: LogWatch,
     console: Rotating,
     errors: ErrorLog,
+    /// Told when the log holds something that may be a crash; once until the next look.
+    waker: Option<mpsc::Sender<Wake>>,
+    woken: bool,
 }
 
 /// The shared state of the readers.
@@ -100,6 +104,8 @@ impl Output {
             watch: LogWatch::with_levels(setup.levels).keeping_error_lines(),
             console: Rotating::create(setup.folder, setup.label, setup.cap)?,
             errors: ErrorLog::create(setup.folder, setup.label, setup.cap / 10)?,
+            waker: None,
+            woken: false,
         };
         let output = Self { shared: Arc::default(), state: Arc::new(Mutex::new(state)) };
         for (pipe, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
@@ -186,6 +192,21 @@ impl Output {
         }
     }
 
+    /// Takes bytes that did not come through a pipe: a log that is followed.
+    pub fn feed(&self, stream: Stream, bytes: &[u8], t: f64) {
+        lock(&self.state).take(&Chunk { stream, bytes: bytes.to_vec(), t });
+    }
+
+    /// From now on this channel is woken when the log holds something that may be a crash.
+    pub fn wake(&self, waker: mpsc::Sender<Wake>) {
+        lock(&self.state).waker = Some(waker);
+    }
+
+    /// True while a block is open or a suspect waits.
+    pub fn is_busy(&self) -> bool {
+        lock(&self.state).watch.is_busy()
+    }
+
     /// True when every holder of the pipes has closed them and all that they wrote was looked at.
     pub fn is_closed(&self) -> bool {
         let queue = lock(&self.shared.queue);
@@ -195,6 +216,7 @@ impl Output {
     /// The counters so far, and the crash blocks that were completed since the last call.
     pub fn look(&self, t: f64) -> (LogCounters, Vec<Suspect>) {
         let mut state = lock(&self.state);
+        state.woken = false;
         state.watch.idle(t);
         (state.watch.counters(), state.watch.take_suspects())
     }
@@ -245,6 +267,12 @@ impl State {
         self.console.append(&chunk.bytes);
         self.watch.feed(chunk.stream, &chunk.bytes, chunk.t);
         self.keep_errors();
+        if !self.woken
+            && self.watch.is_busy()
+            && let Some(waker) = &self.waker
+        {
+            self.woken = waker.send(Wake::Log).is_ok();
+        }
     }
 
     fn keep_errors(&mut self) {
