@@ -385,8 +385,9 @@ fn outside_domain(number: u8, value: &Value) -> Option<Value> {
         _ => true,
     };
     let possible = match value {
-        Value::Measured(n) => fits(*n),
-        Value::Map(map) => map.values().all(|n| fits(*n)),
+        // The two that are maps, by guard type and by notifier, are no numbers, and the others are no maps.
+        Value::Measured(n) => !matches!(number, 13 | 30) && fits(*n),
+        Value::Map(map) => matches!(number, 13 | 30) && map.values().all(|n| fits(*n)),
         _ => true,
     };
     (!possible).then(|| Value::Implausible { figures: format!("{value} is no possible value") })

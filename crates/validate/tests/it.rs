@@ -4,6 +4,8 @@
 
 mod it {
     pub mod archive;
+    pub mod by_hand;
+    pub mod elsewhere;
     pub mod group;
     pub mod logwatch;
     pub mod outcomes;
