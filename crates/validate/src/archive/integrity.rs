@@ -174,11 +174,7 @@ pub(super) fn smoke_contradicted(
         return Some(vec!["a main run is on record, and no smoke before it".to_owned()]);
     };
     let mut reasons = passing::reasons(smoke, &metadata.settings);
-    if let RoundTripProof::None { why } = proof
-        && metadata.profile.planted.is_some()
-    {
-        reasons.push(format!("no round trip was completed: {why}"));
-    }
+    reasons.extend(passing::unproven(smoke, &metadata.settings, metadata.profile.runner.own_contract, proof));
     (!reasons.is_empty()).then_some(reasons)
 }
 

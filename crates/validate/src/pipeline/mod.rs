@@ -298,11 +298,8 @@ impl Run<'_> {
         let mut reasons = smoke::reasons(smoke, &self.metadata.settings);
         if reasons.is_empty() && !self.is_interrupted() {
             let proof = self.round_trip_proof(smoke)?;
-            if let RoundTripProof::None { why } = &proof
-                && profile.runner.own_contract
-            {
-                reasons.push(format!("no round trip was completed: {why}"));
-            }
+            let own = profile.runner.own_contract;
+            reasons.extend(smoke::unproven(smoke, &self.metadata.settings, own, &proof));
             self.say(&format!("round trip proof: {proof:?}"))?;
             self.record(&PhaseRecord::Proof(proof))?;
         }
@@ -315,9 +312,6 @@ impl Run<'_> {
         &mut self,
         smoke: &gate::evidence::PhaseEvidence,
     ) -> Result<RoundTripProof, ValidateError> {
-        if !self.metadata.settings.has_journal && self.options.loaded.profile.planted.is_none() {
-            return Ok(RoundTripProof::None { why: "the runner's market cannot be replaced".to_owned() });
-        }
         match smoke::orders_and_round_trips(smoke, &self.metadata.settings) {
             Some((orders, round_trips)) if orders > 0 => Ok(if round_trips > 0 {
                 RoundTripProof::Market
