@@ -5,6 +5,7 @@
 mod it {
     pub mod archive;
     pub mod group;
+    pub mod log_cases;
     pub mod logwatch;
     pub mod outcomes;
     pub mod panels;
