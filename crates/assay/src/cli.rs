@@ -27,7 +27,7 @@ Exit codes:
   10  CONDITIONAL GO              11  CONDITIONAL GO WITH CONCERNS
   12  a rehearsal that would be a GO (`assay rehearse` itself gives 0)
   20  NO-GO                       21  aborted by a rule: NO-GO
-  22  rejudge disagrees, or verify finds a change
+  22  rejudge or rules disagrees, or verify finds a change
   30  preflight failed            31  smoke failed
   64  usage or configuration      66  no such run, profile or file
   70  internal error              130, 143  interrupted";
@@ -53,6 +53,10 @@ pub enum Command {
     Rejudge(OneRun),
     /// Find any byte of a run that has changed since its verdict
     Verify(OneRun),
+    /// Judge artefacts that were made elsewhere: a KPI file, a log, metrics, whatever there is
+    Analyze(Analyze),
+    /// Settle by hand, with evidence, what a run could not show
+    Attest(Attest),
     /// Print a run's report, in English or Korean, as Markdown or HTML
     Report(Report),
     /// The archive of runs
@@ -67,6 +71,8 @@ pub enum Command {
     Exchange(exchange::Args),
     /// Profiles: what a validation does
     Profile(Profiles),
+    /// Watch rules: unit tests, and rules over a recorded run
+    Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
     Catalogue(Catalogue),
 }
@@ -159,6 +165,48 @@ pub struct OneRun {
     /// Where the run folders are
     #[command(flatten)]
     pub logs: Logs,
+}
+
+/// `assay analyze`.
+#[derive(Debug, Args)]
+pub struct Analyze {
+    /// The folder with the artefacts, or one file
+    pub dir: PathBuf,
+    /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
+    pub profile: String,
+    /// A file that is a log, wherever it lies; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+    /// Where the report goes [default: DIR-analysis, beside the folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `assay attest`.
+#[derive(Debug, Args)]
+pub struct Attest {
+    /// The run
+    #[command(flatten)]
+    pub run: OneRun,
+    /// The criterion: C6, or one that the profile lists in `attestable`
+    pub criterion: String,
+    /// What is attested
+    #[arg(value_enum)]
+    pub outcome: AttestedOutcome,
+    /// Who attests
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// What shows it: a screenshot, a mail, a log excerpt; it is copied into the run folder
+    #[arg(long, value_name = "FILE")]
+    pub evidence: PathBuf,
+}
+
+/// What can be attested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AttestedOutcome {
+    /// The criterion holds
+    Pass,
 }
 
 /// A report's language.

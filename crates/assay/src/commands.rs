@@ -5,6 +5,7 @@ use crate::cli::{
     RunsCommand, Validate,
 };
 use crate::fail::Failure;
+use crate::judging;
 use catalogue::exit_codes;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Preflight(args) => preflight_command(&args.profile, &args.logs.logs, args.json),
         Command::Rejudge(args) => rejudge(&args),
         Command::Verify(args) => verify(&args),
+        Command::Analyze(args) => judging::analyze(&args),
+        Command::Attest(args) => judging::attest(&args),
         Command::Report(args) => {
             let dir = review::find(&args.run.logs.logs, &args.run.run)?;
             let lang = if args.lang == Lang::Ko { report::Lang::Ko } else { report::Lang::En };
@@ -46,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Profile(args) => profiles(args.command),
+        Command::Rules(args) => crate::rules::run(&args.command),
         Command::Catalogue(args) => {
             let text = match args.format {
                 CatalogueFormat::Md => catalogue::render::markdown(),
@@ -60,7 +64,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
 }
 
 /// Prints to standard output; a closed pipe (`| head`) is no error.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
@@ -115,6 +119,7 @@ fn rehearse(args: &Rehearse) -> Result<u8, Failure> {
         program: own_path()?,
         rehearse: true,
         json: args.json,
+        rerun: judging::rehearse_again(args),
     })
 }
 
@@ -126,6 +131,7 @@ fn validate_command(args: &Validate) -> Result<u8, Failure> {
         program: own_path()?,
         rehearse: false,
         json: args.json,
+        rerun: format!("assay validate --profile {}", judging::quoted(&args.profile)),
     })?;
     let accepted: &[u8] = match args.accept {
         None => &[],
@@ -178,6 +184,10 @@ fn verify(args: &OneRun) -> Result<u8, Failure> {
     let head = archive::read_head(&dir).map_err(review::ReviewError::from)?;
     if changes.is_empty() {
         print(&format!("nothing has changed since the verdict; manifest head {head}\n"));
+        let anchors = archive::anchors(&dir);
+        for anchor in anchors.iter().filter(|_| anchors.len() > 1) {
+            print(&format!("  {} has head {}\n", anchor.of, anchor.head));
+        }
         return Ok(0);
     }
     print("changed since the verdict:\n");

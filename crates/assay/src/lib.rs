@@ -5,6 +5,8 @@
 pub mod cli;
 mod commands;
 mod fail;
+mod judging;
+pub mod rules;
 
 use clap::Parser;
 use std::process::ExitCode;

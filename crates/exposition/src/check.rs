@@ -12,11 +12,11 @@ use crate::text::write_labels;
 /// The family that is being read.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    /// Labels of the metric that is being read, as one text.
-    group: String,
-    key: String,
+    /// Labels of the metric that is being read, as one key.
+    group: Vec<u8>,
+    key: Vec<u8>,
     /// Metrics of the family that were read.
-    done: HashSet<String>,
+    done: HashSet<Vec<u8>>,
     /// Timestamp of the last sample of this metric.
     last: Option<Option<i128>>,
     /// Histograms: the point that is being read.

@@ -56,7 +56,7 @@ impl<'a> Scanner<'a> {
         if !c.take(b' ') {
             return fault(c.at, "expected one blank behind a metric's name");
         }
-        let index = self.current(&name, start, name_at)?;
+        let index = self.current(name.clone(), start, name_at)?;
         let head = &mut self.heads[index];
         if head.first_sample.is_some() {
             return fault(name_at, format!("metadata of `{}` behind its samples", clip(&name)));
@@ -88,7 +88,11 @@ impl<'a> Scanner<'a> {
             self.heads.len() - 1
         } else {
             let name = row.name.clone();
-            self.current(&name, row.at, row.at)?
+            if let Some(head) = self.heads.last().filter(|head| head.name == name) {
+                let kind = head.kind.unwrap_or(Kind::Unknown).as_str();
+                return fault(row.at, format!("a {kind} has no sample without a suffix"));
+            }
+            self.current(name, row.at, row.at)?
         };
         let head = &mut self.heads[row.family];
         head.first_sample.get_or_insert(row.at);
@@ -101,12 +105,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// The family that is being read when it has this name, else a new one.
-    fn current(&mut self, name: &Cow<'a, str>, at: usize, name_at: usize) -> Result<usize, Fault> {
-        if self.heads.last().is_none_or(|head| head.name != *name) {
+    fn current(&mut self, name: Cow<'a, str>, at: usize, name_at: usize) -> Result<usize, Fault> {
+        if self.heads.last().is_none_or(|head| head.name != name) {
             self.close_last()?;
-            if self.by_name.get(name).is_some() || self.open.owned.contains(name.as_ref()) {
+            if self.by_name.get(&name).is_some() || self.open.owned.contains(name.as_ref()) {
                 let what =
-                    format!("`{}` belongs to an earlier family; families may not interleave", clip(name));
+                    format!("`{}` belongs to an earlier family; families may not interleave", clip(&name));
                 return fault(name_at, what);
             }
             self.family(name, at);

@@ -71,7 +71,7 @@ fn owned(point: &Point<'_, '_>) -> Sample {
         list.iter().map(|l| (l.name.as_ref().to_owned(), l.value.as_ref().to_owned())).collect()
     };
     Sample {
-        name: point.name.as_ref().to_owned(),
+        name: point.name.to_owned(),
         labels: labels(point.labels),
         value: point.value,
         timestamp: point.timestamp,

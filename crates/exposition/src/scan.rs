@@ -34,7 +34,7 @@ pub struct Point<'p, 'a> {
     /// Index of its family among the [`Head`]s.
     pub family: usize,
     /// Full name with its suffix (`_bucket`, `_sum`, `_total`, ...).
-    pub name: &'p Cow<'a, str>,
+    pub name: &'p str,
     /// Labels sorted by name, values unescaped.
     pub labels: &'p [Label<'a>],
     /// Value, NaN and infinities as they are.
@@ -261,19 +261,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// The index of the family of a name, new when it is not there.
-    pub(crate) fn family(&mut self, name: &Cow<'a, str>, at: usize) -> usize {
-        let (index, is_new) = self.by_name.insert(name, self.heads.len());
+    pub(crate) fn family(&mut self, name: Cow<'a, str>, at: usize) -> usize {
+        let (index, is_new) = self.by_name.insert(name.clone(), self.heads.len());
         if !is_new {
             return index;
         }
-        self.heads.push(Head {
-            name: name.clone(),
-            kind: None,
-            help: None,
-            unit: None,
-            at,
-            first_sample: None,
-        });
+        self.heads.push(Head { name, kind: None, help: None, unit: None, at, first_sample: None });
         index
     }
 

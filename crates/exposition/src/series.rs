@@ -112,8 +112,8 @@ impl<'a> Names<'a> {
     }
 
     /// The index of a name, `index` when it is new; and whether it is new.
-    pub(crate) fn insert(&mut self, name: &Cow<'a, str>, index: usize) -> (usize, bool) {
-        match self.0.entry(name.clone()) {
+    pub(crate) fn insert(&mut self, name: Cow<'a, str>, index: usize) -> (usize, bool) {
+        match self.0.entry(name) {
             Entry::Occupied(known) => (*known.get(), false),
             Entry::Vacant(free) => (*free.insert(index), true),
         }

@@ -53,7 +53,7 @@ impl<'a> Scanner<'a> {
         if !c.blanks() && !c.is_line_end() {
             return fault(c.at, "a metric's name ends here with a character that it may not have");
         }
-        let index = self.family(&name, start);
+        let index = self.family(name.clone(), start);
         // Its samples are likely to come next.
         self.last = match name {
             Cow::Borrowed(name) => (name, index),
@@ -105,7 +105,7 @@ impl<'a> Scanner<'a> {
         row.family = match &row.name {
             Cow::Borrowed(name) if *name == self.last.0 => self.last.1,
             name => {
-                let index = self.family_of_sample(name, row.at);
+                let index = self.family_of_sample(row);
                 if let Cow::Borrowed(name) = name {
                     self.last = (name, index);
                 }
@@ -124,7 +124,8 @@ impl<'a> Scanner<'a> {
     }
 
     /// The family of a sample's name, where histograms and summaries own suffixed names.
-    fn family_of_sample(&mut self, name: &Cow<'a, str>, at: usize) -> usize {
+    fn family_of_sample(&mut self, row: &Row<'a>) -> usize {
+        let name = row.name.as_ref();
         if let Some(index) = self.by_name.get(name) {
             return index;
         }
@@ -138,7 +139,7 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
         }
-        self.family(name, at)
+        self.family(row.name.clone(), row.at)
     }
 }
 
@@ -174,10 +175,10 @@ struct Distribution {
 #[derive(Debug, Default)]
 pub(crate) struct Distributions {
     list: Vec<Distribution>,
-    by_key: HashMap<String, usize>,
-    key: String,
+    by_key: HashMap<Vec<u8>, usize>,
+    key: Vec<u8>,
     /// Key and index of the last sample's.
-    last: (String, usize),
+    last: (Vec<u8>, usize),
 }
 
 impl Distributions {
@@ -245,21 +246,23 @@ impl Distributions {
     }
 }
 
-/// What tells distributions apart: family, labels, time. Lengths keep texts from running into each other.
-fn write_key(key: &mut String, row: &Row<'_>, labels: &[Label<'_>], special: Option<&str>) {
-    use std::fmt::Write as _;
+/// What tells distributions apart: family, labels, time.
+fn write_key(key: &mut Vec<u8>, row: &Row<'_>, labels: &[Label<'_>], special: Option<&str>) {
     key.clear();
-    // Writing to a String cannot fail.
-    let _ = write!(key, "{}:{:?}", row.family, row.stamp.map(|s| s.nanos));
+    key.extend_from_slice(&row.family.to_le_bytes());
+    if let Some(stamp) = row.stamp {
+        key.extend_from_slice(&stamp.nanos.to_le_bytes());
+    }
+    key.push(u8::from(row.stamp.is_some()));
     write_labels(key, labels, special);
 }
 
-/// Labels with their lengths, without a special one.
-pub(crate) fn write_labels(key: &mut String, labels: &[Label<'_>], special: Option<&str>) {
-    use std::fmt::Write as _;
+/// Labels without a special one. Lengths keep texts from running into each other.
+pub(crate) fn write_labels(key: &mut Vec<u8>, labels: &[Label<'_>], special: Option<&str>) {
     for label in labels.iter().filter(|l| special != Some(l.name.as_ref())) {
-        let _ = write!(key, ",{}:{}", label.name.len(), label.value.len());
-        key.push_str(&label.name);
-        key.push_str(&label.value);
+        for text in [&label.name, &label.value] {
+            key.extend_from_slice(&text.len().to_le_bytes());
+            key.extend_from_slice(text.as_bytes());
+        }
     }
 }

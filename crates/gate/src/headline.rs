@@ -4,6 +4,7 @@ use crate::decision::{Decision, Simple};
 use crate::evidence::{Abort, Evidence, EvidenceClass, RoundTripProof};
 use crate::judge::{Analysis, Headline, HeadlineState, PlausibilityFinding, PlausibilityStatus, Series};
 use crate::plausibility::BROKE;
+use crate::rules::{NOT_BUILT, RuleName};
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
 use catalogue::{Class, CriterionId, RULES, RuleId};
 
@@ -16,17 +17,21 @@ pub(crate) fn caps(
     kpis: &[KpiResult],
     criteria: &[CriterionResult],
     plausibility: &[PlausibilityFinding],
-    fired_b: &[RuleId],
-    blind: &[RuleId],
+    warned: &[RuleName],
+    blind: &[RuleName],
 ) -> Vec<String> {
     let settings = &evidence.settings;
     let mut caps = Vec::new();
-    caps.extend(fired_b.iter().map(|rule| format!("{rule} fired: {}", rule.definition().title)));
+    caps.extend(warned.iter().map(|rule| match (rule.shipped(), settings.rule(rule)) {
+        (Some(id), _) => format!("{rule} fired: {}", id.definition().title),
+        (None, Some(spec)) => format!("{rule} fired: {spec}"),
+        (None, None) => format!("{rule} fired"),
+    }));
     caps.extend(
         RULES
             .iter()
-            .filter(|r| !r.built)
-            .map(|r| format!("{} ({}) is not built in this version", r.id, r.title)),
+            .filter(|r| r.id != RuleId::A1 && settings.rule(&r.id.into()).is_none())
+            .map(|r| format!("{} ({}) is {NOT_BUILT}", r.id, r.title)),
     );
     caps.extend(
         blind.iter().map(|rule| format!("{rule} was blind: its signal had no sample in the whole run")),
@@ -68,11 +73,12 @@ pub(crate) fn caps(
     if !settings.has_alerts {
         caps.push("C4 is judged on Assay's own dispatcher".to_owned());
     }
-    if let Some(c6) = criteria.iter().find(|c| c.id == CriterionId::C6)
-        && c6.note.is_some()
-        && evidence.main.is_some()
+    // An attestation is a remark too, and no part that was left out.
+    let c6 = criteria.iter().find(|c| c.id == CriterionId::C6).filter(|_| evidence.main.is_some());
+    if let Some(left_out) =
+        c6.and_then(|c| c.note.as_deref()?.split("; ").find(|n| n.starts_with("left out")))
     {
-        caps.push(format!("panels {}", c6.note.as_deref().unwrap_or("left out")));
+        caps.push(format!("panels {left_out}"));
     }
     if let RoundTripProof::None { why } = &evidence.round_trip_proof {
         caps.push(format!("no round trip was proven before the main run: {why}"));

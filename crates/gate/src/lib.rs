@@ -4,6 +4,7 @@
 //! 32 KPIs, 16 criteria, a decision and a diagnosis. No I/O, no clock: `validate` collects, this crate judges.
 
 pub mod accounting;
+pub mod attested;
 pub mod decision;
 pub mod evidence;
 pub mod judge;
@@ -16,6 +17,7 @@ mod diagnosis;
 mod differences;
 mod headline;
 mod kpis;
+mod memory;
 mod plausibility;
 mod series;
 mod stats;
@@ -24,5 +26,5 @@ pub use accounting::{Accounts, account};
 pub use decision::{Decision, Simple, decide};
 pub use differences::differences;
 pub use judge::{Analysis, judge};
-pub use rules::{ProcessEvent, RuleEngine, RuleStatus};
+pub use rules::{ProcessEvent, RuleEngine, RuleName, RuleSpec, RuleStatus};
 pub use value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};

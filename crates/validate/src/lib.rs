@@ -2,13 +2,16 @@
 //!
 //! [`pipeline`] runs the phases of a validation; [`review`] judges what is on disk again; everything else is a step of theirs.
 
+pub mod analyze;
 pub mod archive;
+pub mod attest;
 pub mod logwatch;
 pub mod pipeline;
 pub mod preflight;
 pub mod profile;
 pub mod report;
 pub mod review;
+pub mod rules;
 pub mod supervise;
 pub mod terminal;
 pub mod watch;

@@ -11,4 +11,5 @@ mod it {
     pub mod panels;
     pub mod preflight;
     pub mod profile;
+    pub mod rules;
 }

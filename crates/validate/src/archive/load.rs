@@ -6,11 +6,12 @@ use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
 use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{
-    AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts,
+    AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts, Origin,
     PanelCheck, PhaseEnd, PhaseEvidence, RoundTripProof, RuleEvent, Sample,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Why a folder cannot be judged at all.
@@ -94,12 +95,14 @@ pub fn metadata(dir: &RunDir) -> Result<Metadata, LoadError> {
     let no_run = |what: String| LoadError::NoRun { path: dir.0.clone(), what };
     let bytes =
         std::fs::read(dir.path(names::METADATA)).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))?;
-    let metadata: Metadata =
+    let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))?;
-    if metadata.format > FORMAT {
-        return Err(LoadError::Newer { path: dir.path(names::METADATA), found: metadata.format });
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if let Some(found) = format.and_then(|n| u32::try_from(n).ok()).filter(|found| *found > FORMAT) {
+        return Err(LoadError::Newer { path: dir.path(names::METADATA), found });
     }
-    Ok(metadata)
+    let value = super::old::upgrade(value).map_err(|what| no_run(format!("{}: {what}", names::METADATA)))?;
+    serde_json::from_value(value).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))
 }
 
 /// Reads everything that is judged.
@@ -131,6 +134,10 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
             PhaseRecord::Start(_) | PhaseRecord::End { .. } => {}
         }
     }
+    let mut sampled: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+    for line in samples.items {
+        sampled.entry(line.phase).or_default().push(line.record);
+    }
     let mut phases = ["smoke", "main"].map(|phase| {
         let start = records.items.iter().find_map(|record| match record {
             PhaseRecord::Start(start) if start.phase == phase => Some(start.clone()),
@@ -146,8 +153,7 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
             _ => None,
         });
         let of = |tag: &str| tag == phase;
-        let samples: Vec<Sample> =
-            samples.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
+        let samples = sampled.remove(phase).unwrap_or_default();
         let rule_events: Vec<RuleEvent> =
             rules.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
         Some((phase_evidence(dir, &metadata, start, ended.as_ref(), samples, rule_events, &alerts), ended))
@@ -160,7 +166,20 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
     if main_ran && smoke_failed.is_none() {
         smoke_failed = integrity::smoke_contradicted(&metadata, smoke.as_ref(), &proof);
     }
+    let attested = super::attestations::read(dir);
+    if let Some(problem) = attested.problem
+        && interrupted.is_none()
+    {
+        interrupted = Some(format!("damaged evidence: {problem}"));
+    }
     let evidence = Evidence {
+        origin: Origin::Supervised,
+        cores: metadata.machine.cores,
+        attestations: attested.lines,
+        rerun: metadata
+            .rerun
+            .clone()
+            .unwrap_or_else(|| format!("assay validate --profile {}", metadata.settings.profile)),
         run_id: metadata.run_id.clone(),
         settings: metadata.settings.clone(),
         class: derive_class(&metadata, remote.as_deref(), main.as_ref().map(|(phase, _)| phase)),
@@ -188,7 +207,14 @@ fn phase_evidence(
     } else {
         Found::No("the runner keeps no journal".to_owned())
     };
+    let console = dir.phase_path(&start.label, "console.log");
     PhaseEvidence {
+        trades: if metadata.settings.has_journal {
+            Found::No("the journal has every trade".to_owned())
+        } else {
+            crate::analyze::trades_of_log(&console)
+        },
+        iteration_gaps: super::iterations::gaps(&console),
         kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json")),
         final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended),
         journal,

@@ -3,14 +3,19 @@
 //! Append-only files get whole lines; every other file is written aside, synced and renamed. What was not written cannot be read:
 //! a missing file is `Found::No` with the reason.
 
+pub(crate) mod attestations;
 mod integrity;
+pub(crate) mod iterations;
 mod load;
 mod manifest;
+mod old;
 mod records;
 mod runs;
 
+pub use attestations::{Anchor, AttestationLine, anchors, keep_history};
 pub use load::{AlertLine, LoadError, load_evidence, phase_records, read_kpi};
 pub use manifest::{ManifestError, read_head, verify, write_manifest};
+pub(crate) use manifest::{extend_manifest, hex};
 pub use records::{FORMAT, Identity, Machine, Metadata, PhaseRecord, PhaseStart, Tagged};
 pub use runs::{RunSummary, find_run, list_runs};
 
@@ -41,6 +46,9 @@ pub mod names {
     pub const JUNIT: &str = "junit.xml";
     pub const MANIFEST: &str = "manifest.json";
     pub const NOTICE: &str = "notice.log";
+    pub const ATTESTATIONS: &str = "attestations.jsonl";
+    pub const ATTESTED_EVIDENCE: &str = "attestations";
+    pub const HISTORY: &str = "history";
 
     /// A part of a phase's console log: `full_1h_console.log` is the beginning, `full_1h_console.7.log` the seventh part after it.
     pub fn console_part(label: &str, part: u64) -> String {

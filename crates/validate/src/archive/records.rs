@@ -4,8 +4,8 @@ use crate::profile::Profile;
 use gate::evidence::{EvidenceClass, LogFacts, PhaseEnd, RoundTripProof, Settings};
 use serde::{Deserialize, Serialize};
 
-/// Version of every JSON artefact of this crate.
-pub const FORMAT: u32 = 1;
+/// Version of every JSON artefact of this crate. 2: rules are spelled out (`old` reads 1).
+pub const FORMAT: u32 = 2;
 
 /// `metadata.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Metadata {
     pub class: EvidenceClass,
     /// Machine.
     pub machine: Machine,
+    /// The command that starts such a run again; `None` in the records of older versions.
+    #[serde(default)]
+    pub rerun: Option<String>,
 }
 
 /// The machine that a run ran on.
@@ -41,8 +44,8 @@ pub struct Metadata {
 pub struct Machine {
     /// Operating system and kernel.
     pub os: String,
-    /// Logical cores.
-    pub cores: u32,
+    /// Logical cores; `None` when they could not be counted.
+    pub cores: Option<u32>,
     /// Memory, bytes; `None` when it could not be read.
     pub memory_bytes: Option<u64>,
 }

@@ -38,6 +38,8 @@ pub struct Options {
     pub rehearse: bool,
     /// Machine-readable progress and result on standard output.
     pub json: bool,
+    /// The command that starts such a run again, as it was typed.
+    pub rerun: String,
 }
 
 /// Why a validation could not be carried through.
@@ -381,10 +383,21 @@ impl Run<'_> {
 /// [`ValidateError`].
 pub fn conclude(dir: &RunDir) -> Result<Analysis, ValidateError> {
     let (metadata, evidence) = archive::load_evidence(dir)?;
-    let analysis = gate::judge(&evidence);
+    Ok(write_verdict(dir, &metadata, &evidence)?)
+}
+
+/// Judges, and writes analysis, reports and JUnit into `dir`.
+///
+/// # Errors
+/// [`WriteError`].
+pub(crate) fn write_verdict(
+    dir: &RunDir,
+    metadata: &Metadata,
+    evidence: &gate::evidence::Evidence,
+) -> Result<Analysis, WriteError> {
+    let analysis = gate::judge(evidence);
     dir.write_json(names::ANALYSIS, &analysis)?;
-    let report =
-        report::Report { metadata: &metadata, evidence: &evidence, analysis: &analysis, dir: &dir.0 };
+    let report = report::Report { metadata, evidence, analysis: &analysis, dir: &dir.0 };
     dir.write(names::REPORT_MD, report::markdown(&report).as_bytes())?;
     dir.write(names::REPORT_HTML, report::html(&report).as_bytes())?;
     dir.write(names::JUNIT, junit::xml(&analysis).as_bytes())?;
@@ -427,6 +440,7 @@ fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> M
         endpoints: urls.map(Clone::clone).to_vec(),
         class,
         machine: machine(),
+        rerun: Some(options.rerun.clone()),
     }
 }
 
@@ -438,7 +452,7 @@ fn machine() -> archive::Machine {
     });
     archive::Machine {
         os: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
-        cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
+        cores: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
         memory_bytes: memory.map(|kib| kib * 1024),
     }
 }

@@ -1,6 +1,6 @@
 //! Checks of a profile's text: known keys, right types and units, then whether the values make sense together.
 
-use super::{Profile, ProfileError, Span};
+use super::{Profile, ProfileError, Span, rules};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -39,16 +39,21 @@ impl Document {
         Ok(Self { file: file.to_owned(), text: text.to_owned(), table, extends, places })
     }
 
+    /// True when the document itself sets `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.place(path).is_some()
+    }
+
     fn place(&self, path: &str) -> Option<&Place> {
         self.places.iter().find(|(known, _)| known == path).map(|(_, place)| place)
     }
 
-    fn at_key(&self, path: &str, what: String, label: String, help: String) -> ProfileError {
+    pub(super) fn at_key(&self, path: &str, what: String, label: String, help: String) -> ProfileError {
         let span = self.place(path).map_or(0..0, |place| place.key.clone());
         ProfileError::at(&self.file, &self.text, span, what, label, Some(help))
     }
 
-    fn at_value(&self, path: &str, what: String, label: String, help: String) -> ProfileError {
+    pub(super) fn at_value(&self, path: &str, what: String, label: String, help: String) -> ProfileError {
         let span = self.place(path).map_or(0..0, |place| place.value.clone());
         ProfileError::at(&self.file, &self.text, span, what, label, Some(help))
     }
@@ -123,6 +128,10 @@ fn table(
         let Some(expected) = schema.get(key) else { return Err(unknown(doc, &path, key, schema, above)) };
         // A foreign runner's configuration is its own affair.
         if path == "runner.config" && !own {
+            continue;
+        }
+        // Rules have a language of their own: `super::rules`.
+        if path == "rules" {
             continue;
         }
         match (value, expected) {
@@ -283,6 +292,10 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
             );
         }
     }
+    if let Some(id) = profile.attestable.iter().find(|id| **id < catalogue::CriterionId::C6) {
+        let what = format!("`attestable` lists {id}, which no person can attest");
+        return wrong("attestable", what, "C1 to C5 are settled by evidence alone; C6 is always attestable");
+    }
     for notifier in &profile.notifiers {
         if notifier != "local_log" {
             let what = format!("the notifier {notifier:?} is not built in this version");
@@ -327,6 +340,11 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
         let what = format!("`exchange.market` is {:?}, which is no market", exchange.market);
         return wrong("exchange.market", what, "it is \"edge\" or \"calm\"");
     }
+    if let Some((path, what, help)) =
+        rules::too_short(&profile.rules, profile.watch.poll, profile.measure.memory_min)
+    {
+        return wrong(&path, what, help);
+    }
     spans(profile).map_or(Ok(()), |(path, what, help)| wrong(path, what, help))
 }
 
@@ -363,7 +381,7 @@ fn spans(p: &Profile) -> Option<(&'static str, String, &'static str)> {
         ("main.duration", p.main.duration),
         ("watch.poll", p.watch.poll),
         ("watch.scrape_timeout", p.watch.scrape_timeout),
-        ("rules.memory_window", p.rules.memory_window),
+        ("measure.memory_window", p.measure.memory_window),
         ("panels.core_every", p.panels.core_every),
         ("panels.alerting_every", p.panels.alerting_every),
         ("watch.interim_every", p.watch.interim_every),
@@ -377,25 +395,24 @@ fn spans(p: &Profile) -> Option<(&'static str, String, &'static str)> {
     {
         return Some((path, format!("`{path}` is 0"), "ask for at least one symbol"));
     }
-    if !(p.rules.cpu_cores.is_finite() && p.rules.cpu_cores > 0.0) {
+    if !(p.measure.cpu_cores.is_finite() && p.measure.cpu_cores > 0.0) {
         return Some((
-            "rules.cpu_cores",
-            format!("`rules.cpu_cores` is {}", p.rules.cpu_cores),
+            "measure.cpu_cores",
+            format!("`measure.cpu_cores` is {}", p.measure.cpu_cores),
             "it must be above 0",
         ));
     }
     let poll = p.watch.poll;
-    let windows = [
-        ("rules.a4_for", p.rules.a4_for),
-        ("rules.a5_for", p.rules.a5_for),
-        ("rules.a8_for", p.rules.a8_for),
-        ("rules.a9_for", p.rules.a9_for),
-        ("rules.b2_over", p.rules.b2_over),
-        ("rules.memory_window", p.rules.memory_window),
-    ];
-    if let Some((path, span)) = windows.into_iter().find(|(_, span)| *span <= poll) {
-        let what = format!("`{path}` is {span}, not longer than a poll ({poll})");
-        return Some((path, what, "a window needs several polls: lengthen it or shorten watch.poll"));
+    if p.measure.memory_window <= poll {
+        let what = format!(
+            "`measure.memory_window` is {}, not longer than a poll ({poll})",
+            p.measure.memory_window
+        );
+        return Some((
+            "measure.memory_window",
+            what,
+            "a window needs several polls: lengthen it or shorten watch.poll",
+        ));
     }
     if p.watch.scrape_timeout.0 * 2 > poll.0 {
         let what = format!(

@@ -1,7 +1,7 @@
 //! Finding, reading and merging profiles.
 
 use super::check::{self, Document};
-use super::{Profile, ProfileError, record};
+use super::{Profile, ProfileError, record, rules};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -92,7 +92,16 @@ pub fn load_text(file: &str, text: &str) -> Result<Loaded, ProfileError> {
     for document in chain.iter().filter(|document| !builtin(document)) {
         check::keys(document, &schema()?, &merged)?;
     }
-    let profile = Profile::deserialize(toml::Value::Table(merged.clone())).map_err(|e| {
+    let specs = rules::specs(&chain, &merged)?;
+    let mut effective = merged.clone();
+    let specs = toml::Value::try_from(specs).map_err(|e| {
+        ProfileError::plain(
+            format!("{file}: the rules cannot be written down: {e}"),
+            "report this as a defect",
+        )
+    })?;
+    effective.insert("rules".to_owned(), specs);
+    let profile = Profile::deserialize(toml::Value::Table(effective)).map_err(|e| {
         ProfileError::plain(format!("{file}: {}", e.message()), "compare it with `assay profile show d77-4`")
     })?;
     check::meaning(&chain, &profile)?;

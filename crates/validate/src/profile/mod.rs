@@ -4,6 +4,7 @@ mod check;
 mod error;
 mod load;
 mod record;
+mod rules;
 mod settings;
 mod span;
 
@@ -12,6 +13,8 @@ pub use load::{Loaded, builtin_names, load, load_text, source_of};
 pub use settings::settings;
 pub use span::Span;
 
+use catalogue::CriterionId;
+use gate::RuleSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -37,8 +40,10 @@ pub struct Profile {
     pub main: Phase,
     /// Polls and graces.
     pub watch: Watch,
-    /// Windows of the rules.
-    pub rules: Rules,
+    /// The watch rules in the order of their names.
+    pub rules: Vec<RuleSpec>,
+    /// How CPU and memory are measured.
+    pub measure: Measure,
     /// Cadence of the panel checks.
     pub panels: Panels,
     /// Disk and log limits.
@@ -47,6 +52,9 @@ pub struct Profile {
     pub console: Console,
     /// Alert stores and state.
     pub stores: Stores,
+    /// Criteria beside C6 that a person may attest when they are inconclusive: `["M4"]`; never C1 to C5.
+    #[serde(default)]
+    pub attestable: Vec<CriterionId>,
     /// The notifiers whose availability is required.
     pub notifiers: Vec<String>,
     /// A local exchange as a guarded child; rehearsals only.
@@ -138,25 +146,15 @@ pub struct Watch {
     pub interim_every: Span,
 }
 
-/// Windows of the rules.
+/// How CPU and memory are measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rules {
-    /// p99 > 100 ms for.
-    pub a4_for: Span,
-    /// CPU > 80 % for.
-    pub a5_for: Span,
-    /// No progress for.
-    pub a8_for: Span,
-    /// No scrape for.
-    pub a9_for: Span,
-    /// No round trip over.
-    pub b2_over: Span,
-    /// H3: settling time left out.
+pub struct Measure {
+    /// A6 and H3: settling time left out.
     pub memory_skip: Span,
-    /// H3: least data after that.
+    /// A6 and H3: least data after that.
     pub memory_min: Span,
-    /// H3: width of the minima.
+    /// A6 and H3: width of the minima.
     pub memory_window: Span,
     /// Cores that 100 % CPU means.
     pub cpu_cores: f64,

@@ -103,8 +103,11 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_handled, p.watch.handled_after.to_string()),
         (w.set_interim, p.watch.interim_every.to_string()),
         (w.set_windows, windows(report)),
-        (w.set_memory, format!("{}, {}, {}", p.rules.memory_skip, p.rules.memory_min, p.rules.memory_window)),
-        (w.set_cores, figure(p.rules.cpu_cores)),
+        (
+            w.set_memory,
+            format!("{}, {}, {}", p.measure.memory_skip, p.measure.memory_min, p.measure.memory_window),
+        ),
+        (w.set_cores, figure(p.measure.cpu_cores)),
         (w.set_panels, format!("{}, {}", p.panels.core_every, p.panels.alerting_every)),
         (
             w.set_limits,
@@ -163,10 +166,8 @@ fn gigabytes(bytes: u64) -> String {
 
 fn windows(report: &Report<'_>) -> String {
     let rules = &report.metadata.profile.rules;
-    format!(
-        "A4 {}, A5 {}, A8 {}, A9 {}, B2 {}",
-        rules.a4_for, rules.a5_for, rules.a8_for, rules.a9_for, rules.b2_over
-    )
+    let words: Vec<String> = rules.iter().map(|rule| format!("{} {}", rule.name, rule.window)).collect();
+    words.join(", ")
 }
 
 /// The runner's own settings without secrets.
@@ -195,7 +196,7 @@ pub(super) fn environment(report: &Report<'_>, w: &'static Words) -> Vec<Block> 
     let rows = [
         (w.env_version, report.metadata.version.clone()),
         (w.env_os, machine.os.clone()),
-        (w.env_cores, machine.cores.to_string()),
+        (w.env_cores, machine.cores.map_or_else(|| w.env_unread.to_owned(), |n| n.to_string())),
         (w.env_memory, memory),
     ]
     .map(|(what, value)| vec![Cell::Text(what.to_owned()), Cell::Text(value)])

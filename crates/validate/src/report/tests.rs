@@ -11,13 +11,13 @@ use gate::evidence::{
     RoundTripProof, RuleEvent, RuleState, Sample, Scrape,
 };
 use gate::judge::{LatencyWindow, PlausibilityFinding, PlausibilityStatus};
-use gate::{CrossCheck, Decision, Outcome, Value};
+use gate::{CrossCheck, Decision, Outcome, RuleName, RuleSpec, Value};
 use std::collections::BTreeMap;
 
 const HOSTILE: &str = "ERROR <script>alert('x')</script> | `rm -rf` \u{1b}[2J\u{202e}gpj.exe </pre><img src=https://evil.example/x.png>";
 
 pub(crate) struct Run {
-    metadata: Metadata,
+    pub(crate) metadata: Metadata,
     evidence: Evidence,
     pub(crate) analysis: Analysis,
     dir: tempfile::TempDir,
@@ -93,20 +93,26 @@ fn phase() -> PhaseEvidence {
         }),
         rule_events: vec![RuleEvent {
             t: 30.0,
-            rule: RuleId::B2,
+            rule: RuleId::B2.into(),
             state: RuleState::Fired,
             text: "0 round trips for 30 s".to_owned(),
         }],
+        trades: Found::No("there is no trade log".to_owned()),
+        iteration_gaps: Found::No("no Iteration line".to_owned()),
     }
 }
 
 /// A run with every state of a value, a criterion, a rule.
 pub(crate) fn run() -> Run {
     let loaded = profile::load("rehearsal").unwrap();
-    let settings = profile::settings(&loaded);
+    let mut settings = profile::settings(&loaded);
+    // Recorded by a version that did not have B4; and a rule of the profile's own.
+    settings.rules.retain(|rule| rule.name != RuleId::B4);
+    let own = settings.rules.iter().find(|rule| rule.name == RuleId::A5).cloned().unwrap();
+    settings.rules.push(RuleSpec { name: RuleName::new("hot_loop"), ..own });
     let class = EvidenceClass::Rehearsal { why: "the market was a local exchange".to_owned() };
     let metadata = Metadata {
-        format: 1,
+        format: crate::archive::FORMAT,
         run_id: "r1".to_owned(),
         started_at: "2026-01-02T03:04:05Z".to_owned(),
         version: "0.1.0".to_owned(),
@@ -116,7 +122,8 @@ pub(crate) fn run() -> Run {
         settings: settings.clone(),
         endpoints: vec!["http://me:hunter2@127.0.0.1:1/".to_owned()],
         class: class.clone(),
-        machine: Machine { os: "Linux 6".to_owned(), cores: 2, memory_bytes: None },
+        machine: Machine { os: "Linux 6".to_owned(), cores: Some(2), memory_bytes: None },
+        rerun: None,
     };
     let evidence = Evidence {
         run_id: "r1".to_owned(),
@@ -128,6 +135,10 @@ pub(crate) fn run() -> Run {
         smoke_failed: None,
         panels: Vec::new(),
         interrupted: None,
+        origin: gate::evidence::Origin::Supervised,
+        cores: Some(2),
+        attestations: Vec::new(),
+        rerun: "assay rehearse".to_owned(),
     };
     let mut analysis = gate::judge(&evidence);
     analysis.kpis[0].value = Value::Measured(42.0);
@@ -220,9 +231,15 @@ fn all_kpis_criteria_and_rules_are_there() {
         }
     }
     let md = markdown(&run.report());
-    for said in
-        ["UNDEFINED: ", "NOT APPLICABLE: ", "ABSENT: ", "IMPLAUSIBLE: ", "not built in this version", "FIRED"]
-    {
+    for said in [
+        "UNDEFINED: ",
+        "NOT APPLICABLE: ",
+        "ABSENT: ",
+        "IMPLAUSIBLE: ",
+        "not built in this version",
+        "FIRED",
+        "hot_loop",
+    ] {
         assert!(md.contains(said), "{said}\n{md}");
     }
 }
