@@ -7,6 +7,7 @@ mod it {
     pub mod by_hand;
     pub mod elsewhere;
     pub mod group;
+    pub mod log_cases;
     pub mod logwatch;
     pub mod outcomes;
     pub mod panels;

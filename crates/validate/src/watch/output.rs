@@ -1,8 +1,8 @@
 //! The runner's standard output and error, so that the runner never waits for us: a thread each reads them into a bounded queue, and
 //! one thread takes from it, writes the console log (see [`super::rotate`]) and the error log, and feeds the log watch.
 //!
-//! When the disk does not take what the runner writes, the queue fills. A reader then waits for room once, for a second; after
-//! that what finds no room is dropped and counted.
+//! When the runner writes faster than the disk takes it, the queue fills and the runner is slowed down to that pace. When nothing is
+//! taken at all for five seconds, what finds no room is dropped and counted: a disk that hangs does not hang the runner.
 
 use super::rotate::Rotating;
 use crate::archive::names;
@@ -33,8 +33,10 @@ pub struct Setup<'a> {
 
 /// Bytes that may wait for the disk.
 const QUEUE: usize = 64 << 20;
-/// How long a reader waits for room, once, before it drops.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a reader waits for room in a full queue from which nothing is taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits with every further chunk until there is room again.
+const IMPATIENCE: Duration = Duration::from_millis(100);
 /// Size that the pipes are given, and the largest read.
 const PIPE: usize = 1 << 20;
 
@@ -54,7 +56,7 @@ struct Queue {
     open_streams: u32,
     /// A chunk is out of the queue and not yet worked off.
     at_work: bool,
-    /// A reader has waited in vain: what finds no room is dropped at once.
+    /// A reader has waited in vain: what finds no room soon is dropped.
     impatient: bool,
     dropped: u64,
     /// Nothing more is taken: the phase is over, whoever still holds a pipe.
@@ -146,12 +148,13 @@ impl Output {
     /// Puts a chunk into the queue, and gives a buffer back for the next one; `None` when the phase is over.
     fn put(&self, chunk: Chunk) -> Option<Vec<u8>> {
         let mut queue = lock(&self.shared.queue);
-        if queue.bytes >= QUEUE && !queue.impatient {
+        if queue.bytes >= QUEUE {
+            let patience = if queue.impatient { IMPATIENCE } else { PATIENCE };
             let full = |queue: &mut Queue| queue.bytes >= QUEUE && !queue.ended;
             let (waited, _) = self
                 .shared
                 .emptied
-                .wait_timeout_while(queue, PATIENCE, full)
+                .wait_timeout_while(queue, patience, full)
                 .unwrap_or_else(PoisonError::into_inner);
             queue = waited;
         }
