@@ -214,6 +214,9 @@ fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
             for difference in &loaded.differences {
                 print(&format!("  custom because: {difference}\n"));
             }
+            if let Some(sentence) = profile::outlook(&loaded.profile).sentence() {
+                print(&format!("  {sentence}\n"));
+            }
         }
     }
     Ok(0)

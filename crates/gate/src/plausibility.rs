@@ -263,6 +263,9 @@ fn identical(sight: &Sight<'_>) -> Said {
     Said::Clean(format!("{} trades, {} distinct results", closes.len(), by_net.len()))
 }
 
+/// Fewest steps of PnL per round trip that must be equal; over all of them at least 20 round trips.
+const FEWEST_STEPS: usize = 5;
+
 /// Without a journal: equal increments of PnL per round trip in the series.
 fn increments(sight: &Sight<'_>) -> Said {
     let figures: Vec<(f64, f64)> = sight
@@ -277,31 +280,37 @@ fn increments(sight: &Sight<'_>) -> Said {
         })
         .collect();
     let mut last: Option<(f64, f64)> = None;
-    let mut steps: Vec<i64> = Vec::new();
+    let mut steps: Vec<(i64, f64)> = Vec::new();
     for (trips, pnl) in figures {
         if let Some((before, pnl_before)) = last {
             if trips > before {
                 // In millionths of a USD: floating point noise is no difference.
-                steps.push(((pnl - pnl_before) / (trips - before) * 1e6).round() as i64);
+                let each = ((pnl - pnl_before) / (trips - before) * 1e6).round() as i64;
+                steps.push((each, trips - before));
                 last = Some((trips, pnl));
             }
         } else {
             last = Some((trips, pnl));
         }
     }
-    if steps.len() < 20 {
+    // A step may hold many round trips: that the mean of each step is the same to the millionth is no weaker a sign than one by one.
+    let seen: f64 = steps.iter().map(|(_, trips)| trips).sum();
+    if seen < 20.0 || steps.len() < FEWEST_STEPS {
         return Said::Off(format!(
-            "no journal, and {} steps of PnL per round trip in the samples, 20 needed",
+            "no journal, and {} round trips in {} steps of PnL in the samples, 20 in {FEWEST_STEPS} needed",
+            figure(seen),
             steps.len()
         ));
     }
-    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
-    for step in &steps {
-        *counts.entry(*step).or_insert(0) += 1;
+    let mut counts: BTreeMap<i64, (usize, f64)> = BTreeMap::new();
+    for (each, trips) in &steps {
+        let count = counts.entry(*each).or_insert((0, 0.0));
+        *count = (count.0 + 1, count.1 + trips);
     }
-    match counts.iter().find(|(step, n)| **n >= 20 && **step != 0) {
-        Some((step, n)) => Said::Violated(
-            format!("{n} round trips made exactly {} USD each", figure(*step as f64 / 1e6)),
+    let same = |n: &(usize, f64)| n.0 >= FEWEST_STEPS && n.1 >= 20.0;
+    match counts.iter().find(|(each, n)| same(n) && **each != 0) {
+        Some((each, (_, n))) => Said::Violated(
+            format!("{} round trips made exactly {} USD each", figure(*n), figure(*each as f64 / 1e6)),
             RESULTS.to_owned(),
         ),
         None => Said::Clean(format!("{} steps, {} distinct", steps.len(), counts.len())),

@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod logwatch;
+pub mod mapping;
 pub mod pipeline;
 pub mod preflight;
 pub mod profile;

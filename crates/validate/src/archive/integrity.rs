@@ -133,7 +133,7 @@ pub(super) fn smoke_contradicted(
     };
     let mut reasons = passing::reasons(smoke, &metadata.settings);
     if let RoundTripProof::None { why } = proof
-        && metadata.profile.planted.is_some()
+        && metadata.profile.runner.own_contract
     {
         reasons.push(format!("no round trip was completed: {why}"));
     }

@@ -82,7 +82,7 @@ fn word_level(word: &[u8], first: bool) -> Option<Level> {
     named(name, upper)
 }
 
-fn named(name: &[u8], exact: bool) -> Option<Level> {
+pub(super) fn named(name: &[u8], exact: bool) -> Option<Level> {
     if name.len() < 3 || name.len() > 9 {
         return None;
     }

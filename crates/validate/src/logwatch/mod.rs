@@ -5,8 +5,11 @@
 //! handled is decided elsewhere, by what the process does afterwards.
 
 mod block;
+mod foreign;
 mod level;
 mod shapes;
+
+pub use foreign::LevelRules;
 
 use block::{Block, Step};
 use gate::evidence::LogCounters;
@@ -76,12 +79,18 @@ pub struct LogWatch {
     last_slot: Option<i64>,
     errors: BTreeMap<String, u64>,
     suspects: Vec<Suspect>,
+    rules: LevelRules,
 }
 
 impl LogWatch {
     /// A watch that has seen nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A watch that reads levels and phrases as a profile says.
+    pub fn with_rules(rules: LevelRules) -> Self {
+        Self { rules, ..Self::default() }
     }
 
     /// Takes a chunk of bytes as it was read: half lines, any encoding. `t` is seconds since the phase's start.
@@ -172,7 +181,10 @@ impl LogWatch {
             counters.position_limit += u64::from(shapes::contains(line, b"Position limit"));
             counters.emergency_stop += u64::from(shapes::contains(line, b"Emergency stop"));
         }
-        let Some(found) = level::of(line) else { return };
+        self.counters.position_limit += u64::from(self.rules.position_limit(line));
+        self.counters.emergency_stop += u64::from(self.rules.emergency_stop(line));
+        let Some(found) = self.rules.level(line) else { return };
+        let counters = &mut self.counters;
         match found.level {
             Level::Warning => counters.warnings += 1,
             Level::Error => counters.errors += 1,

@@ -8,7 +8,7 @@ pub(crate) mod smoke;
 
 use crate::archive::{self, Metadata, PhaseRecord, RunDir, WriteError, names};
 use crate::preflight::{self, Step};
-use crate::profile::{DataSource, Loaded};
+use crate::profile::{DataSource, Loaded, outlook};
 use crate::report;
 use crate::terminal::Screen;
 use crate::watch::console::{Console, ConsoleError};
@@ -101,6 +101,9 @@ pub fn validate(options: &Options, interrupts: &Arc<AtomicU32>) -> Result<u8, Va
     let _lock = preflight::RunLock::take(&options.logs, &profile.runner.metrics_addr, &run_id)?;
     let mut screen = Screen::new(options.json);
     screen.opening(&run_id, profile, &dir.0);
+    if let Some(sentence) = outlook(profile).sentence() {
+        screen.note(&sentence);
+    }
 
     // A rehearsal brings its own market; it is up before preflight asks for it.
     let exchange = market::start(profile, &options.program, &dir)?;
@@ -406,7 +409,12 @@ fn new_run_id() -> String {
 fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> Metadata {
     let loaded = &options.loaded;
     let urls = [&endpoints.upbit_rest, &endpoints.upbit_ws, &endpoints.binance_rest, &endpoints.binance_ws];
-    let class = if !endpoints.is_real() || loaded.profile.data_source == DataSource::Local {
+    let pace = loaded.profile.time_scale;
+    let class = if pace != 1.0 {
+        EvidenceClass::Rehearsal {
+            why: format!("time was scaled: everything ran {pace} times as fast (time_scale)"),
+        }
+    } else if !endpoints.is_real() || loaded.profile.data_source == DataSource::Local {
         EvidenceClass::Rehearsal {
             why: format!("the market was a local exchange ({}), not the venues", endpoints.upbit_rest),
         }

@@ -3,6 +3,7 @@
 use super::console::PanelsAnswer;
 use super::scrape::Http;
 use crate::archive::WriteError;
+use crate::logwatch::LevelRules;
 use catalogue::Dashboard;
 use gate::evidence::{LogFacts, PanelCheck};
 use std::collections::BTreeMap;
@@ -55,13 +56,18 @@ pub(super) fn ask_panels(http: &Http, addr: SocketAddr, dashboard: Dashboard, t:
 }
 
 /// `_error.log`: the ERROR and CRITICAL lines of the console log, then the crash blocks whole.
-pub(super) fn write_error_log(console: &Path, path: &Path, log: &LogFacts) -> Result<(), WriteError> {
+pub(super) fn write_error_log(
+    console: &Path,
+    path: &Path,
+    log: &LogFacts,
+    rules: &LevelRules,
+) -> Result<(), WriteError> {
     use std::fmt::Write as _;
     use std::io::BufRead as _;
     let mut text = String::new();
     if let Ok(file) = std::fs::File::open(console) {
         for line in std::io::BufReader::new(file).split(b'\n').map_while(Result::ok) {
-            if is_error_line(&line) {
+            if is_error_line(&line) || rules.is_error(&line) {
                 text.push_str(&String::from_utf8_lossy(&line));
                 text.push('\n');
             }

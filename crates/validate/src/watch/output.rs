@@ -1,7 +1,7 @@
 //! The runner's standard output and error: drained by a thread each, so that the runner never waits for us, into the console log
 //! (capped, what is dropped is counted) and through the log watch.
 
-use crate::logwatch::{LogWatch, Stream, Suspect};
+use crate::logwatch::{LevelRules, LogWatch, Stream, Suspect};
 use gate::evidence::LogCounters;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write};
@@ -34,9 +34,17 @@ impl Output {
         console: &Path,
         cap: u64,
         began: Instant,
+        rules: LevelRules,
     ) -> std::io::Result<Self> {
         let console = File::options().create(true).append(true).mode(0o600).open(console)?;
-        let state = State { watch: LogWatch::new(), console, written: 0, cap, dropped: 0, open_streams: 0 };
+        let state = State {
+            watch: LogWatch::with_rules(rules),
+            console,
+            written: 0,
+            cap,
+            dropped: 0,
+            open_streams: 0,
+        };
         let output = Self(Arc::new(Mutex::new(state)));
         for (pipe, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
             let Some(pipe) = pipe else { continue };

@@ -9,6 +9,7 @@ use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
 use super::suspects::Suspects;
 use crate::archive::{Appender, Identity, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
+use crate::logwatch::LevelRules;
 use crate::profile::Profile;
 use crate::supervise::guardian::Event;
 use crate::supervise::{ChildError, Guarded, Launch, group};
@@ -168,6 +169,7 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         &console_log,
         spec.profile.limits.log_cap_bytes,
         began,
+        level_rules(spec.profile),
     )
     .map_err(PhaseError::Console)?;
     if spec.judged {
@@ -389,8 +391,9 @@ impl Watch<'_, '_> {
         let watch = &self.spec.profile.watch;
         let scrape = if self.spec.settings.has_metrics {
             let url = self.spec.metrics_url.as_str();
-            let first = self.spec.http.scrape(url, watch.scrape_timeout.0);
-            first.or_else(|_| self.spec.http.scrape(url, watch.scrape_timeout.0))
+            let mapping = &self.spec.profile.runner.mapping;
+            let scrape = || self.spec.http.scrape(url, watch.scrape_timeout.0, mapping);
+            scrape().or_else(|_| scrape())
         } else {
             Err("the runner offers no metrics".to_owned())
         };
@@ -485,7 +488,7 @@ impl Watch<'_, '_> {
         }
         self.kpi_version = version;
         self.kpi_rewrites += 1;
-        if let Found::Yes(file) = crate::archive::read_kpi(&path) {
+        if let Found::Yes(file) = crate::archive::read_kpi(&path, &self.spec.profile.runner.mapping) {
             self.kpi = file.fields.iter().filter_map(|(k, v)| Some((k.clone(), v.as_f64()?))).collect();
         }
     }
@@ -581,7 +584,8 @@ impl Watch<'_, '_> {
                 page,
             )?;
         }
-        write_error_log(console_log, &self.spec.dir.phase_path(self.spec.label, "error.log"), &log)?;
+        let rules = level_rules(self.spec.profile);
+        write_error_log(console_log, &self.spec.dir.phase_path(self.spec.label, "error.log"), &log, &rules)?;
         self.files.phases.json(&PhaseRecord::End {
             phase: self.spec.phase.to_owned(),
             end: end.clone(),
@@ -594,6 +598,11 @@ impl Watch<'_, '_> {
         }
         Ok(Outcome { end, last_scrape: self.last_scrape })
     }
+}
+
+/// How levels are read. A profile's pattern was compiled when the profile was checked.
+fn level_rules(profile: &Profile) -> LevelRules {
+    LevelRules::new(&profile.runner.mapping.log).unwrap_or_default()
 }
 
 const SIGINT: i32 = 2;

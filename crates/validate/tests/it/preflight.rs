@@ -43,7 +43,7 @@ fn a_ready_machine_passes() {
         assert!(!step.is_fatal(), "{step:?}");
         assert!(!step.found.is_empty());
     }
-    assert_eq!(steps.len(), 9);
+    assert_eq!(steps.len(), 10);
     assert_eq!(step(&steps, "venues").outcome, Outcome::Skipped);
     assert!(step(&steps, "runner").found.contains("knows the 7 options"), "{:?}", step(&steps, "runner"));
     let text = table(&steps);
