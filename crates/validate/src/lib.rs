@@ -3,6 +3,7 @@
 //! [`pipeline`] runs the phases of a validation; [`review`] judges what is on disk again; everything else is a step of theirs.
 
 pub mod archive;
+pub mod init;
 pub mod logwatch;
 pub mod mapping;
 pub mod pipeline;

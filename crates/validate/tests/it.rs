@@ -9,4 +9,5 @@ mod it {
     pub mod panels;
     pub mod preflight;
     pub mod profile;
+    pub mod profile_schema;
 }

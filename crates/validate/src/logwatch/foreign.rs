@@ -54,6 +54,11 @@ impl LevelRules {
         self.by_pattern(line).or_else(|| self.by_field(line)).or_else(|| level::of(line))
     }
 
+    /// True for a line that has a level at all.
+    pub fn has_level(&self, line: &[u8]) -> bool {
+        self.level(line).is_some()
+    }
+
     /// True for an ERROR or a CRITICAL line.
     pub fn is_error(&self, line: &[u8]) -> bool {
         self.level(line).is_some_and(|found| matches!(found.level, Level::Error | Level::Critical))

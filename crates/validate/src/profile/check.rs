@@ -185,8 +185,16 @@ fn leaf(doc: &Document, path: &str, value: &toml::Value, expected: &toml::Value)
 }
 
 /// Keys that take one of a few words.
-const CHOICES: [(&str, &[&str]); 2] =
+pub(super) const CHOICES: [(&str, &[&str]); 2] =
     [("data_source", &["real", "local"]), ("runner.progress", &["metric", "kpi_file"])];
+
+/// Keys whose words are checked with the whole profile at hand.
+pub(super) const WORDS: [(&str, &[&str]); 4] = [
+    ("runner.stop_signal", &["SIGTERM", "SIGINT"]),
+    ("exchange.market", &["edge", "calm"]),
+    ("stores.alerts", &["embedded"]),
+    ("stores.state", &["embedded"]),
+];
 
 fn choice(doc: &Document, path: &str, value: &toml::Value) -> Result<(), ProfileError> {
     let Some((_, words)) = CHOICES.iter().find(|(key, _)| *key == path) else { return Ok(()) };

@@ -184,7 +184,7 @@ fn overlay(base: &mut toml::Table, top: &toml::Table) {
 }
 
 /// Every key that any built-in profile has.
-fn schema() -> Result<toml::Table, ProfileError> {
+pub(super) fn schema() -> Result<toml::Table, ProfileError> {
     let mut all = toml::Table::new();
     for (name, text) in BUILTIN {
         overlay(&mut all, &Document::parse(name, text)?.table);

@@ -7,12 +7,14 @@ mod load;
 mod outlook;
 mod record;
 mod scale;
+mod schema;
 mod settings;
 mod span;
 
 pub use error::ProfileError;
 pub use load::{Loaded, builtin_names, load, load_text, source_of};
 pub use outlook::{Outlook, outlook};
+pub use schema::schema;
 pub use settings::settings;
 pub use span::Span;
 
