@@ -266,19 +266,28 @@ fn identical(sight: &Sight<'_>) -> Said {
 /// Fewest steps of PnL per round trip that must be equal; over all of them at least 20 round trips.
 const FEWEST_STEPS: usize = 5;
 
-/// Without a journal: equal increments of PnL per round trip in the series.
+/// Without a journal: equal increments of PnL per round trip, in the series of the KPI files or in that of the scrapes. Each series is
+/// looked at by itself: figures of two moments make no increment.
 fn increments(sight: &Sight<'_>) -> Said {
-    let figures: Vec<(f64, f64)> = sight
-        .phase
-        .samples
-        .iter()
-        .filter_map(|s| {
-            let scraped = |name: &str| s.scrape.get().and_then(|scrape| sum(scrape, name, &[]));
-            let of = |field: &str, metric: &str| s.kpi.get(field).copied().or_else(|| scraped(metric));
-            let trips = of("round_trips_completed", "arb_topn_round_trips_total")?;
-            Some((trips, of("net_pnl_usd", "arb_topn_pnl_usd").or(s.kpi.get("total_pnl_usd").copied())?))
-        })
-        .collect();
+    let samples = &sight.phase.samples;
+    let by_file = samples.iter().filter_map(|s| {
+        let of = |field: &str| s.kpi.get(field).copied();
+        Some((of("round_trips_completed")?, of("net_pnl_usd").or(of("total_pnl_usd"))?))
+    });
+    let by_scrape = samples.iter().filter_map(|s| {
+        let of = |name: &str| sum(s.scrape.get()?, name, &[]);
+        Some((of("arb_topn_round_trips_total")?, of("arb_topn_pnl_usd")?))
+    });
+    let (by_file, by_scrape) = (equal_steps(by_file.collect()), equal_steps(by_scrape.collect()));
+    match (by_file, by_scrape) {
+        (Said::Violated(figures, kpi), _) | (_, Said::Violated(figures, kpi)) => Said::Violated(figures, kpi),
+        (Said::Clean(figures), _) | (_, Said::Clean(figures)) => Said::Clean(figures),
+        (off, _) => off,
+    }
+}
+
+/// What a series of `(round trips, PnL)` says of the result of each.
+fn equal_steps(figures: Vec<(f64, f64)>) -> Said {
     let mut last: Option<(f64, f64)> = None;
     let mut steps: Vec<(i64, f64)> = Vec::new();
     for (trips, pnl) in figures {

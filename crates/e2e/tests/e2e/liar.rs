@@ -61,20 +61,19 @@ fn validate(waivers: &str) -> (Done, RunFolder, Scratch) {
     let (dir, tag, addr) = (Scratch::new(), unique("liar"), serve());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/liar/liar.py");
     let text = format!(
-        "extends = \"d77-4\"\nname = \"liar\"\ndata_source = \"local\"\ntime_scale = 20\nnotifiers = []\n\
+        "extends = \"d77-4\"\nname = \"liar\"\ndata_source = \"local\"\ntime_scale = 10\nnotifiers = []\n\
          [runner]\ncommand = [\"python3\", {script:?}, \"{{duration_s}}\", \"{{kpi_path}}\", \"{tag}\"]\nown_contract = false\n\
          metrics_addr = \"127.0.0.1:0\"\nmetrics_url = \"http://{addr}/metrics\"\n\
          [runner.config]\nrecording_cap_mb = 1\n[runner.not_applicable]\njournal = \"none\"\n{waivers}\n\
-         [smoke]\nduration = \"160 s\"\n[main]\nduration = \"200 s\"\n\
-         [panels]\ncore_every = \"60 s\"\nalerting_every = \"60 s\"\n\
+         [rules]\nmemory_skip = \"20 s\"\nmemory_min = \"40 s\"\nmemory_window = \"20 s\"\n[smoke]\nduration = \"100 s\"\n[main]\nduration = \"120 s\"\n\
+         [panels]\ncore_every = \"30 s\"\nalerting_every = \"30 s\"\n\
          [limits]\nmin_free_bytes = 100000000\nlog_cap_bytes = 10000000\n[console]\naddr = \"127.0.0.1:0\"\n"
     );
     let profile = dir.path().join("liar.toml");
     std::fs::write(&profile, text).unwrap();
     let logs = dir.path().join("logs");
-    let seat = seat(1);
-    let done =
-        assay(["validate", "--profile", &profile.to_string_lossy(), "--logs", &logs.to_string_lossy()]);
+    let seat = seat(3);
+    let done = crate::any_runner::validate(&profile, &logs);
     drop(seat);
     nobody_left(&tag);
     let run = RunFolder::only(&logs);

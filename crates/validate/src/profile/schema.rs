@@ -29,6 +29,7 @@ pub fn schema() -> Result<String, ProfileError> {
     }
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     root.insert("title".to_owned(), json!("Assay profile"));
+    root.insert("$defs".to_owned(), definitions());
     root.insert("required".to_owned(), json!(["extends"]));
     let mut text = serde_json::to_string_pretty(&Value::Object(root)).unwrap_or_default();
     text.push('\n');
@@ -95,25 +96,43 @@ fn texts() -> Value {
     json!({"type": "array", "items": {"type": "string"}})
 }
 
-fn not_applicable() -> Map<String, Value> {
+/// What many keys share.
+fn definitions() -> Value {
     let reason =
         json!({"type": "string", "minLength": 1, "description": "The reason why the runner cannot have it."});
-    closed(foreign::waivable().into_iter().map(|name| (name.to_owned(), reason.clone())).collect())
+    json!({"reason": reason, "kpi": kpi_source(), "texts": {"type": "object", "additionalProperties": {"type": "string"}}})
 }
 
-fn mapping() -> Map<String, Value> {
-    let metrics = METRICS.iter().map(|metric| (metric.name.to_owned(), metric_source(metric))).collect();
+fn shared(name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
+fn not_applicable() -> Map<String, Value> {
+    closed(foreign::waivable().into_iter().map(|name| (name.to_owned(), shared("reason"))).collect())
+}
+
+fn kpi_source() -> Value {
     let keys = json!({
         "type": "object",
         "additionalProperties": {"anyOf": [{"type": "string"}, texts()]},
         "description": "Of a map: Assay's key, and the runner's keys for it.",
     });
-    let parts = [("field", json!({"type": "string"})), ("scale", json!({"type": "number"})), ("keys", keys)];
-    debug_assert!(parts.iter().all(|(key, _)| foreign::KPI_KEYS.contains(key)));
-    let mut full = closed(parts.into_iter().map(|(key, schema)| (key.to_owned(), schema)).collect());
+    let parts = foreign::KPI_KEYS.into_iter().map(|key| {
+        let schema = match key {
+            "field" => json!({"type": "string"}),
+            "scale" => json!({"type": "number"}),
+            _ => keys.clone(),
+        };
+        (key.to_owned(), schema)
+    });
+    let mut full = closed(parts.collect());
     full.insert("required".to_owned(), json!(["field"]));
-    let field = json!({"anyOf": [{"type": "string"}, full]});
-    let kpi = foreign::kpi_fields().into_iter().map(|name| (name.to_owned(), field.clone())).collect();
+    json!({"anyOf": [{"type": "string"}, full]})
+}
+
+fn mapping() -> Map<String, Value> {
+    let metrics = METRICS.iter().map(|metric| (metric.name.to_owned(), metric_source(metric))).collect();
+    let kpi = foreign::kpi_fields().into_iter().map(|name| (name.to_owned(), shared("kpi"))).collect();
     let log = foreign::LOG_KEYS.into_iter().map(|key| {
         let schema = if key.ends_with("level") { json!({"type": "string"}) } else { texts() };
         (key.to_owned(), schema)
@@ -129,23 +148,27 @@ fn mapping() -> Map<String, Value> {
 fn metric_source(metric: &catalogue::Metric) -> Value {
     let labels: Map<String, Value> =
         metric.labels.iter().map(|label| ((*label).to_owned(), json!({"type": "string"}))).collect();
-    let any = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let parts = foreign::METRIC_KEYS.into_iter().map(|key| {
         let schema = match key {
             "name" => json!({"type": "string"}),
             "scale" => json!({"type": "number"}),
-            "where" => any.clone(),
+            "where" => shared("texts"),
             _ => Value::Object(closed(labels.clone())),
         };
         (key.to_owned(), schema)
     });
     let mut full = closed(parts.collect());
     full.insert("required".to_owned(), json!(["name"]));
-    let one = json!({"anyOf": [{"type": "string"}, full]});
+    let items = json!({"anyOf": [{"type": "string"}, full]});
     let unit = metric.unit.as_str();
     let unit = if unit.is_empty() { String::new() } else { format!(" [{unit}]") };
     json!({
-        "anyOf": [one, {"type": "array", "items": one, "minItems": 1}],
+        "type": ["string", "object", "array"],
+        "items": items,
+        "minItems": 1,
+        "properties": full["properties"],
+        "additionalProperties": false,
+        "required": ["name"],
         "description": format!("{}{unit} ({})", metric.help, metric.kind.as_str()),
     })
 }
