@@ -27,7 +27,7 @@ Exit codes:
   10  CONDITIONAL GO              11  CONDITIONAL GO WITH CONCERNS
   12  a rehearsal that would be a GO (`assay rehearse` itself gives 0)
   20  NO-GO                       21  aborted by a rule: NO-GO
-  22  rejudge disagrees, or verify finds a change
+  22  rejudge or rules disagrees, or verify finds a change
   30  preflight failed            31  smoke failed
   64  usage or configuration      66  no such run, profile or file
   70  internal error              130, 143  interrupted";
@@ -69,6 +69,8 @@ pub enum Command {
     Profile(Profiles),
     /// A first profile from a running bot: what it shows, under Assay's names
     Init(Init),
+    /// Watch rules: unit tests, and rules over a recorded run
+    Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
     Catalogue(Catalogue),
 }

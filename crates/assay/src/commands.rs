@@ -47,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Init(args) => init(args),
         Command::Profile(args) => profiles(args.command),
+        Command::Rules(args) => crate::rules::run(&args.command),
         Command::Catalogue(args) => {
             let text = match args.format {
                 CatalogueFormat::Md => catalogue::render::markdown(),
@@ -61,7 +62,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
 }
 
 /// Prints to standard output; a closed pipe (`| head`) is no error.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 

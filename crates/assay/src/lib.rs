@@ -5,6 +5,7 @@
 pub mod cli;
 mod commands;
 mod fail;
+pub mod rules;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -156,7 +156,7 @@ pub static RULES: [Rule; 13] = [
         title: "Notifier down",
         title_ko: "알림 채널 중단",
         condition: "a required notifier at 0.0; at once",
-        built: false,
+        built: true,
         runbook: "a3",
     },
     Rule {
@@ -183,7 +183,7 @@ pub static RULES: [Rule; 13] = [
         title: "Memory growth",
         title_ko: "메모리 증가",
         condition: "memory growth > 10 %/h and > 8 MiB/h over 20 min",
-        built: false,
+        built: true,
         runbook: "a6",
     },
     Rule {
@@ -192,7 +192,7 @@ pub static RULES: [Rule; 13] = [
         title: "PnL drop",
         title_ko: "손익 급락",
         condition: "PnL down 10 % or more of paper capital from its peak; at once",
-        built: false,
+        built: true,
         runbook: "a7",
     },
     Rule {
@@ -219,7 +219,7 @@ pub static RULES: [Rule; 13] = [
         title: "Low win rate",
         title_ko: "승률 저조",
         condition: "win rate < 50 % with >= 20 closed trades for 30 min",
-        built: false,
+        built: true,
         runbook: "b1",
     },
     Rule {
@@ -237,7 +237,7 @@ pub static RULES: [Rule; 13] = [
         title: "Overactive guards",
         title_ko: "가드 과다 발동",
         condition: "guard triggers > 50 per hour within 1 h",
-        built: false,
+        built: true,
         runbook: "b3",
     },
     Rule {
@@ -246,7 +246,7 @@ pub static RULES: [Rule; 13] = [
         title: "Low alert success rate",
         title_ko: "알림 성공률 저조",
         condition: "alert success rate < 90 % for 30 min",
-        built: false,
+        built: true,
         runbook: "b4",
     },
 ];

@@ -75,7 +75,7 @@ fn criteria_stand_in_order_with_class_and_headline() {
 fn rules_stand_in_order_and_say_what_is_built() {
     assert_eq!(RULES.map(|r| r.id), RuleId::ALL);
     let built: Vec<&str> = RULES.iter().filter(|r| r.built).map(|r| r.id.as_str()).collect();
-    assert_eq!(built, ["A1", "A2", "A4", "A5", "A8", "A9", "B2"]);
+    assert_eq!(built.len(), RULES.len());
     for id in RuleId::ALL {
         assert_eq!(id.definition().id, id);
         assert_eq!(id.definition().priority == 1, id.aborts());
@@ -259,7 +259,7 @@ fn renders_as_markdown() {
     assert!(
         text.contains("| 20 | `loop_latency_p99_ms` | Loop latency p99 | 루프 지연 p99 | milliseconds |")
     );
-    assert!(text.contains("| A6 | 1 | Memory growth |") && text.contains("not built yet, caps the decision"));
+    assert!(text.contains("| A6 | 1 | Memory growth |") && !text.contains("not built yet"));
     let mut width = 0;
     for line in text.lines() {
         let cells = line.replace("\\|", "").matches('|').count();

@@ -1,61 +1,113 @@
-//! OpenMetrics' rules about a whole family: special labels, values that a type allows, grouping, timestamps, histograms.
-//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>, "Metric types" and "Overall structure".
+//! OpenMetrics' rules about the samples of a family: special labels, values that a type allows, grouping, timestamps,
+//! histograms. <https://prometheus.io/docs/specs/om/open_metrics_spec/>, "Metric types" and "Overall structure". Each sample is
+//! looked at once, in its order.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
-use crate::line::{clip, number};
-use crate::page::{Kind, Sample};
+use crate::cursor::{Fault, Label, clip, fault, number};
+use crate::page::Kind;
+use crate::scan::{Row, label};
+use crate::text::write_labels;
 
-/// The index of the offending sample, and what is wrong.
-type Fault = (usize, String);
-
-/// Checks a complete family.
-pub(crate) fn family(name: &str, kind: Kind, samples: &[Sample]) -> Result<(), Fault> {
-    for (i, sample) in samples.iter().enumerate() {
-        value_rules(name, kind, sample).map_err(|what| (i, what))?;
-    }
-    let mut done: BTreeSet<Vec<(String, String)>> = BTreeSet::new();
-    let mut start = 0;
-    while start < samples.len() {
-        let key = group(name, kind, &samples[start]);
-        let end = samples[start..]
-            .iter()
-            .position(|s| group(name, kind, s) != key)
-            .map_or(samples.len(), |offset| start + offset);
-        timestamps(&samples[start..end]).map_err(|(i, what)| (start + i, what))?;
-        if matches!(kind, Kind::Histogram | Kind::GaugeHistogram) {
-            histograms(kind, &samples[start..end]).map_err(|(i, what)| (start + i, what))?;
-        }
-        if !done.insert(key) {
-            return Err((start, "the samples of a label set may not be torn apart".to_owned()));
-        }
-        start = end;
-    }
-    Ok(())
+/// The family that is being read.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    /// Labels of the metric that is being read, as one key.
+    group: Vec<u8>,
+    key: Vec<u8>,
+    /// Metrics of the family that were read.
+    done: HashSet<Vec<u8>>,
+    /// Timestamp of the last sample of this metric.
+    last: Option<Option<i128>>,
+    /// Histograms: the point that is being read.
+    point: Option<HistogramPoint>,
 }
 
-/// The labels that tell metrics of a family apart.
-fn group(name: &str, kind: Kind, sample: &Sample) -> Vec<(String, String)> {
-    let special = match kind {
-        Kind::Histogram | Kind::GaugeHistogram => "le",
-        Kind::Summary => "quantile",
-        Kind::StateSet => name,
-        _ => return sample.labels.clone(),
-    };
-    sample.labels.iter().filter(|(n, _)| n != special).cloned().collect()
+impl Checks {
+    /// Checks one sample more.
+    pub(crate) fn add(
+        &mut self,
+        kind: Kind,
+        family: &str,
+        suffix: &str,
+        row: &Row<'_>,
+        labels: &[Label<'_>],
+    ) -> Result<(), Fault> {
+        if let Err(what) = value_rules(kind, family, suffix, row, labels) {
+            return fault(row.at, what);
+        }
+        let special = match (kind, suffix) {
+            (Kind::Histogram | Kind::GaugeHistogram, "_bucket") => Some("le"),
+            (Kind::Summary, "") => Some("quantile"),
+            (Kind::StateSet, _) => Some(family),
+            _ => None,
+        };
+        self.key.clear();
+        write_labels(&mut self.key, labels, special);
+        let nanos = row.stamp.map(|s| s.nanos);
+        if self.last.is_none() || self.key != self.group {
+            self.close_point()?;
+            // Which labels of an info are the metric's and which are the information cannot be told: they may alternate.
+            if !self.done.insert(self.key.clone()) && kind != Kind::Info {
+                return fault(row.at, "the samples of a label set may not be torn apart");
+            }
+            self.group.clone_from(&self.key);
+        } else {
+            self.timestamps(nanos, row.at)?;
+        }
+        if self.last.is_some_and(|last| last != nanos) {
+            self.close_point()?;
+        }
+        self.last = Some(nanos);
+        if matches!(kind, Kind::Histogram | Kind::GaugeHistogram) && !row.is_repeated {
+            let point = self.point.get_or_insert_with(|| HistogramPoint::new(kind, row.at));
+            if let Err(what) = point.add(suffix, row.value, labels) {
+                return fault(row.at, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Inside a label set timestamps stand everywhere or nowhere and do not go backwards.
+    fn timestamps(&self, nanos: Option<i128>, at: usize) -> Result<(), Fault> {
+        match (self.last.flatten(), nanos) {
+            (Some(last), Some(now)) if now < last => fault(at, "timestamps went backwards"),
+            (Some(_), None) | (None, Some(_)) => {
+                fault(at, "timestamps stand on some samples of a label set only")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn close_point(&mut self) -> Result<(), Fault> {
+        match self.point.take() {
+            Some(point) => point.finish().or_else(|what| fault(point.at, what)),
+            None => Ok(()),
+        }
+    }
+
+    /// The family is complete.
+    pub(crate) fn finish(mut self) -> Result<(), Fault> {
+        self.close_point()
+    }
 }
 
-fn value_rules(name: &str, kind: Kind, sample: &Sample) -> Result<(), String> {
-    let suffix = sample.name.strip_prefix(name).unwrap_or_default();
-    let v = sample.value;
+fn value_rules(
+    kind: Kind,
+    family: &str,
+    suffix: &str,
+    row: &Row<'_>,
+    labels: &[Label<'_>],
+) -> Result<(), String> {
+    let v = row.value;
     match (kind, suffix) {
         (Kind::Histogram | Kind::GaugeHistogram, "_bucket") => {
-            let le = sample.label("le").ok_or("a bucket needs the label `le`")?;
+            let le = label(labels, "le").ok_or("a bucket needs the label `le`")?;
             edge(le).ok_or_else(|| format!("`{}` is not a bucket edge", clip(le)))?;
         }
         (Kind::Summary, "") => {
             let quantile =
-                sample.label("quantile").ok_or("a quantile's sample needs the label `quantile`")?;
+                label(labels, "quantile").ok_or("a quantile's sample needs the label `quantile`")?;
             if !number(quantile).is_some_and(|q| (0.0..=1.0).contains(&q)) {
                 return Err(format!("`{}` is not a quantile from 0 to 1", clip(quantile)));
             }
@@ -64,12 +116,16 @@ fn value_rules(name: &str, kind: Kind, sample: &Sample) -> Result<(), String> {
             }
         }
         (Kind::StateSet, _) => {
-            sample.label(name).ok_or_else(|| format!("a state set's sample needs the label `{name}`"))?;
+            label(labels, family)
+                .ok_or_else(|| format!("a state set's sample needs the label `{}`", clip(family)))?;
             if v != 0.0 && v != 1.0 {
                 return Err("a state is 0 or 1".to_owned());
             }
         }
         (Kind::Info, _) if v != 1.0 => return Err("an info's value is 1".to_owned()),
+        (_, "_created") if kind != Kind::Unknown && !v.is_finite() => {
+            return Err(format!("`{}` is a time and must be finite", clip(&row.name)));
+        }
         _ => {}
     }
     let whole = matches!(suffix, "_bucket" | "_count" | "_gcount");
@@ -79,79 +135,77 @@ fn value_rules(name: &str, kind: Kind, sample: &Sample) -> Result<(), String> {
         Kind::GaugeHistogram => whole,
         _ => return Ok(()),
     };
-    if rising && (v.is_nan() || v < 0.0) {
-        return Err(format!("`{}` may be neither negative nor NaN", sample.name));
+    if rising && v < 0.0 {
+        return Err(format!("`{}` may not be negative", clip(&row.name)));
+    }
+    if (rising || suffix == "_gsum") && v.is_nan() {
+        return Err(format!("`{}` may not be NaN", clip(&row.name)));
     }
     if whole && v.fract() != 0.0 {
-        return Err(format!("`{}` must be a whole number", sample.name));
+        return Err(format!("`{}` must be a whole number", clip(&row.name)));
     }
     Ok(())
 }
 
-/// A bucket edge: a number, infinity only as `+Inf`.
+/// A bucket edge: a number, infinities only in their canonical spelling.
 fn edge(le: &str) -> Option<f64> {
-    number(le).filter(|e| !e.is_nan() && (e.is_finite() || le == "+Inf"))
+    number(le).filter(|e| !e.is_nan() && (e.is_finite() || le == "+Inf" || le == "-Inf"))
 }
 
-/// Inside a label set timestamps stand everywhere or nowhere and do not go backwards.
-fn timestamps(samples: &[Sample]) -> Result<(), Fault> {
-    for (i, pair) in samples.windows(2).enumerate() {
-        match (pair[0].timestamp, pair[1].timestamp) {
-            (Some(a), Some(b)) if b < a => return Err((i + 1, "timestamps went backwards".to_owned())),
-            (Some(_), None) | (None, Some(_)) => {
-                return Err((i + 1, "timestamps stand on some samples of a label set only".to_owned()));
+/// One point of a histogram: the samples of a label set and time.
+#[derive(Debug)]
+struct HistogramPoint {
+    kind: Kind,
+    /// Edge and count of the last bucket.
+    last: Option<(f64, f64)>,
+    count: Option<f64>,
+    sum: Option<f64>,
+    has_negative_edge: bool,
+    /// The byte of the page where its first sample begins.
+    at: usize,
+}
+
+impl HistogramPoint {
+    fn new(kind: Kind, at: usize) -> Self {
+        Self { kind, last: None, count: None, sum: None, has_negative_edge: false, at }
+    }
+
+    fn add(&mut self, suffix: &str, value: f64, labels: &[Label<'_>]) -> Result<(), &'static str> {
+        match suffix {
+            "_bucket" => {
+                let Some(le) = label(labels, "le").and_then(edge) else { return Ok(()) };
+                self.has_negative_edge |= le < 0.0;
+                if self.last.is_some_and(|(edge, _)| le <= edge) {
+                    return Err("bucket edges must rise");
+                }
+                if self.last.is_some_and(|(_, below)| value < below) {
+                    return Err("bucket counts must not fall");
+                }
+                self.last = Some((le, value));
             }
+            "_count" | "_gcount" => self.count = Some(value),
+            "_sum" | "_gsum" => self.sum = Some(value),
             _ => {}
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Checks each point (run of samples with one timestamp) of a histogram.
-fn histograms(kind: Kind, samples: &[Sample]) -> Result<(), Fault> {
-    let mut start = 0;
-    while start < samples.len() {
-        let at = samples[start].timestamp;
-        let end = samples[start..]
-            .iter()
-            .position(|s| s.timestamp != at)
-            .map_or(samples.len(), |offset| start + offset);
-        point(kind, &samples[start..end]).map_err(|what| (start, what))?;
-        start = end;
-    }
-    Ok(())
-}
-
-fn point(kind: Kind, samples: &[Sample]) -> Result<(), String> {
-    let mut last: Option<(f64, f64)> = None;
-    let (mut count, mut sum, mut negative) = (None, false, false);
-    for s in samples {
-        if let Some(le) = s.label("le").filter(|_| s.name.ends_with("_bucket")).and_then(edge) {
-            negative |= le < 0.0;
-            if last.is_some_and(|(edge, _)| le <= edge) {
-                return Err("bucket edges must rise".to_owned());
-            }
-            if last.is_some_and(|(_, below)| s.value < below) {
-                return Err("bucket counts must not fall".to_owned());
-            }
-            last = Some((le, s.value));
-        } else if s.name.ends_with("count") {
-            count = Some(s.value);
-        } else if s.name.ends_with("sum") {
-            sum = true;
+    fn finish(&self) -> Result<(), &'static str> {
+        let Some((_, total)) = self.last.filter(|(edge, _)| *edge == f64::INFINITY) else {
+            return Err("the bucket `+Inf` of this histogram is missing");
+        };
+        if self.count.is_some_and(|c| c != total) {
+            return Err("the count of this histogram differs from its bucket `+Inf`");
         }
+        if self.sum.is_some() != self.count.is_some() {
+            return Err("a sum and a count come together");
+        }
+        if self.kind == Kind::Histogram && self.has_negative_edge && self.sum.is_some() {
+            return Err("a histogram with negative edges has no sum");
+        }
+        if !self.has_negative_edge && self.sum.is_some_and(|s| s < 0.0) {
+            return Err("a histogram without negative edges has no negative sum");
+        }
+        Ok(())
     }
-    let Some((_, total)) = last.filter(|(edge, _)| edge.is_infinite()) else {
-        return Err("the bucket `+Inf` is missing".to_owned());
-    };
-    if count.is_some_and(|c| c != total) {
-        return Err("the count differs from the bucket `+Inf`".to_owned());
-    }
-    if sum != count.is_some() {
-        return Err("a sum and a count come together".to_owned());
-    }
-    if kind == Kind::Histogram && negative && sum {
-        return Err("a histogram with negative edges has no sum".to_owned());
-    }
-    Ok(())
 }

@@ -1,7 +1,5 @@
 //! A parsed page: families, samples, and the canonical name of a series. Reading lives in `parse`.
 
-use std::fmt::Write as _;
-
 use crate::encode::escape;
 
 /// Type of a metric family.
@@ -46,6 +44,9 @@ impl Kind {
 pub struct Exposition {
     /// Families.
     pub families: Vec<Family>,
+    /// OpenMetrics: points at the nanosecond of an earlier point of their series. A series has one value at a time: the earlier
+    /// point counts and stands in its family, these are kept apart and not lost.
+    pub repeated: Vec<Sample>,
 }
 
 /// A metric family.
@@ -121,30 +122,45 @@ impl Exposition {
 /// The canonical name of a series: `name{a="1",b="2"}`, labels sorted by name, values escaped, no braces without labels. A
 /// name that needs quotes stands inside the braces: `{"my.name",a="1"}`.
 pub fn canonical_name(name: &str, labels: &[(String, String)]) -> String {
-    let mut sorted: Vec<&(String, String)> = labels.iter().collect();
-    sorted.sort();
-    let plain = is_plain(name, true);
-    let mut out = String::new();
-    let mut parts: Vec<String> = Vec::with_capacity(sorted.len() + 1);
-    if plain {
+    let mut out = String::with_capacity(64);
+    let mut pairs: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    pairs.sort_unstable();
+    write_series(&mut out, name, pairs.into_iter());
+    out
+}
+
+/// Writes a canonical name from labels that are sorted.
+pub(crate) fn write_series<'l>(
+    out: &mut String,
+    name: &str,
+    mut labels: impl Iterator<Item = (&'l str, &'l str)>,
+) {
+    let mut before = "{";
+    if is_plain(name, true) {
         out.push_str(name);
     } else {
-        parts.push(format!("\"{}\"", escape(name)));
+        out.push_str("{\"");
+        out.push_str(&escape(name));
+        out.push('"');
+        before = ",";
     }
-    for (label, value) in sorted {
-        let mut part = String::new();
-        // Writing to a String cannot fail.
-        let _ = if is_plain(label, false) {
-            write!(part, "{label}=\"{}\"", escape(value))
+    for (label, value) in labels.by_ref() {
+        out.push_str(before);
+        before = ",";
+        if is_plain(label, false) {
+            out.push_str(label);
         } else {
-            write!(part, "\"{}\"=\"{}\"", escape(label), escape(value))
-        };
-        parts.push(part);
+            out.push('"');
+            out.push_str(&escape(label));
+            out.push('"');
+        }
+        out.push_str("=\"");
+        out.push_str(&escape(value));
+        out.push('"');
     }
-    if !parts.is_empty() {
-        let _ = write!(out, "{{{}}}", parts.join(","));
+    if before == "," {
+        out.push('}');
     }
-    out
 }
 
 /// True for a name that needs no quotes: `[a-zA-Z_][a-zA-Z0-9_]*`, metric names may also hold colons.

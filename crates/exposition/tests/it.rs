@@ -3,7 +3,13 @@
 
 #[path = "it/conformance.rs"]
 mod conformance;
+#[path = "it/open_rules.rs"]
+mod open_rules;
 #[path = "it/parser.rs"]
 mod parser;
 #[path = "it/registry.rs"]
 mod registry;
+#[path = "it/roundtrip.rs"]
+mod roundtrip;
+#[path = "it/text_rules.rs"]
+mod text_rules;

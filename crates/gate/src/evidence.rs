@@ -1,7 +1,7 @@
 //! What the judge is given: plain recorded values. `validate` writes them to the run folder as they arise and reads them
 //! back for `judge` and `rejudge` alike, so that both judge the same thing.
 
-use catalogue::RuleId;
+use crate::rules::{RuleName, RuleSpec};
 use journal::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,21 +53,13 @@ pub struct Settings {
     pub start_grace_s: f64,
     /// Cores that 100 % CPU means.
     pub cpu_cores: f64,
-    /// A4: span that p99 > 100 ms must hold.
-    pub a4_for_s: f64,
-    /// A5: span that CPU > 80 % must hold.
-    pub a5_for_s: f64,
-    /// A8: span without progress.
-    pub a8_for_s: f64,
-    /// A9: span without a successful scrape.
-    pub a9_for_s: f64,
-    /// B2: span without a round trip.
-    pub b2_over_s: f64,
-    /// H3: settling time that is left out.
+    /// The watch rules, A1 excepted, which is driven by the process.
+    pub rules: Vec<RuleSpec>,
+    /// A6 and H3: settling time that is left out.
     pub memory_skip_s: f64,
-    /// H3: least data after that.
+    /// A6 and H3: least data after that.
     pub memory_min_s: f64,
-    /// H3: width of the minima windows.
+    /// A6 and H3: width of the minima windows.
     pub memory_window_s: f64,
     /// Notifiers whose availability is required.
     pub notifiers: Vec<String>,
@@ -81,6 +73,23 @@ pub struct Settings {
     pub has_alerts: bool,
     /// The progress signal is the KPI file's rewrites rather than a metric.
     pub progress_by_kpi_file: bool,
+}
+
+impl Settings {
+    /// The rule of a name.
+    pub fn rule(&self, name: &RuleName) -> Option<&RuleSpec> {
+        self.rules.iter().find(|spec| spec.name == *name)
+    }
+
+    /// True when a firing of this rule ends the run. A rule that the settings do not have does so by its catalogue entry,
+    /// and a name that nobody knows does: it is on record as fired, and its settings are gone.
+    pub fn aborts(&self, name: &RuleName) -> bool {
+        match (self.rule(name), name.shipped()) {
+            (Some(spec), _) => spec.aborts(),
+            (None, Some(id)) => id.aborts(),
+            (None, None) => true,
+        }
+    }
 }
 
 /// How strong the evidence is.
@@ -191,7 +200,7 @@ pub struct PhaseEnd {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Abort {
-    /// `A1` .. `A9`, or `EMERGENCY-STOP`.
+    /// `A1` .. `A9`, a user's rule, or `EMERGENCY-STOP`.
     pub cause: String,
     /// Seconds after the phase's start.
     pub at_s: f64,
@@ -447,7 +456,7 @@ pub struct RuleEvent {
     /// Seconds after the phase's start.
     pub t: f64,
     /// Rule.
-    pub rule: RuleId,
+    pub rule: RuleName,
     /// The new state.
     pub state: RuleState,
     /// The figures, one sentence.

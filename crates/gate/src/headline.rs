@@ -4,6 +4,7 @@ use crate::decision::{Decision, Simple};
 use crate::evidence::{Abort, Evidence, EvidenceClass, RoundTripProof};
 use crate::judge::{Analysis, Headline, HeadlineState, PlausibilityFinding, PlausibilityStatus, Series};
 use crate::plausibility::BROKE;
+use crate::rules::{NOT_BUILT, RuleName};
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
 use catalogue::{Class, CriterionId, RULES, RuleId};
 
@@ -26,17 +27,21 @@ pub(crate) fn caps(
     kpis: &[KpiResult],
     criteria: &[CriterionResult],
     plausibility: &[PlausibilityFinding],
-    fired_b: &[RuleId],
-    blind: &[RuleId],
+    warned: &[RuleName],
+    blind: &[RuleName],
 ) -> Vec<String> {
     let settings = &evidence.settings;
     let mut caps = Vec::new();
-    caps.extend(fired_b.iter().map(|rule| format!("{rule} fired: {}", rule.definition().title)));
+    caps.extend(warned.iter().map(|rule| match (rule.shipped(), settings.rule(rule)) {
+        (Some(id), _) => format!("{rule} fired: {}", id.definition().title),
+        (None, Some(spec)) => format!("{rule} fired: {spec}"),
+        (None, None) => format!("{rule} fired"),
+    }));
     caps.extend(
         RULES
             .iter()
-            .filter(|r| !r.built)
-            .map(|r| format!("{} ({}) is not built in this version", r.id, r.title)),
+            .filter(|r| r.id != RuleId::A1 && settings.rule(&r.id.into()).is_none())
+            .map(|r| format!("{} ({}) is {NOT_BUILT}", r.id, r.title)),
     );
     caps.extend(
         blind.iter().map(|rule| format!("{rule} was blind: its signal had no sample in the whole run")),

@@ -3,14 +3,14 @@
 use crate::criteria;
 use crate::decision::{Decision, Simple, decide};
 use crate::diagnosis::diagnose;
-use crate::evidence::{Abort, Evidence, EvidenceClass, LogCounters, PhaseEvidence, RuleState};
+use crate::evidence::{Abort, Evidence, EvidenceClass, LogCounters, PhaseEvidence, RuleEvent, RuleState};
 use crate::headline::{caps, reasons, strategy_line, system_line};
 use crate::kpis;
 use crate::plausibility;
-use crate::rules::RuleEngine;
+use crate::rules::{RuleEngine, RuleName};
 use crate::series;
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
-use catalogue::{CriterionId, KPIS, RuleId, exit_codes};
+use catalogue::{CriterionId, KPIS, exit_codes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -181,10 +181,13 @@ pub fn judge(evidence: &Evidence) -> Analysis {
         None => Vec::new(),
     };
     plausibility::convict(&mut kpis, &plausibility);
-    let aborted = abort_of(evidence);
+    let replays = [evidence.main.as_ref(), evidence.smoke.as_ref()]
+        .map(|phase| phase.and_then(|phase| guarded(|| replay(evidence, phase))));
+    let aborted = abort_of(evidence, &replays);
     let interrupted = interruption_of(evidence);
     let criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
-    let capped = caps(evidence, &kpis, &criteria, &plausibility, &fired_b(evidence), &blind(evidence));
+    let capped =
+        caps(evidence, &kpis, &criteria, &plausibility, &warned(evidence, &replays[0]), &blind(&replays[0]));
     let smoke_failed = evidence.smoke_failed.clone();
     let outcomes = simple(&criteria);
     let stopped = interrupted.is_some() || smoke_failed.is_some();
@@ -250,52 +253,47 @@ fn replay(evidence: &Evidence, phase: &PhaseEvidence) -> RuleEngine {
     engine
 }
 
-fn abort_of(evidence: &Evidence) -> Option<Abort> {
-    for phase in [evidence.main.as_ref(), evidence.smoke.as_ref()].into_iter().flatten() {
+/// `replays` of main and smoke.
+fn abort_of(evidence: &Evidence, replays: &[Option<RuleEngine>; 2]) -> Option<Abort> {
+    for (phase, replay) in [evidence.main.as_ref(), evidence.smoke.as_ref()].into_iter().zip(replays) {
+        let Some(phase) = phase else { continue };
         if let Some(abort) = phase.end.as_ref().and_then(|end| end.abort.clone()) {
             return Some(abort);
         }
         // What the rules said stands, also when the end record does not repeat it.
-        if let Some(event) = phase.rule_events.iter().find(|e| e.state == RuleState::Fired && e.rule.aborts())
-        {
+        let fired = |e: &&RuleEvent| e.state == RuleState::Fired && evidence.settings.aborts(&e.rule);
+        if let Some(event) = phase.rule_events.iter().find(fired) {
             return Some(Abort {
                 cause: event.rule.as_str().to_owned(),
                 at_s: event.t,
                 text: event.text.clone(),
             });
         }
-        if let Some(Some(abort)) = guarded(|| replay(evidence, phase).first_abort().cloned()) {
+        if let Some(abort) = replay.as_ref().and_then(|engine| engine.first_abort().cloned()) {
             return Some(abort);
         }
     }
     None
 }
 
-fn fired_b(evidence: &Evidence) -> Vec<RuleId> {
+/// Warning rules that fired in the main run, as recorded or when they are run again.
+fn warned(evidence: &Evidence, replay: &Option<RuleEngine>) -> Vec<RuleName> {
     let Some(phase) = evidence.main.as_ref() else { return Vec::new() };
-    let recorded =
-        phase.rule_events.iter().filter(|e| e.state == RuleState::Fired && !e.rule.aborts()).map(|e| e.rule);
-    let mut rules: Vec<RuleId> =
-        recorded.chain(guarded(|| replay(evidence, phase).fired_b()).unwrap_or_default()).collect();
+    let recorded = phase
+        .rule_events
+        .iter()
+        .filter(|e| e.state == RuleState::Fired && !evidence.settings.aborts(&e.rule))
+        .map(|e| e.rule.clone());
+    let again = replay.as_ref().map(|engine| engine.warned().to_vec()).unwrap_or_default();
+    let mut rules: Vec<RuleName> = recorded.chain(again).collect();
     rules.sort_unstable();
     rules.dedup();
     rules
 }
 
-/// Rules that should have watched the main run and never had a sample to look at: not fired is not the same as clear.
-fn blind(evidence: &Evidence) -> Vec<RuleId> {
-    let Some(phase) = evidence.main.as_ref() else { return Vec::new() };
-    let mut engine = RuleEngine::new(&evidence.settings, phase.planned_s);
-    let mut blind: Vec<RuleId> =
-        engine.states().iter().filter(|s| s.state != RuleState::Off).map(|s| s.rule).collect();
-    let watched = guarded(|| {
-        for sample in &phase.samples {
-            engine.on_sample(sample);
-            let states = engine.states();
-            blind.retain(|rule| states.iter().any(|s| s.rule == *rule && s.state == RuleState::Frozen));
-        }
-    });
-    if watched.is_none() || phase.samples.is_empty() { Vec::new() } else { blind }
+/// Rules that watched the main run without ever having a sample.
+fn blind(replay: &Option<RuleEngine>) -> Vec<RuleName> {
+    replay.as_ref().map(RuleEngine::blind).unwrap_or_default()
 }
 
 fn interruption_of(evidence: &Evidence) -> Option<String> {

@@ -1,13 +1,20 @@
 //! The watch rules as a run happens: streaming, pure, time is an argument. Not here: collecting samples, stopping runners,
-//! classifying crash blocks (`validate`).
+//! classifying crash blocks (`validate`), and how a profile spells a rule (`validate::profile`).
 //!
-//! `for`: every sample of the span violates; the span is what was really watched: an interval whose end has no sample does
-//! not count and clears nothing. `over`: only when the whole span is there. Within a tick: A1, A8, A9, then the rest.
+//! A1 is driven by what happens to the process; every other rule is a [`RuleSpec`]: `spec` is the language, `signal` reads a
+//! signal from the samples, `window` evaluates a window word. Within a tick: A1, A8, A9, then the rest.
 
-use crate::evidence::{Abort, CrashBlock, Found, RuleEvent, RuleState, Sample, Scrape, Settings};
-use crate::scrape::{Histogram, count, sum};
+mod signal;
+mod spec;
+mod window;
+
+pub use spec::{Action, Comparison, Condition, RuleName, RuleSpec, Signal, SignalUnit, Window};
+
+use crate::evidence::{Abort, CrashBlock, RuleEvent, RuleState, Sample, Scrape, Settings};
+use crate::scrape::sum;
 use crate::value::figure;
 use catalogue::{RULES, RuleId};
+use window::{GAP_POLLS, Judged, Span, Watch, reached};
 
 /// Cause of an abort by the runner's own emergency stop.
 pub const EMERGENCY_STOP: &str = "EMERGENCY-STOP";
@@ -36,12 +43,15 @@ pub enum ProcessEvent {
     StopSent,
 }
 
+/// Why a shipped rule that a run's settings do not have is off: the run is of a version that did not have it.
+pub const NOT_BUILT: &str = "not built in this version";
+
 /// The state of a rule, for a screen.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleStatus {
     /// Rule.
-    pub rule: RuleId,
+    pub rule: RuleName,
     /// State.
     pub state: RuleState,
     /// Seconds after the phase's start at which the state began.
@@ -50,36 +60,24 @@ pub struct RuleStatus {
     pub text: String,
 }
 
-/// A condition that must hold in every sample of a span.
-#[derive(Debug, Clone, Default)]
-struct Span {
-    /// Time of the last sample that had a value, and whether the poll after it had one too.
-    last_t: Option<f64>,
-    contiguous: bool,
-    /// Watched seconds that the condition has held; `None` when it does not hold.
-    held: Option<f64>,
+/// How a rule is watched.
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Signs of life have a watch of their own: A8, A9 and rules like them.
+    Progress(Span, Option<f64>),
+    Scrapes,
+    Window(Box<Watch>),
 }
 
-impl Span {
-    /// A sample with a value. Returns the seconds held, `None` when the condition does not hold.
-    fn seen(&mut self, t: f64, violates: bool, counts_from: f64) -> Option<f64> {
-        self.held = match (violates, self.held, self.last_t) {
-            (false, _, _) => None,
-            (true, Some(held), Some(last)) if self.contiguous => {
-                Some(held + (t - last.max(counts_from)).max(0.0))
-            }
-            (true, Some(held), _) => Some(held),
-            (true, None, _) => Some(0.0),
-        };
-        self.last_t = Some(t);
-        self.contiguous = true;
-        self.held
-    }
-
-    /// A sample without one: neither satisfied nor cleared.
-    fn missed(&mut self) {
-        self.contiguous = false;
-    }
+/// A rule that is on.
+#[derive(Debug, Clone)]
+struct Active {
+    spec: RuleSpec,
+    grace_s: f64,
+    span_s: f64,
+    /// Where its status stands.
+    at: usize,
+    kind: Kind,
 }
 
 /// The rules of one phase.
@@ -88,71 +86,81 @@ pub struct RuleEngine {
     settings: Settings,
     planned_s: f64,
     status: Vec<RuleStatus>,
+    /// Rules that had a sample at least once, in the order of `status`.
+    seen: Vec<bool>,
+    active: Vec<Active>,
     aborts: Vec<Abort>,
-    fired_b: Vec<RuleId>,
+    warned: Vec<RuleName>,
     stopped: bool,
+    samples: u64,
     last_scrape_ok: Option<f64>,
-    progress: Option<f64>,
-    hang: Span,
-    latency: Span,
-    last_histogram: Option<Histogram>,
-    cpu: Span,
-    last_cpu: Option<(f64, f64)>,
-    /// Value of the round-trip counter and the time since which it has stood.
-    round_trips: Option<(f64, f64)>,
 }
 
 impl RuleEngine {
     /// Starts watching a phase that is planned to last `planned_s` seconds.
     pub fn new(settings: &Settings, planned_s: f64) -> Self {
-        let status = RULES
-            .iter()
-            .map(|rule| {
-                let off = Self::off_reason(settings, rule.id);
-                RuleStatus {
-                    rule: rule.id,
-                    state: if off.is_some() { RuleState::Off } else { RuleState::Clear },
-                    since_s: 0.0,
-                    text: off.unwrap_or_else(|| "clear".to_owned()),
-                }
-            })
-            .collect();
+        let mut status = Vec::new();
+        let mut active = Vec::new();
+        let clear = |name: RuleName, off: Option<String>| RuleStatus {
+            rule: name,
+            state: if off.is_some() { RuleState::Off } else { RuleState::Clear },
+            since_s: 0.0,
+            text: off.unwrap_or_else(|| "clear".to_owned()),
+        };
+        for rule in &RULES {
+            let declared = settings.not_applicable.get(rule.id.as_str());
+            let off = match (rule.id, settings.rule(&rule.id.into())) {
+                (RuleId::A1, _) => declared.map(|reason| format!("declared not applicable: {reason}")),
+                (_, None) => Some(NOT_BUILT.to_owned()),
+                (_, Some(spec)) => Self::off_reason(settings, spec),
+            };
+            status.push(clear(rule.id.into(), off));
+        }
+        let own = settings.rules.iter().filter(|spec| spec.name.shipped().is_none());
+        status.extend(own.map(|spec| clear(spec.name.clone(), Self::off_reason(settings, spec))));
+        for (at, line) in status.iter().enumerate().filter(|(_, line)| line.state != RuleState::Off) {
+            if let Some(spec) = settings.rule(&line.rule) {
+                active.push(Active::new(spec, at, settings));
+            }
+        }
+        active.sort_by_key(|rule| (order(&rule.spec.name), rule.at));
         Self {
             settings: settings.clone(),
             planned_s,
+            seen: vec![false; status.len()],
             status,
+            active,
             aborts: Vec::new(),
-            fired_b: Vec::new(),
+            warned: Vec::new(),
             stopped: false,
+            samples: 0,
             last_scrape_ok: None,
-            progress: None,
-            hang: Span::default(),
-            latency: Span::default(),
-            last_histogram: None,
-            cpu: Span::default(),
-            last_cpu: None,
-            round_trips: None,
         }
     }
 
-    fn off_reason(settings: &Settings, rule: RuleId) -> Option<String> {
-        if !rule.definition().built {
-            return Some("not built in this version".to_owned());
-        }
-        if let Some(reason) = settings.not_applicable.get(rule.as_str()) {
+    fn off_reason(settings: &Settings, spec: &RuleSpec) -> Option<String> {
+        let declared = |name: &str| settings.not_applicable.get(name);
+        let signals = || spec.conditions().map(|condition| condition.signal);
+        let reason = declared(spec.name.as_str()).or_else(|| {
+            signals().find_map(|signal| declared(signal.as_str()).or_else(|| declared(signal.metric()?)))
+        });
+        if let Some(reason) = reason {
             return Some(format!("declared not applicable: {reason}"));
         }
-        let no_metrics = !settings.has_metrics;
-        let missing = match rule {
-            RuleId::A2 if !settings.has_alerts => Some("the runner has no alerting"),
-            RuleId::A2 | RuleId::A4 | RuleId::A9 | RuleId::B2 if no_metrics => {
-                Some("the runner has no metrics")
+        let missing = signals().find_map(|signal| {
+            if signal.needs_alerts() && !settings.has_alerts {
+                return Some("the runner has no alerting");
             }
-            RuleId::A8 if no_metrics && !settings.progress_by_kpi_file => {
-                Some("the runner has no progress signal")
+            match signal {
+                Signal::Progress if !settings.has_metrics && !settings.progress_by_kpi_file => {
+                    Some("the runner has no progress signal")
+                }
+                Signal::Progress => None,
+                _ if settings.has_metrics => None,
+                _ => (signal == Signal::Scrapes || signal.metric().is_some())
+                    .then_some("the runner has no metrics"),
             }
-            _ => None,
-        };
+        });
         missing.map(str::to_owned)
     }
 
@@ -161,7 +169,7 @@ impl RuleEngine {
         self.status
             .iter()
             .filter(|s| s.state == RuleState::Off)
-            .map(|s| RuleEvent { t: 0.0, rule: s.rule, state: RuleState::Off, text: s.text.clone() })
+            .map(|s| RuleEvent { t: 0.0, rule: s.rule.clone(), state: RuleState::Off, text: s.text.clone() })
             .collect()
     }
 
@@ -171,25 +179,37 @@ impl RuleEngine {
         if self.stopped {
             return events;
         }
-        let scrape = sample.scrape.get();
-        if scrape.is_some() {
+        self.samples += 1;
+        if sample.scrape.get().is_some() {
             self.last_scrape_ok = Some(sample.t);
         }
-        self.hang(sample, scrape, &mut events);
-        self.blind(sample.t, &mut events);
-        self.dead_letters(sample.t, scrape, &mut events);
-        self.slow(sample.t, scrape, &mut events);
-        self.cpu(sample, &mut events);
-        self.idle(sample.t, scrape, &mut events);
+        let mut active = std::mem::take(&mut self.active);
+        for rule in &mut active {
+            let judged = match &mut rule.kind {
+                Kind::Progress(span, last) => {
+                    progress(span, last, rule.span_s, rule.grace_s, sample, &self.settings)
+                }
+                Kind::Scrapes => self.blind_for(sample.t, rule.grace_s, rule.span_s),
+                Kind::Window(watch) => watch.look(sample, &self.settings),
+            };
+            self.conclude(rule, sample.t, judged, &mut events);
+        }
+        self.active = active;
         events
     }
 
     /// Time passing without a sample. Only blindness grows by it: a missing sample freezes every other rule.
     pub fn on_tick(&mut self, t: f64) -> Vec<RuleEvent> {
         let mut events = Vec::new();
-        if !self.stopped {
-            self.blind(t, &mut events);
+        if self.stopped {
+            return events;
         }
+        let active = std::mem::take(&mut self.active);
+        for rule in active.iter().filter(|rule| matches!(rule.kind, Kind::Scrapes)) {
+            let judged = self.blind_for(t, rule.grace_s, rule.span_s);
+            self.conclude(rule, t, judged, &mut events);
+        }
+        self.active = active;
         events
     }
 
@@ -229,9 +249,20 @@ impl RuleEngine {
         self.aborts.get(1..).unwrap_or(&[])
     }
 
-    /// The B rules that ever fired, in order.
-    pub fn fired_b(&self) -> Vec<RuleId> {
-        self.fired_b.clone()
+    /// The warning rules that ever fired, in order.
+    pub fn warned(&self) -> &[RuleName] {
+        &self.warned
+    }
+
+    /// Rules that should have watched and never had a sample to look at: not fired is not the same as clear.
+    pub fn blind(&self) -> Vec<RuleName> {
+        if self.samples == 0 {
+            return Vec::new();
+        }
+        let never = |rule: &&Active| !self.seen.get(rule.at).copied().unwrap_or(false);
+        let mut blind: Vec<usize> = self.active.iter().filter(never).map(|rule| rule.at).collect();
+        blind.sort_unstable();
+        blind.into_iter().filter_map(|at| self.status.get(at)).map(|line| line.rule.clone()).collect()
     }
 
     fn crash(&mut self, t: f64, what: &str, block: &CrashBlock, events: &mut Vec<RuleEvent>) {
@@ -239,7 +270,7 @@ impl RuleEngine {
             return;
         }
         let first = block.text.lines().next().unwrap_or("").chars().take(160).collect::<String>();
-        self.set(RuleId::A1, t, RuleState::Fired, format!("{what}: {first}"), events);
+        self.set(A1, true, t, RuleState::Fired, format!("{what}: {first}"), events);
     }
 
     fn exited(&mut self, t: f64, code: Option<i32>, signal: Option<i32>, events: &mut Vec<RuleEvent>) {
@@ -259,18 +290,26 @@ impl RuleEngine {
             (Some(code), None) => format!("exit code {code} at {} s", figure(t)),
             (None, None) => format!("ended at {} s, exit status unknown", figure(t)),
         };
-        self.set(RuleId::A1, t, RuleState::Fired, text, events);
-    }
-
-    fn is_off(&self, rule: RuleId) -> bool {
-        self.status.iter().any(|s| s.rule == rule && s.state == RuleState::Off)
+        self.set(A1, true, t, RuleState::Fired, text, events);
     }
 
     /// Changes a state, records an abort or a warning, and reports the change.
-    fn set(&mut self, rule: RuleId, t: f64, state: RuleState, text: String, events: &mut Vec<RuleEvent>) {
-        let Some(status) = self.status.iter_mut().find(|s| s.rule == rule) else { return };
+    fn set(
+        &mut self,
+        at: usize,
+        aborts: bool,
+        t: f64,
+        state: RuleState,
+        text: String,
+        events: &mut Vec<RuleEvent>,
+    ) {
+        let Some(status) = self.status.get_mut(at) else { return };
         // An aborting rule that fired stays fired: the run is over.
-        if status.state == RuleState::Off || (status.state == RuleState::Fired && rule.aborts()) {
+        if status.state == RuleState::Off || (status.state == RuleState::Fired && aborts) {
+            return;
+        }
+        // A warning that has fired stays fired until a sample says otherwise.
+        if status.state == RuleState::Fired && state == RuleState::Frozen {
             return;
         }
         let changed = status.state != state;
@@ -280,169 +319,110 @@ impl RuleEngine {
         }
         status.state = state;
         status.since_s = t;
-        events.push(RuleEvent { t, rule, state, text: text.clone() });
+        let rule = status.rule.clone();
+        events.push(RuleEvent { t, rule: rule.clone(), state, text: text.clone() });
         if state == RuleState::Fired {
-            if rule.aborts() {
+            if aborts {
                 self.aborts.push(Abort { cause: rule.as_str().to_owned(), at_s: t, text });
-            } else if !self.fired_b.contains(&rule) {
-                self.fired_b.push(rule);
+            } else if !self.warned.contains(&rule) {
+                self.warned.push(rule);
             }
         }
     }
 
-    fn frozen(&mut self, rule: RuleId, t: f64, why: &str, events: &mut Vec<RuleEvent>) {
-        // A warning that has fired stays fired until a sample says otherwise.
-        if self.status.iter().any(|s| s.rule == rule && s.state == RuleState::Fired) {
-            return;
-        }
-        self.set(rule, t, RuleState::Frozen, format!("frozen: {why}"), events);
-    }
-
-    fn held(
-        &mut self,
-        rule: RuleId,
-        t: f64,
-        held: Option<f64>,
-        span: f64,
-        what: &str,
-        events: &mut Vec<RuleEvent>,
-    ) {
-        match held {
-            None => self.set(rule, t, RuleState::Clear, format!("clear: {what}"), events),
-            Some(held) if held >= span => {
-                self.set(rule, t, RuleState::Fired, format!("{what} for {} s", figure(held)), events);
-            }
-            Some(held) => {
+    fn conclude(&mut self, rule: &Active, t: f64, judged: Judged, events: &mut Vec<RuleEvent>) {
+        let (state, text) = match judged {
+            Judged::Frozen(why) => (RuleState::Frozen, format!("frozen: {why}")),
+            Judged::Clear(what) => (RuleState::Clear, format!("clear: {what}")),
+            Judged::Pending(held, span, what) => {
                 let text = format!("pending for {} s of {} s: {what}", figure(held), figure(span));
-                self.set(rule, t, RuleState::Pending, text, events);
+                (RuleState::Pending, text)
             }
+            Judged::Fired(text) => (RuleState::Fired, text),
+        };
+        if state != RuleState::Frozen
+            && let Some(seen) = self.seen.get_mut(rule.at)
+        {
+            *seen = true;
         }
+        self.set(rule.at, rule.spec.aborts(), t, state, text, events);
     }
 
-    fn hang(&mut self, sample: &Sample, scrape: Option<&Scrape>, events: &mut Vec<RuleEvent>) {
-        if self.is_off(RuleId::A8) {
-            return;
+    /// Blindness: wall time since the last successful scrape, no shorter for a missing sample.
+    fn blind_for(&self, t: f64, grace: f64, span: f64) -> Judged {
+        if self.last_scrape_ok == Some(t) {
+            return Judged::Clear("scraped".to_owned());
         }
-        let (value, what) = if self.settings.progress_by_kpi_file {
-            (Some(sample.kpi_rewrites as f64), "KPI file rewrites")
-        } else {
-            (scrape.and_then(|s| sum(s, "arb_topn_loop_iterations_total", &[])), "loop iterations")
-        };
-        let Some(value) = value else {
-            self.hang.missed();
-            return self.frozen(RuleId::A8, sample.t, "the progress signal has no sample", events);
-        };
-        // A counter that went down was reset: the runner moves.
-        let still = self.progress == Some(value);
-        if !still {
-            self.hang.held = None;
-        }
-        self.progress = Some(value);
-        // The clock starts with the sample that last moved, and not before the start grace is over.
-        let held = self.hang.seen(sample.t, true, self.settings.start_grace_s).filter(|_| still);
-        let text = format!("{what} at {}", figure(value));
-        self.held(RuleId::A8, sample.t, held, self.settings.a8_for_s, &text, events);
-    }
-
-    fn blind(&mut self, t: f64, events: &mut Vec<RuleEvent>) {
-        if self.is_off(RuleId::A9) {
-            return;
-        }
-        let grace = self.settings.start_grace_s;
         let since = self.last_scrape_ok.map_or(grace, |ok| ok.max(grace));
-        let seen = self.last_scrape_ok == Some(t);
+        let blind = t - since;
+        let what = "no successful scrape".to_owned();
         // A poll that is merely on its way is no missing sample.
-        let late = t - since > self.settings.poll_s * 1.5 || t - since >= self.settings.a9_for_s;
-        let held = (!seen && late).then_some(t - since);
-        let what = if seen { "scraped" } else { "no successful scrape" };
-        self.held(RuleId::A9, t, held, self.settings.a9_for_s, what, events);
+        if blind >= span {
+            Judged::Fired(format!("{what} for {} s", figure(blind)))
+        } else if blind > self.settings.poll_s * 1.5 {
+            Judged::Pending(blind, span, what)
+        } else {
+            Judged::Clear(what)
+        }
     }
+}
 
-    fn dead_letters(&mut self, t: f64, scrape: Option<&Scrape>, events: &mut Vec<RuleEvent>) {
-        if self.is_off(RuleId::A2) {
-            return;
-        }
-        match scrape.and_then(|s| count(s, "alert_dlq_total")) {
-            None => self.frozen(RuleId::A2, t, "alert_dlq_total has no sample", events),
-            Some(dlq) if dlq > 0.0 => {
-                self.set(
-                    RuleId::A2,
-                    t,
-                    RuleState::Fired,
-                    format!("alert_dlq_total = {}", figure(dlq)),
-                    events,
-                );
-            }
-            Some(_) => {
-                self.set(RuleId::A2, t, RuleState::Clear, "clear: alert_dlq_total = 0".to_owned(), events)
-            }
-        }
-    }
+/// Where A1's status stands: `RULES` begins with it.
+const A1: usize = RuleId::A1 as usize;
 
-    fn slow(&mut self, t: f64, scrape: Option<&Scrape>, events: &mut Vec<RuleEvent>) {
-        if self.is_off(RuleId::A4) {
-            return;
-        }
-        let now = scrape.and_then(|s| Histogram::read(s, "loop_latency_seconds"));
-        let increase = now.as_ref().zip(self.last_histogram.as_ref()).and_then(|(now, last)| now.since(last));
-        if now.is_some() {
-            self.last_histogram = now;
-        }
-        let Some((above, p99)) = increase.and_then(|h| h.quantile_above(0.99, 0.1).zip(h.quantile(0.99)))
-        else {
-            self.latency.missed();
-            return self.frozen(RuleId::A4, t, "no loop latency since the last sample", events);
-        };
-        let held = self.latency.seen(t, above, 0.0);
-        let text = format!("loop latency p99 {} ms", figure(p99 * 1e3));
-        self.held(RuleId::A4, t, held, self.settings.a4_for_s, &text, events);
-    }
+/// The place of a rule within a tick; users' rules come after the shipped ones.
+fn order(name: &RuleName) -> usize {
+    let place = |id: RuleId| RuleId::TICK_ORDER.iter().position(|known| *known == id);
+    name.shipped().and_then(place).unwrap_or(RuleId::TICK_ORDER.len())
+}
 
-    fn cpu(&mut self, sample: &Sample, events: &mut Vec<RuleEvent>) {
-        if self.is_off(RuleId::A5) {
-            return;
-        }
-        let now = match &sample.os {
-            Found::Yes(os) if os.cpu_seconds.is_finite() => Some((sample.t, os.cpu_seconds)),
-            _ => None,
+impl Active {
+    fn new(spec: &RuleSpec, at: usize, settings: &Settings) -> Self {
+        let kind = match spec.when.signal {
+            Signal::Progress => Kind::Progress(Span::default(), None),
+            Signal::Scrapes => Kind::Scrapes,
+            _ => Kind::Window(Box::new(Watch::new(spec, settings))),
         };
-        let used = now.zip(self.last_cpu).and_then(|((t, cpu), (last_t, last))| {
-            (t > last_t && cpu >= last).then(|| (cpu - last) / (t - last_t) / self.settings.cpu_cores * 100.0)
-        });
-        if now.is_some() {
-            self.last_cpu = now;
-        }
-        let Some(percent) = used.filter(|p| p.is_finite()) else {
-            self.cpu.missed();
-            return self.frozen(RuleId::A5, sample.t, "no CPU reading since the last sample", events);
-        };
-        let held = self.cpu.seen(sample.t, percent > 80.0, 0.0);
-        self.held(
-            RuleId::A5,
-            sample.t,
-            held,
-            self.settings.a5_for_s,
-            &format!("CPU {} %", figure(percent)),
-            events,
-        );
+        let of_life = spec.when.signal.is_sign_of_life();
+        let grace_s = spec.grace_s.unwrap_or(if of_life { settings.start_grace_s } else { 0.0 });
+        Self { spec: spec.clone(), grace_s, span_s: spec.window.span_s().unwrap_or(0.0), at, kind }
     }
+}
 
-    fn idle(&mut self, t: f64, scrape: Option<&Scrape>, events: &mut Vec<RuleEvent>) {
-        if self.is_off(RuleId::B2) {
-            return;
-        }
-        let Some(value) = scrape.and_then(|s| count(s, "arb_topn_round_trips_total")) else {
-            return self.frozen(RuleId::B2, t, "arb_topn_round_trips_total has no sample", events);
-        };
-        let since = match self.round_trips {
-            Some((last, since)) if last == value => since,
-            // First seen, moved, or reset: the span begins anew.
-            _ => t,
-        };
-        self.round_trips = Some((value, since));
-        let moved = since == t;
-        let span = self.settings.b2_over_s;
-        let text = format!("{} round trips", figure(value));
-        self.held(RuleId::B2, t, (!moved).then_some(t - since), span, &text, events);
+/// The declared progress signal: watched seconds since it last moved, none of them before the grace is over.
+fn progress(
+    span: &mut Span,
+    last: &mut Option<f64>,
+    span_s: f64,
+    grace_s: f64,
+    sample: &Sample,
+    settings: &Settings,
+) -> Judged {
+    let (value, what) = if settings.progress_by_kpi_file {
+        (Some(sample.kpi_rewrites as f64), "KPI file rewrites")
+    } else {
+        (sample.scrape.get().and_then(iterations), "loop iterations")
+    };
+    let Some(value) = value else {
+        span.missed();
+        return Judged::Frozen("the progress signal has no sample".to_owned());
+    };
+    // A counter that went down was reset: the runner moves.
+    let still = *last == Some(value);
+    if !still {
+        span.moved();
     }
+    *last = Some(value);
+    // The clock starts with the sample that last moved.
+    let held = span.seen(sample.t, true, grace_s, settings.poll_s * GAP_POLLS).filter(|_| still);
+    let text = format!("{what} at {}", figure(value));
+    match held {
+        None => Judged::Clear(text),
+        Some(held) if reached(held, span_s) => Judged::Fired(format!("{text} for {} s", figure(held))),
+        Some(held) => Judged::Pending(held, span_s, text),
+    }
+}
+
+fn iterations(scrape: &Scrape) -> Option<f64> {
+    sum(scrape, "arb_topn_loop_iterations_total", &[])
 }

@@ -4,8 +4,8 @@ use crate::accounting::Accounts;
 use crate::evidence::{Evidence, PhaseEvidence};
 use crate::judge::{LatencyWindow, Series};
 use crate::kpis::file_value;
+use crate::memory::memory_growth;
 use crate::scrape::Histogram;
-use crate::stats::memory_growth;
 use crate::value::Value;
 use std::collections::BTreeMap;
 

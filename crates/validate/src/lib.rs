@@ -11,6 +11,7 @@ pub mod preflight;
 pub mod profile;
 pub mod report;
 pub mod review;
+pub mod rules;
 pub mod supervise;
 pub mod terminal;
 pub mod watch;

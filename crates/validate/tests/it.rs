@@ -6,9 +6,11 @@ mod it {
     pub mod archive;
     pub mod group;
     pub mod logwatch;
+    pub mod outcomes;
     pub mod panels;
     pub mod preflight;
     pub mod profile;
     pub mod profile_mapping;
     pub mod profile_schema;
+    pub mod rules;
 }

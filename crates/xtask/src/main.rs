@@ -18,11 +18,14 @@ enum Command {
     Test,
     /// Licences and duplicate versions of every crate that we build
     Licences,
+    /// The short measurements of benches/, in release builds; CI does not run them
+    Bench,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test => steps::test(),
+        Command::Bench => steps::bench(),
         Command::Licences => licences::check().map(|summary| println!("{summary}")),
     };
     match result {

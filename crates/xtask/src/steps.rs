@@ -15,7 +15,7 @@ const CARGO_STEPS: [(&str, &[&str]); 4] = [
     ("tests", &["test", "--workspace", "--locked", "--lib", "--bins", "--test", "it"]),
     // They wait for processes most of the time, and seat themselves: more threads than cores. `--workspace` although
     // only one package has such a target: another selection of packages would compile the dependencies again.
-    ("end-to-end tests", &["test", "--workspace", "--locked", "--test", "e2e", "--", "--test-threads", "8"]),
+    ("end-to-end tests", &["test", "--workspace", "--locked", "--test", "e2e", "--", "--test-threads", "24"]),
 ];
 
 /// Runs every step.
@@ -34,6 +34,32 @@ pub fn test() -> Result<(), Failure> {
     if let Some(warning) = skipped(&root(), std::env::var_os("ASSAY_TEST_DATA").map(PathBuf::from).as_deref())
     {
         println!("{warning}");
+    }
+    Ok(())
+}
+
+/// What `cargo xtask bench` runs in the workspace below `benches/`: name, package and its arguments.
+const BENCHES: [(&str, &str, &[&str]); 2] =
+    [("exposition parser", "bench-exposition", &[]), ("judging a day", "bench-gate", &["rejudge"])];
+
+/// Runs the short benches.
+///
+/// # Errors
+/// The first that failed or missed its bar.
+pub fn bench() -> Result<(), Failure> {
+    for (name, package, more) in BENCHES {
+        let mut args = vec![
+            "run",
+            "--release",
+            "--locked",
+            "--manifest-path",
+            "benches/Cargo.toml",
+            "-p",
+            package,
+            "--",
+        ];
+        args.extend(more);
+        step(name, &format!("cargo {}", args.join(" ")), || run_cargo(name, &args))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The KPI file: one flat JSON object under the names of Assay's contract, replaced whole.
 
+use super::Args;
 use super::state::{CAPITAL_USD, State};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -24,7 +25,7 @@ impl Fields {
 }
 
 /// The document. `lie` multiplies the CPU seconds.
-pub(super) fn document(state: &State, elapsed: Duration, complete: bool, lie: f64) -> String {
+pub(super) fn document(args: &Args, state: &State, elapsed: Duration, complete: bool, lie: f64) -> String {
     let mut f = Fields(Map::new());
     f.set("format", 1);
     f.set("run_id", state.run_id.clone());
@@ -36,10 +37,38 @@ pub(super) fn document(state: &State, elapsed: Duration, complete: bool, lie: f6
         None => f.maybe("stop_reason", None, "undefined: the run goes on"),
     }
     trading(&mut f, state);
-    risk(&mut f);
+    risk(&mut f, args, state);
     performance(&mut f, state, elapsed, lie);
     alerting(&mut f, state);
+    if args.is_broken_phase() {
+        change(&mut f.0, args);
+        if let Some(raw) = &args.kpi_raw {
+            return text(raw);
+        }
+    }
     Value::Object(f.0).to_string()
+}
+
+fn text(escaped: &str) -> String {
+    String::from_utf8_lossy(&super::log::unescape(escaped)).into_owned()
+}
+
+/// What the command line asks to drop, set and scale. A value that is no JSON is text.
+fn change(fields: &mut Map<String, Value>, args: &Args) {
+    for field in &args.kpi_drop {
+        fields.remove(field);
+    }
+    for (field, value) in args.kpi_set.iter().filter_map(|set| set.split_once('=')) {
+        let value = text(value);
+        let value = serde_json::from_str(&value).unwrap_or_else(|_| Value::from(value));
+        fields.insert(field.to_owned(), value);
+    }
+    for (field, factor) in args.kpi_scale.iter().filter_map(|set| set.split_once('=')) {
+        let number = fields.get(field).and_then(Value::as_f64).zip(factor.parse::<f64>().ok());
+        if let Some((number, factor)) = number {
+            fields.insert(field.to_owned(), (number * factor).into());
+        }
+    }
 }
 
 fn trading(f: &mut Fields, state: &State) {
@@ -66,15 +95,20 @@ fn trading(f: &mut Fields, state: &State) {
     f.set("funnel", funnel);
 }
 
-fn risk(f: &mut Fields) {
-    f.set("guard_triggers", 0);
+fn risk(f: &mut Fields, args: &Args, state: &State) {
+    let triggers = state.guard_triggers();
+    f.set("guard_triggers", triggers);
+    let of = |kind| state.guards.get(kind).copied().unwrap_or(0);
     f.set(
         "guard_triggers_by_type",
-        json!({"exchange": 0, "route": 0, "symbol": 0, "global": 0, "cross_exchange": 0}),
+        json!({"exchange": 0, "route": of("route"), "symbol": of("symbol"), "global": 0, "cross_exchange": 0}),
     );
-    f.set("guard_false_positives", 0);
-    f.maybe("guard_false_positives_pct", None, "undefined: no guard triggers");
-    f.maybe("guard_block_duration_avg_s", None, "undefined: no guard triggers");
+    let wrong = (triggers as f64 * args.guard_false_share).floor();
+    f.set("guard_false_positives", wrong);
+    let none = "undefined: no guard triggers";
+    let share = (triggers > 0).then(|| wrong / triggers as f64 * 100.0);
+    f.maybe("guard_false_positives_pct", share, none);
+    f.maybe("guard_block_duration_avg_s", state.mean_block_s(), none);
     f.set("position_limit_hits", 0);
     f.set("emergency_stops", 0);
 }
@@ -98,11 +132,11 @@ fn performance(f: &mut Fields, state: &State, elapsed: Duration, lie: f64) {
 
 fn alerting(f: &mut Fields, state: &State) {
     f.set("alert_sent_total", state.sent);
-    f.set("alert_failed_total", state.dlq);
-    f.set("alert_retry_total", state.dlq * 3);
+    f.set("alert_failed_total", state.not_delivered());
+    f.set("alert_retry_total", state.retries());
     f.set("alert_dlq_total", state.dlq);
-    f.set("alert_fallback_total", 0);
-    let settled = state.sent + state.dlq;
+    f.set("alert_fallback_total", state.fallbacks);
+    let settled = state.sent + state.not_delivered();
     let rate = (settled > 0).then(|| state.sent as f64 * 100.0 / settled as f64);
     f.maybe("alert_success_rate_pct", rate, "undefined: no delivery has settled");
     f.set("notifier_availability_pct", json!({"local_log": 100.0}));

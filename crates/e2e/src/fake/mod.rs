@@ -1,58 +1,26 @@
 //! `fake-runner`: plays a runner by the contract that any executable can keep (log on standard output, `/metrics`, a KPI file,
-//! an orderly end), healthy or broken in one planned way. What it says about itself is true: CPU and memory come from `/proc`,
-//! latencies are those of its own loop. Its trades are a script, drawn from the run id.
+//! an orderly end), healthy or broken as its command line says. What it says of its process is true unless it is asked to lie: CPU
+//! and memory come from `/proc`. Trades, latencies, guards and alerts are a script, drawn from the run id.
 //!
-//! Here: options, the loop, the end, the planned defects. Not here: the trades, the page, the KPI file.
+//! Here: the options. In [`runner`] the loop, the end and what happens when a defect is due. The words of the options are in [`plan`],
+//! trades in [`state`], beside them the page and its server, the KPI file and the log.
 
 mod deliveries;
 mod kpi;
+mod log;
 mod page;
+mod plan;
 mod process;
+mod runner;
+mod server;
 mod state;
 
-use clap::{Parser, ValueEnum};
-use state::State;
-use std::cell::RefCell;
-use std::io::Write;
+use clap::Parser;
+use plan::{LogStyle, Notifier, Plan, Script};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// What it plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Plan {
-    /// Healthy.
-    Plain,
-    /// Healthy: prints a handled traceback and quoted ones.
-    Handled,
-    /// Healthy: metrics come up late, and are away for a moment later on.
-    SlowStart,
-    /// Healthy: ends on SIGINT only, and not by itself.
-    Sigint,
-    /// Panics.
-    Crash,
-    /// Exits with 0 long before its time.
-    ExitEarly,
-    /// Stops all progress, answers scrapes, ignores SIGTERM.
-    Hang,
-    /// Leaves a daemon behind that holds its pipes, at its end.
-    Grandchild,
-    /// The same, in the middle.
-    GrandchildEarly,
-    /// One alert ends in the dead letters.
-    Dlq,
-    /// Never listens.
-    NoMetrics,
-    /// Never writes its KPI file.
-    NoKpi,
-    /// Leaves half a KPI file at its end.
-    HalfKpi,
-    /// Claims a tenth of the CPU seconds that it used, and burns some.
-    CpuLie,
-}
+use std::process::ExitCode;
+use std::time::Duration;
 
 /// Options. Those of Assay's own runner that mean nothing here are taken and ignored.
 #[derive(Debug, Parser)]
@@ -62,12 +30,12 @@ pub struct Args {
     #[arg(value_parser = ["run"])]
     command: Option<String>,
     /// What it plays.
-    #[arg(long, value_enum, default_value = "plain")]
-    plan: Plan,
-    /// The phase in which the plan's defect shows; in others it is healthy.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
+    plan: Vec<Plan>,
+    /// The phase in which defects show, or `any`; in others it is healthy.
     #[arg(long, default_value = "main")]
     break_in: String,
-    /// When the defect shows, seconds after the start.
+    /// When a defect shows that has a moment, seconds after the start.
     #[arg(long, default_value_t = 2.0)]
     break_after_seconds: f64,
     /// How long it runs.
@@ -76,11 +44,14 @@ pub struct Args {
     /// Multiplies the duration.
     #[arg(long, default_value_t = 1.0)]
     seconds_scale: f64,
+    /// Added to the duration, in every phase.
+    #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
+    end_shift_seconds: f64,
     /// Its KPI file.
     #[arg(long)]
     kpi_output_path: PathBuf,
     /// How often that is rewritten.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 500)]
     kpi_interval_ms: u64,
     /// Where it serves `/metrics`.
     #[arg(long)]
@@ -91,11 +62,101 @@ pub struct Args {
     /// How many symbols it claims to watch.
     #[arg(long, default_value_t = 50)]
     topn_size: u32,
+    /// What its trades come to.
+    #[arg(long, value_enum, default_value = "mixed")]
+    script: Script,
     /// How often it opens a position.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 350)]
     trade_every_ms: u64,
+    /// Guard triggers per second once the defect is due.
+    #[arg(long, default_value_t = 0.0)]
+    guards_per_s: f64,
+    /// Share of them that it calls false.
+    #[arg(long, default_value_t = 0.0)]
+    guard_false_share: f64,
+    /// Loop latency once the defect is due, in milliseconds.
+    #[arg(long, default_value_t = 0.4)]
+    latency_ms: f64,
+    /// Part of every 20 ms in which it burns the CPU, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    busy_ms: u64,
+    /// What it says of its notifier.
+    #[arg(long, value_enum, default_value = "up")]
+    notifier: Notifier,
+    /// More deliveries when the defect is due: delivered,
+    #[arg(long, default_value_t = 0)]
+    sent: u64,
+    /// delivered at the second attempt,
+    #[arg(long, default_value_t = 0)]
+    retried: u64,
+    /// delivered by another notifier than the first,
+    #[arg(long, default_value_t = 0)]
+    fallbacks: u64,
+    /// given up.
+    #[arg(long, default_value_t = 0)]
+    failures: u64,
+    /// Share of its books that are Live once the defect is due.
+    #[arg(long, default_value_t = 1.0)]
+    books_live: f64,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "plain")]
+    log_style: LogStyle,
+    /// Printed to standard output when the defect is due; `\n`, `\t`, `\0`, `\xNN` are understood.
+    #[arg(long)]
+    print: Vec<String>,
+    /// Printed to standard error.
+    #[arg(long)]
+    print_err: Vec<String>,
+    /// Both are written in pieces of so many bytes; 0 is at once.
+    #[arg(long, default_value_t = 0)]
+    piece: usize,
+    /// Megabytes of log, printed as fast as they are taken, when the defect is due.
+    #[arg(long, default_value_t = 0)]
+    flood_mb: u64,
+    /// Its exit code at the end, or when it dies.
+    #[arg(long, default_value_t = 0)]
+    exit_code: u8,
+    /// The signal of `kill-self`.
+    #[arg(long, default_value_t = 9)]
+    signal: i32,
+    /// `field=JSON` of the KPI file.
+    #[arg(long)]
+    kpi_set: Vec<String>,
+    /// `field=factor` of the KPI file.
+    #[arg(long)]
+    kpi_scale: Vec<String>,
+    /// A field that the KPI file lacks.
+    #[arg(long)]
+    kpi_drop: Vec<String>,
+    /// The whole KPI file.
+    #[arg(long)]
+    kpi_raw: Option<String>,
+    /// Series on the page that begin with a text, and their value: `text=value`.
+    #[arg(long)]
+    page_set: Vec<String>,
+    /// The same with a factor; comes out whole.
+    #[arg(long)]
+    page_scale: Vec<String>,
+    /// Series that the page lacks.
+    #[arg(long)]
+    page_drop: Vec<String>,
+    /// A line that the page has besides.
+    #[arg(long)]
+    page_add: Vec<String>,
+    /// How long the page is served badly.
+    #[arg(long, default_value_t = u64::MAX)]
+    page_for_ms: u64,
+    /// Status of a bad page.
+    #[arg(long, default_value_t = 200)]
+    page_status: u16,
+    /// How long a bad page takes.
+    #[arg(long, default_value_t = 0)]
+    page_delay_ms: u64,
+    /// When the server begins.
+    #[arg(long, default_value_t = 0)]
+    page_late_ms: u64,
     /// How long `/metrics` is served after the end.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 700)]
     linger_ms: u64,
     /// A store with Assay's alert tables, in which it keeps its deliveries.
     #[arg(long)]
@@ -115,231 +176,49 @@ pub struct Args {
     /// Internal: the daemon.
     #[arg(long, hide = true)]
     daemon: bool,
+    /// Internal: a child that sleeps and ends.
+    #[arg(long, hide = true)]
+    nap_ms: Option<u64>,
 }
 
 impl Args {
-    /// True when this plan's defect is due in this phase.
-    fn breaks(&self, plan: Plan) -> bool {
-        self.plan == plan && self.phase() == self.break_in
+    /// True when this is played, in whatever phase.
+    fn has(&self, plan: Plan) -> bool {
+        self.plan.contains(&plan)
     }
 
-    /// `main` of the run id `20260102-030405-abcd.main`.
+    /// True when this defect is to show in this phase.
+    fn breaks(&self, plan: Plan) -> bool {
+        self.has(plan) && self.is_broken_phase()
+    }
+
+    fn is_broken_phase(&self) -> bool {
+        self.break_in == "any" || self.phase() == self.break_in
+    }
+
+    /// `main` of the run id `20260102-030405-abcd.main`; `smoke` of `20260102-030405-abcd.smoke.2`.
     fn phase(&self) -> &str {
-        self.run_id.rsplit('.').next().unwrap_or_default()
+        self.run_id.split('.').nth(1).unwrap_or_default()
     }
 }
 
 /// How long a daemon stays when nobody ends it.
 const DAEMON_LIFE: Duration = Duration::from_secs(600);
-/// The loop's beat.
-const BEAT: Duration = Duration::from_millis(20);
 
 /// Plays the plan on the command line.
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    if args.daemon {
-        std::thread::sleep(DAEMON_LIFE);
+    if let Some(nap) = args.nap_ms.map(Duration::from_millis).or(args.daemon.then_some(DAEMON_LIFE)) {
+        std::thread::sleep(nap);
         return ExitCode::SUCCESS;
     }
-    let outcome = if args.fork_daemon { fork_daemon() } else { run(args) };
+    let code = if args.is_broken_phase() && !args.fork_daemon { args.exit_code } else { 0 };
+    let outcome = if args.fork_daemon { process::fork_daemon() } else { runner::run(args) };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(code),
         Err(error) => {
             eprintln!("fake-runner: {error}");
             ExitCode::from(70)
         }
     }
-}
-
-/// The second half of a daemonising double fork: a session of its own, a child, and gone.
-fn fork_daemon() -> std::io::Result<()> {
-    rustix::process::setsid()?;
-    let mut words = std::env::args_os();
-    let program = words.next().unwrap_or_default();
-    Command::new(program).args(words).arg("--daemon").stdin(Stdio::null()).spawn().map(drop)
-}
-
-/// The first half. The daemon inherits standard output and error: it holds the pipes.
-fn leave_daemon() -> std::io::Result<()> {
-    let program = std::env::current_exe()?;
-    Command::new(program).args(std::env::args_os().skip(1)).arg("--fork-daemon").status().map(drop)
-}
-
-fn run(args: Args) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        let mut runner = Runner::start(args).await?;
-        runner.work().await?;
-        runner.end().await
-    })
-}
-
-/// A line of the log.
-fn say(level: &str, text: &str) {
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
-    // A reader that has gone away is no reason to fall over.
-    let _ = writeln!(std::io::stdout().lock(), "{now} {level} {text}");
-}
-
-struct Runner {
-    args: Args,
-    state: Rc<RefCell<State>>,
-    began: Instant,
-    terminate: Signal,
-    interrupt: Signal,
-    broken: bool,
-}
-
-impl Runner {
-    async fn start(args: Args) -> std::io::Result<Self> {
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let state = Rc::new(RefCell::new(State::new(&args.run_id, args.topn_size, args.trade_every_ms)));
-        let began = Instant::now();
-        say(
-            "INFO",
-            &format!("fake-runner {} plays {:?} as {}", env!("CARGO_PKG_VERSION"), args.plan, args.run_id),
-        );
-        if !args.breaks(Plan::NoMetrics) {
-            let late = if args.plan == Plan::SlowStart { 1.0 } else { 0.0 };
-            tokio::task::spawn_local(page::serve(
-                args.metrics_addr,
-                Rc::clone(&state),
-                page::Moods {
-                    began,
-                    up_after: Duration::from_secs_f64(late),
-                    // Shorter than a poll: no more than one is missed.
-                    away: (args.plan == Plan::SlowStart)
-                        .then(|| (Duration::from_millis(4_000), Duration::from_millis(4_200))),
-                },
-            ));
-        }
-        drill(&args, &state)?;
-        Ok(Self { args, state, began, terminate, interrupt, broken: false })
-    }
-
-    fn duration(&self) -> Duration {
-        Duration::from_secs_f64(self.args.run_duration_seconds * self.args.seconds_scale)
-    }
-
-    /// Iterations until the time is over or somebody asks to stop.
-    async fn work(&mut self) -> std::io::Result<()> {
-        let mut beat = tokio::time::interval(BEAT);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let every = Duration::from_millis(self.args.kpi_interval_ms);
-        let mut next_kpi = Duration::ZERO;
-        let mut next_log = Duration::ZERO;
-        let deaf = self.args.plan == Plan::Sigint;
-        let reason = loop {
-            tokio::select! {
-                _ = beat.tick() => {}
-                _ = self.terminate.recv(), if !deaf => break "signal",
-                _ = self.interrupt.recv() => break "signal",
-            }
-            let elapsed = self.began.elapsed();
-            if elapsed >= self.duration() && !deaf {
-                break "duration";
-            }
-            self.state.borrow_mut().iterate(elapsed, self.duration());
-            if elapsed >= next_log {
-                next_log = elapsed + Duration::from_secs(1);
-                let (n, trips) = self.state.borrow().iterations_and_trips();
-                say("INFO", &format!("Iteration [{n}] round trips {trips}"));
-            }
-            if elapsed >= next_kpi {
-                next_kpi = elapsed + every;
-                self.write_kpi(false)?;
-            }
-            if !self.broken && elapsed.as_secs_f64() >= self.args.break_after_seconds {
-                self.broken = true;
-                if self.break_now().await? {
-                    std::process::exit(0);
-                }
-            }
-            if self.args.breaks(Plan::CpuLie) {
-                process::burn(BEAT / 2);
-            }
-        };
-        say("INFO", &format!("ending: {reason}"));
-        self.state.borrow_mut().stop(reason);
-        Ok(())
-    }
-
-    /// The plan's defect, once. True to exit at once with 0.
-    async fn break_now(&mut self) -> std::io::Result<bool> {
-        if self.args.plan == Plan::Handled {
-            handled();
-        }
-        if self.args.phase() != self.args.break_in {
-            return Ok(false);
-        }
-        match self.args.plan {
-            #[expect(clippy::panic, reason = "the defect that is played")]
-            Plan::Crash => panic!("order book of KRW-XRP is crossed: bid 812.3 >= ask 812.2"),
-            Plan::ExitEarly => return Ok(true),
-            Plan::Hang => {
-                // The page goes on being served, and SIGTERM is taken and not obeyed: only SIGABRT or SIGKILL ends this.
-                say("INFO", "waiting for a lock that never comes");
-                std::future::pending::<()>().await;
-            }
-            Plan::GrandchildEarly => leave_daemon()?,
-            Plan::Dlq => {
-                say("WARNING", "alert DRILL-7 moved to the DLQ after 4 attempts: connection refused");
-                self.state.borrow_mut().dead_letter();
-                deliveries::add(&self.args, deliveries::Row::DeadLetter)?;
-            }
-            _ => {}
-        }
-        Ok(false)
-    }
-
-    /// Final figures, then a while in which the last scrape can see them.
-    async fn end(&mut self) -> std::io::Result<()> {
-        drill(&self.args, &self.state)?;
-        self.state.borrow_mut().freeze();
-        self.write_kpi(true)?;
-        tokio::time::sleep(Duration::from_millis(self.args.linger_ms)).await;
-        if self.args.breaks(Plan::Grandchild) {
-            leave_daemon()?;
-        }
-        say("INFO", "ended in order");
-        Ok(())
-    }
-
-    fn write_kpi(&self, last: bool) -> std::io::Result<()> {
-        if self.args.breaks(Plan::NoKpi) {
-            return Ok(());
-        }
-        let mut state = self.state.borrow_mut();
-        state.observe_process();
-        let lie = if self.args.breaks(Plan::CpuLie) { 0.1 } else { 1.0 };
-        let text = kpi::document(&state, self.began.elapsed(), last, lie);
-        let cut = if last && self.args.breaks(Plan::HalfKpi) { text.len() / 2 } else { text.len() };
-        kpi::write(&self.args.kpi_output_path, &text.as_bytes()[..cut])
-    }
-}
-
-/// Delivers a test alert to the only notifier, the log itself, and measures that.
-fn drill(args: &Args, state: &Rc<RefCell<State>>) -> std::io::Result<()> {
-    let raised = Instant::now();
-    say("INFO", "ALERT P3 DRILL: this is a test of the notifier local_log");
-    let took = raised.elapsed();
-    state.borrow_mut().delivered(took);
-    deliveries::add(args, deliveries::Row::Sent(took))
-}
-
-/// What a healthy program prints when it deals with an exception, and when it quotes somebody else's.
-fn handled() {
-    for line in [
-        "Traceback (most recent call last):",
-        "  File \"/opt/bot/feed.py\", line 88, in poll",
-        "    frame = self.queue.get_nowait()",
-        "  File \"/usr/lib/python3.11/queue.py\", line 199, in get_nowait",
-        "    return self.get(block=False)",
-        "_queue.Empty",
-    ] {
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
-    }
-    say("WARNING", "feed: empty queue, asked again (1 of 3)");
-    say("INFO", "peer said: \"Traceback (most recent call last):\" in its status field");
-    say("INFO", "documentation: > thread 'main' panicked at src/main.rs:1:1: is what a crash looks like");
 }

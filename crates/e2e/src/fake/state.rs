@@ -1,5 +1,8 @@
-//! The fake's state: a scripted account whose figures add up, its loop's latencies, its alerts.
+//! The fake's state: a scripted account whose figures add up, scripted latencies and guards, its alerts. Its process figures are
+//! read from `/proc`.
 
+use super::Args;
+use super::plan::Script;
 use super::process::{self, Usage};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,7 +14,11 @@ const LOOP_EDGES: [f64; 16] =
 /// Upper edges in seconds.
 const DELIVERY_EDGES: [f64; 6] = [0.005, 0.1, 0.5, 1.0, 3.0, 10.0];
 /// How long a position is held.
-const HOLD: Duration = Duration::from_millis(700);
+const HOLD: Duration = Duration::from_millis(150);
+/// When the first one is opened.
+const FIRST: Duration = Duration::from_millis(300);
+/// How long a guard blocks, in seconds.
+const BLOCK_S: f64 = 0.1;
 
 /// A histogram with cumulative counts.
 #[derive(Debug)]
@@ -85,7 +92,13 @@ pub(super) struct State {
     next_entry: Duration,
     seen_cpu: Option<(Instant, f64)>,
     frozen: bool,
-    work: Vec<u64>,
+    pub(super) failed: u64,
+    pub(super) retried: u64,
+    pub(super) fallbacks: u64,
+    pub(super) guards: BTreeMap<&'static str, u64>,
+    next_guard: Duration,
+    script: Script,
+    fall_due: bool,
 }
 
 /// Paper capital in USD.
@@ -94,10 +107,10 @@ pub(super) const CAPITAL_USD: f64 = 10_000.0;
 pub(super) const LEG_USD: f64 = 200.0;
 
 impl State {
-    pub(super) fn new(run_id: &str, topn: u32, trade_every_ms: u64) -> Self {
+    pub(super) fn new(args: &Args) -> Self {
         Self {
-            run_id: run_id.to_owned(),
-            topn,
+            run_id: args.run_id.clone(),
+            topn: args.topn_size,
             iterations: 0,
             latency: Histogram::new(&LOOP_EDGES),
             delivery: Histogram::new(&DELIVERY_EDGES),
@@ -117,34 +130,67 @@ impl State {
             cpu_percent: None,
             peak_usd: 0.0,
             open_since: None,
-            trade_every: Duration::from_millis(trade_every_ms),
-            next_entry: Duration::from_millis(500),
+            trade_every: Duration::from_millis(args.trade_every_ms),
+            next_entry: FIRST,
             seen_cpu: None,
             frozen: false,
-            work: Vec::new(),
+            failed: 0,
+            retried: 0,
+            fallbacks: 0,
+            guards: BTreeMap::new(),
+            next_guard: Duration::ZERO,
+            script: if args.is_broken_phase() { args.script } else { Script::Mixed },
+            fall_due: false,
         }
     }
 
-    /// One turn of the loop: some honest work, whose time is the latency, and the script's trade when it is due.
-    pub(super) fn iterate(&mut self, elapsed: Duration, duration: Duration) {
-        let began = Instant::now();
+    /// One turn of the loop: the script's trade and guard when they are due, and a scripted latency, so that a busy machine does
+    /// not decide how a test comes out.
+    pub(super) fn iterate(&mut self, args: &Args, elapsed: Duration, duration: Duration) {
         self.iterations += 1;
-        self.work.clear();
-        let mut x = self.iterations;
-        for _ in 0..2_000 {
-            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            self.work.push(x);
+        let due = args.is_broken_phase() && elapsed.as_secs_f64() >= args.break_after_seconds;
+        if due && args.script == Script::Drop && self.losses_beyond(1_000.0) == 0 {
+            self.fall_due = true;
         }
-        self.work.sort_unstable();
-        if self.open_since.is_some_and(|since| elapsed >= since + HOLD) {
+        let hold = if self.script == Script::Stuck { duration } else { HOLD };
+        if self.open_since.is_some_and(|since| elapsed >= since + hold) {
             self.close(None);
         }
-        if self.open_since.is_none() && elapsed >= self.next_entry && elapsed + HOLD < duration {
+        let wanted = match self.script {
+            Script::Nothing => false,
+            Script::Few => self.entries < 2,
+            Script::Dry => !due,
+            _ => true,
+        };
+        if wanted && self.open_since.is_none() && elapsed >= self.next_entry && elapsed + HOLD < duration {
             self.open_since = Some(elapsed);
             self.next_entry = elapsed + self.trade_every;
             self.entries += 1;
         }
-        self.latency.observe(began.elapsed().as_secs_f64());
+        if due && args.guards_per_s > 0.0 && elapsed >= self.next_guard {
+            self.next_guard = elapsed + Duration::from_secs_f64(1.0 / args.guards_per_s);
+            let kind = if self.guard_triggers().is_multiple_of(2) { "symbol" } else { "route" };
+            *self.guards.entry(kind).or_insert(0) += 1;
+        }
+        let most = if due { args.latency_ms } else { 0.4 } / 1e3;
+        self.latency.observe(most * (0.95 + 0.05 * self.draw(self.iterations)));
+    }
+
+    pub(super) fn guard_triggers(&self) -> u64 {
+        self.guards.values().sum()
+    }
+
+    pub(super) fn blocked_s(&self) -> f64 {
+        self.guard_triggers() as f64 * BLOCK_S
+    }
+
+    /// Mean length of a block in seconds.
+    pub(super) fn mean_block_s(&self) -> Option<f64> {
+        (self.guard_triggers() > 0).then_some(BLOCK_S)
+    }
+
+    fn losses_beyond(&self, usd: f64) -> u64 {
+        u64::from(self.drawdown_usd > usd)
     }
 
     /// Drawn from the run id and the number of the trade: varied, and different in every run.
@@ -157,10 +203,25 @@ impl State {
     fn close(&mut self, reason: Option<&'static str>) {
         self.open_since = None;
         let n = self.exits() + 1;
-        // Two of three win: between 0.20 and 2.20 USD; the others lose 0.10 to 1.10.
-        let wins = !n.is_multiple_of(3);
-        let net = if wins { 0.2 + 2.0 * self.draw(n) } else { -0.1 - self.draw(n) };
-        let market_reason = match (wins, n % 2) {
+        let falls = std::mem::take(&mut self.fall_due);
+        let wins = !falls
+            && match self.script {
+                Script::Half => n % 2 == 1,
+                Script::Eighty => n % 5 != 1,
+                Script::Losing => n.is_multiple_of(4),
+                Script::Same => true,
+                _ => !n.is_multiple_of(3),
+            };
+        // Winners make between 0.20 and 2.20 USD; the others lose 0.10 to 1.10.
+        let net = match self.script {
+            _ if falls => -1_500.0,
+            Script::Same => 1.25,
+            Script::Quiet if wins => 0.01 + 0.01 * self.draw(n),
+            Script::Quiet => -0.01 * (0.5 + self.draw(n)),
+            _ if wins => 0.2 + 2.0 * self.draw(n),
+            _ => -0.1 - self.draw(n),
+        };
+        let market_reason = match (wins, self.exits() % 2) {
             (true, 0) => "spread_reversal",
             (true, _) => "take_profit",
             (false, 0) => "stop_loss",
@@ -214,6 +275,19 @@ impl State {
 
     pub(super) fn dead_letter(&mut self) {
         self.dlq += 1;
+    }
+
+    /// Deliveries that were given up, the dead letters among them.
+    pub(super) fn not_delivered(&self) -> u64 {
+        self.failed + self.fallbacks + self.dlq
+    }
+
+    pub(super) fn retries(&self) -> u64 {
+        self.retried + self.dlq * 3
+    }
+
+    pub(super) fn raised(&self) -> u64 {
+        self.sent + self.failed + self.dlq
     }
 
     pub(super) fn stop(&mut self, reason: &'static str) {

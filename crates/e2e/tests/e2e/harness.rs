@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -14,33 +14,52 @@ pub const ASSAY: &str = env!("CARGO_BIN_EXE_assay-e2e");
 /// The scriptable runner.
 pub const FAKE: &str = env!("CARGO_BIN_EXE_fake-runner");
 
-/// Seats: a rehearsal with a real engine and market takes three, a fake run one. Latencies are part of the verdicts, so a
-/// crowded machine would change them.
-const SEATS: u32 = 6;
-static TAKEN: Mutex<(u32, u64, u64)> = Mutex::new((0, 0, 0));
-static FREED: Condvar = Condvar::new();
+/// Seats in two pools, so that the long ones do not stand before the door of the short ones. A rehearsal with a real engine and
+/// market takes three, a fake run one. Latencies are part of a rehearsal's verdict, so a crowded machine would change it; a fake's
+/// are scripted, and it mostly waits.
+const HEAVY_SEATS: u32 = 6;
+/// More or fewer by `ASSAY_E2E_SEATS`, for a machine that is faster or busier than two free cores.
+static LIGHT_SEATS: LazyLock<u32> =
+    LazyLock::new(|| std::env::var("ASSAY_E2E_SEATS").ok().and_then(|n| n.parse().ok()).unwrap_or(14));
+
+struct Pool {
+    taken: u32,
+    tickets: u64,
+    served: u64,
+}
+
+static POOLS: [Mutex<Pool>; 2] = [const { Mutex::new(Pool { taken: 0, tickets: 0, served: 0 }) }; 2];
+static FREED: [Condvar; 2] = [const { Condvar::new() }; 2];
 
 /// Some seats, given back when dropped.
 pub struct Seat(u32);
 
+impl Seat {
+    fn pool(weight: u32) -> (usize, u32) {
+        if weight >= 3 { (1, HEAVY_SEATS) } else { (0, *LIGHT_SEATS) }
+    }
+}
+
 /// Waits for seats, first come first served.
 pub fn seat(weight: u32) -> Seat {
-    let mut state = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let ticket = state.1;
-    state.1 += 1;
-    while state.2 != ticket || state.0 + weight > SEATS {
-        state = FREED.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (pool, all) = Seat::pool(weight);
+    let mut state = POOLS[pool].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let ticket = state.tickets;
+    state.tickets += 1;
+    while state.served != ticket || state.taken + weight > all {
+        state = FREED[pool].wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
     }
-    state.0 += weight;
-    state.2 += 1;
-    FREED.notify_all();
+    state.taken += weight;
+    state.served += 1;
+    FREED[pool].notify_all();
     Seat(weight)
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0 -= self.0;
-        FREED.notify_all();
+        let (pool, _) = Self::pool(self.0);
+        POOLS[pool].lock().unwrap_or_else(std::sync::PoisonError::into_inner).taken -= self.0;
+        FREED[pool].notify_all();
     }
 }
 
@@ -49,7 +68,11 @@ pub struct Scratch(Option<TempDir>);
 
 impl Scratch {
     pub fn new() -> Self {
-        Self(Some(tempfile::tempdir().unwrap()))
+        // Evidence is synced as it is written; dozens of runs at once would wait for the disk and not for their runners.
+        let memory = Path::new("/dev/shm");
+        let roomy = rustix::fs::statvfs(memory).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > 4_000_000_000);
+        let dir = if roomy { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self(Some(dir.unwrap()))
     }
 
     pub fn path(&self) -> &Path {
@@ -177,7 +200,7 @@ pub fn kill(pid: i32) {
 pub fn unique(what: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static N: AtomicU32 = AtomicU32::new(0);
-    format!("{what}-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
+    format!("{what}-{}-{}-", std::process::id(), N.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A port that is free now.
@@ -339,6 +362,7 @@ pub struct Fake {
     arguments: Vec<String>,
     changes: Vec<(String, String)>,
     alerts: bool,
+    market: bool,
 }
 
 impl Fake {
@@ -349,7 +373,7 @@ impl Fake {
         let seed = 1_000_000
             + tag.bytes().fold(std::process::id() % 4_000_000, |h, b| (h * 31 + u32::from(b)) % 100_000_007);
         let arguments = vec!["--plan".to_owned(), plan.to_owned()];
-        Self { dir: Scratch::new(), tag, seed, arguments, changes: Vec::new(), alerts: true }
+        Self { dir: Scratch::new(), tag, seed, arguments, changes: Vec::new(), alerts: true, market: true }
     }
 
     /// Another argument of the fake.
@@ -362,6 +386,12 @@ impl Fake {
     pub fn without_alerts(mut self) -> Self {
         self.alerts = false;
         self.set("runner.not_applicable.alerts", "'the bot has none'")
+    }
+
+    /// No local exchange, which the fake never asks, and phases as the rows want them.
+    pub fn without_market(mut self) -> Self {
+        self.market = false;
+        self
     }
 
     /// Another value in the profile: `section.key`, in TOML.
@@ -396,7 +426,8 @@ impl Fake {
             )
             .chain(self.arguments.iter().cloned())
             .collect();
-        let mut table: toml::Table = PROFILE.parse().unwrap();
+        let base = if self.market { PROFILE } else { ROW_PROFILE };
+        let mut table: toml::Table = base.parse().unwrap();
         let mut set = |key: &str, value: toml::Value| {
             let mut at = &mut table;
             let mut parts: Vec<&str> = key.split('.').collect();
@@ -411,7 +442,9 @@ impl Fake {
             at.insert(last.to_owned(), value);
         };
         set("runner.command", toml::Value::Array(words.into_iter().map(toml::Value::String).collect()));
-        set("exchange.seed", toml::Value::Integer(self.seed.into()));
+        if self.market {
+            set("exchange.seed", toml::Value::Integer(self.seed.into()));
+        }
         for (key, value) in &self.changes {
             let parsed: toml::Table = format!("value = {value}").parse().unwrap();
             set(key, parsed["value"].clone());
@@ -435,8 +468,22 @@ impl Fake {
 
     /// Validates it to the end.
     pub fn validate(&self) -> Done {
-        let _seat = seat(1);
+        self.validate_with(1)
+    }
+
+    /// The same on so many seats.
+    pub fn validate_with(&self, weight: u32) -> Done {
+        let _seat = seat(weight);
         assay(self.arguments())
+    }
+
+    /// Processes of it that are left: itself, its exchange, and what they started.
+    pub fn left(&self) -> Vec<(i32, Vec<String>)> {
+        let mut left = processes(&[&self.tag]);
+        if self.market {
+            left.extend(processes(&[&self.seed.to_string()]));
+        }
+        left
     }
 
     /// Validates it in the background.
@@ -483,15 +530,20 @@ start_grace = "2 s"
 overrun_grace = "3 s"
 handled_after = "1 s"
 interim_every = "2 s"
-[rules]
-a4_for = "2 s"
-a5_for = "2 s"
-a8_for = "2 s"
-a9_for = "2 s"
-b2_over = "5 s"
+[measure]
 memory_skip = "1 s"
 memory_min = "2 s"
 memory_window = "500 ms"
+[rules]
+A4.for = "2 s"
+A5.for = "2 s"
+A6.over = "4 s"
+A8.for = "2 s"
+A9.for = "2 s"
+B1.for = "3 s"
+B2.over = "5 s"
+B3.within = "5 s"
+B4.for = "3 s"
 [panels]
 core_every = "1 s"
 alerting_every = "1 s"
@@ -501,4 +553,56 @@ log_cap_bytes = 10000000
 [exchange]
 market = "calm"
 symbols = 12
+"#;
+
+/// The rows' profile. The margins are those of a crowded machine: two polls may fail to come before the end and C1 still sees 90 % of
+/// the books' time; an "hour" is short, so that the noise of a small process is far below 8 MiB of it.
+const ROW_PROFILE: &str = r#"
+extends = "d77-4"
+name = "row"
+about = "A scripted runner and no market."
+data_source = "local"
+hour = "10 s"
+[runner]
+metrics_addr = "127.0.0.1:0"
+own_contract = false
+stop_grace = "1 s"
+[runner.not_applicable]
+journal = "the fake keeps none"
+[smoke]
+duration = "3 s"
+topn = 20
+[main]
+duration = "11 s"
+topn = 50
+[watch]
+poll = "700 ms"
+scrape_timeout = "350 ms"
+start_grace = "1500 ms"
+overrun_grace = "2 s"
+handled_after = "1 s"
+interim_every = "2 s"
+[measure]
+memory_skip = "2 s"
+memory_min = "4 s"
+memory_window = "1400 ms"
+[rules]
+A4.for = "2 s"
+A5.for = "2 s"
+A6.over = "4 s"
+A8.for = "3 s"
+A9.for = "3 s"
+B1.for = "2 s"
+B1.min_events = 6
+B2.over = "4 s"
+B3.within = "10 s"
+B4.for = "2 s"
+[panels]
+core_every = "3 s"
+alerting_every = "3500 ms"
+[limits]
+min_free_bytes = 100000000
+log_cap_bytes = 50000000
+[console]
+addr = "127.0.0.1:0"
 "#;

@@ -65,7 +65,7 @@ fn validate(waivers: &str) -> (Done, RunFolder, Scratch) {
          [runner]\ncommand = [\"python3\", {script:?}, \"{{duration_s}}\", \"{{kpi_path}}\", \"{tag}\"]\nown_contract = false\n\
          metrics_addr = \"127.0.0.1:0\"\nmetrics_url = \"http://{addr}/metrics\"\n\
          [runner.config]\nrecording_cap_mb = 1\n[runner.not_applicable]\njournal = \"none\"\n{waivers}\n\
-         [rules]\nmemory_skip = \"20 s\"\nmemory_min = \"40 s\"\nmemory_window = \"20 s\"\n[smoke]\nduration = \"100 s\"\n[main]\nduration = \"120 s\"\n\
+         [measure]\nmemory_skip = \"20 s\"\nmemory_min = \"40 s\"\nmemory_window = \"20 s\"\n[smoke]\nduration = \"100 s\"\n[main]\nduration = \"120 s\"\n\
          [panels]\ncore_every = \"30 s\"\nalerting_every = \"30 s\"\n\
          [limits]\nmin_free_bytes = 100000000\nlog_cap_bytes = 10000000\n[console]\naddr = \"127.0.0.1:0\"\n"
     );

@@ -1,6 +1,6 @@
 //! End-to-end tests of the one binary: planted defects and healthy runners, kills, wrong input, the archive, and rehearsals.
 //!
-//! `cargo test -p e2e --test e2e -- --test-threads 8` is quickest: the tests wait most of the time, and `harness::seat` keeps too many
+//! `cargo test -p e2e --test e2e -- --test-threads 24` is quickest: the tests wait most of the time, and `harness::seat` keeps too many
 //! heavy ones from running side by side.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]

@@ -73,7 +73,12 @@ fn agrees(case: &Value, got: &Exposition, format: Format) -> Result<(), String> 
         return Err(format!("{} families for {}", got.families.len(), want.len()));
     }
     for (want, got) in want.iter().zip(&got.families) {
-        if want["name"] != got.name.as_str()
+        // The Python parser of 0.0.4 gives counters OpenMetrics' names.
+        let name = match (format, got.kind) {
+            (Format::Text004, Kind::Counter) => got.name.strip_suffix("_total").unwrap_or(&got.name),
+            _ => &got.name,
+        };
+        if want["name"] != name
             || want["type"] != got.kind.as_str()
             || want["help"] != got.help.as_deref().unwrap_or_default()
             || want["unit"] != got.unit.as_deref().unwrap_or_default()
@@ -94,7 +99,7 @@ fn agrees(case: &Value, got: &Exposition, format: Format) -> Result<(), String> 
     Ok(())
 }
 
-fn run_cases(file: &str, format: Format, deviations: &[&str]) {
+fn run_cases(file: &str, format: Format) {
     let Some(folder) = data() else { return };
     let text = std::fs::read_to_string(folder.join(file)).unwrap();
     let (mut failed, mut run) = (Vec::new(), 0);
@@ -108,10 +113,8 @@ fn run_cases(file: &str, format: Format, deviations: &[&str]) {
             (Ok(_), false) => Err(format!("accepted, expected {}", case["error"])),
             (Err(_), false) => Ok(()),
         };
-        match outcome {
-            Err(_) if deviations.contains(&input) => {}
-            Err(what) => failed.push(format!("{input:?}: {what}")),
-            Ok(()) => assert!(!deviations.contains(&input), "no deviation any more: {input:?}"),
+        if let Err(what) = outcome {
+            failed.push(format!("{input:?}: {what}"));
         }
     }
     assert!(run > 10);
@@ -120,17 +123,12 @@ fn run_cases(file: &str, format: Format, deviations: &[&str]) {
 
 #[test]
 fn text_cases_come_out_as_said() {
-    run_cases("client_python_text_parser_cases.jsonl", Format::Text004, &[]);
+    run_cases("client_python_text_parser_cases.jsonl", Format::Text004);
 }
-
-/// The Python parser drops the second of two points whose timestamps are the same in nanoseconds; nothing is dropped here.
-const SAME_NANOSECOND: &str = "# TYPE a gauge\n# HELP a help\na{a=\"1\",foo=\"bar\"} 1 0.0000000000\na{a=\"1\",foo=\"bar\"} 2 \
-                               0.0000000001\na{a=\"1\",foo=\"bar\"} 3 0.0000000010\na{a=\"2\",foo=\"bar\"} 4 \
-                               0.0000000000\na{a=\"2\",foo=\"bar\"} 5 0.0000000001\n# EOF\n";
 
 #[test]
 fn openmetrics_cases_come_out_as_said() {
-    run_cases("client_python_openmetrics_parser_cases.jsonl", Format::OpenMetrics, &[SAME_NANOSECOND]);
+    run_cases("client_python_openmetrics_parser_cases.jsonl", Format::OpenMetrics);
 }
 
 #[test]

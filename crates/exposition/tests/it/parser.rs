@@ -12,7 +12,8 @@ fn place(text: &str, format: Format) -> (u64, u64) {
 fn errors_name_their_place() {
     assert_eq!(place("a 1\nb x\n", Format::Text004), (2, 3));
     assert_eq!(place("a 1\nb 2", Format::Text004), (2, 4));
-    assert_eq!(place("a{b=\"\\q\"} 1\n", Format::Text004), (1, 6));
+    assert_eq!(place("a{b=\"q} 1\nc 2\n", Format::Text004), (1, 10));
+    assert_eq!(place("a 1\na{b=\"1\"+} 1\n", Format::Text004), (2, 8));
     assert_eq!(place("a 1\n", Format::OpenMetrics), (2, 1));
     assert_eq!(place("# TYPE a gauge\n\na 1\n# EOF\n", Format::OpenMetrics), (2, 1));
     let e = parse(b"a 1\nb\xff 2\n", Format::Text004).unwrap_err();

@@ -73,7 +73,7 @@ fn the_kpi_file_must_agree_on_alerts_and_errors() {
             })
         };
         let honest = with(good);
-        assert_eq!(honest.decision, Decision::ConditionalGo, "{field}: {:?}", honest.reasons);
+        assert_eq!(honest.decision, Decision::CompleteGo, "{field}: {:?}", honest.reasons);
         let edited = with(bad);
         assert!(matches!(kpi(&edited, field).value, Value::Implausible { .. }), "{field}");
         assert_eq!(edited.decision, Decision::NoGo, "{field}");
@@ -196,6 +196,9 @@ fn every_sentence_of_the_record_is_compared() {
         let found = differences(&edited, &honest);
         assert!(found.iter().any(|line| line.starts_with(name)), "{name}: {found:?}");
     }
+    let mut custom = evidence();
+    custom.settings.custom_differences = vec!["main.duration is \"10 min\" instead of \"1 h\"".into()];
+    let honest = judge(&custom);
     let mut better = honest.clone();
     better.decision = Decision::CompleteGo;
     assert!(honest.is_consistent() && !better.is_consistent());

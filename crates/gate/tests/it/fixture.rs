@@ -1,6 +1,7 @@
 //! A healthy run made of plain values: an hour, 24 round trips, 20 guard triggers, two drills.
 
 use gate::evidence::*;
+use gate::rules::{Action, Comparison, Condition, RuleName, RuleSpec, Signal, Window};
 use journal::record::{Direction, ExitReason, FxSource, FxUsed, GuardEvent, Mark, Purpose, Taken, Terms};
 use journal::{Body, Entry};
 use market::{Asset, FxRate, Money, Price, Quantity, SCALE, Side, Timestamp, Venue};
@@ -23,11 +24,7 @@ pub fn settings() -> Settings {
         poll_s: 10.0,
         start_grace_s: 30.0,
         cpu_cores: 1.0,
-        a4_for_s: 300.0,
-        a5_for_s: 600.0,
-        a8_for_s: 60.0,
-        a9_for_s: 60.0,
-        b2_over_s: 1_800.0,
+        rules: rules(),
         memory_skip_s: 600.0,
         memory_min_s: 1_200.0,
         memory_window_s: 120.0,
@@ -38,6 +35,46 @@ pub fn settings() -> Settings {
         has_alerts: true,
         progress_by_kpi_file: false,
     }
+}
+
+/// The rules of the profile of record.
+pub fn rules() -> Vec<RuleSpec> {
+    use Comparison::{Above, AtLeast, AtMost, Below};
+    let when = |signal, comparison, threshold| Condition { signal, comparison, threshold };
+    let rule = |name: &str, when, window, action| RuleSpec {
+        name: RuleName::new(name),
+        when,
+        and: None,
+        window,
+        min_events: None,
+        grace_s: None,
+        action,
+    };
+    let abort = |name, when, window| rule(name, when, window, Action::Abort);
+    let warn = |name, when, window| rule(name, when, window, Action::Warn);
+    vec![
+        abort("A2", when(Signal::AlertDlq, Above, 0.0), Window::AtOnce),
+        abort("A3", when(Signal::NotifierAvailability, AtMost, 0.0), Window::AtOnce),
+        abort("A4", when(Signal::LoopLatencyP99Ms, Above, 100.0), Window::For(300.0)),
+        abort("A5", when(Signal::CpuPct, Above, 80.0), Window::For(600.0)),
+        RuleSpec {
+            and: Some(when(Signal::MemoryGrowthMibPerH, Above, 8.0)),
+            ..abort("A6", when(Signal::MemoryGrowthPctPerH, Above, 10.0), Window::Over(1_200.0))
+        },
+        abort("A7", when(Signal::PnlFallPct, AtLeast, 10.0), Window::AtOnce),
+        abort("A8", when(Signal::Progress, AtMost, 0.0), Window::For(60.0)),
+        abort("A9", when(Signal::Scrapes, AtMost, 0.0), Window::For(60.0)),
+        RuleSpec {
+            min_events: Some(20.0),
+            ..warn("B1", when(Signal::WinRatePct, Below, 50.0), Window::For(1_800.0))
+        },
+        warn("B2", when(Signal::RoundTrips, AtMost, 0.0), Window::Over(1_800.0)),
+        RuleSpec {
+            min_events: Some(50.0),
+            ..warn("B3", when(Signal::GuardTriggersPerH, Above, 50.0), Window::Within(3_600.0))
+        },
+        warn("B4", when(Signal::AlertSuccessRatePct, Below, 90.0), Window::For(1_800.0)),
+    ]
 }
 
 pub fn evidence() -> Evidence {
@@ -78,6 +115,11 @@ pub fn scrape(t: f64, trips: f64, guards: f64) -> Scrape {
     };
     set("arb_topn_loop_iterations_total", n);
     set("arb_topn_round_trips_total", trips);
+    set("arb_topn_exit_reasons_total{reason=\"take_profit\"}", trips);
+    if trips > 0.0 {
+        set("arb_topn_win_rate", 62.5);
+    }
+    set("arb_topn_pnl_usd", trips);
     set("arb_topn_position_limit_hits_total", 0.0);
     set("arb_topn_emergency_stops_total", 0.0);
     set("arb_topn_guard_triggers_total{guard_type=\"route\",reason=\"bad_data\"}", guards);
@@ -125,7 +167,7 @@ pub fn sample(t: f64) -> Sample {
         os: Found::Yes(os(t)),
         log: LogCounters::default(),
         kpi_rewrites: t as u64 / 10,
-        kpi: BTreeMap::new(),
+        kpi: BTreeMap::from([("paper_capital_usd".to_owned(), 10_000.0)]),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Whole judgements: a healthy run, and what each sabotage turns it into.
 
 use crate::fixture::evidence;
-use catalogue::CriterionId;
+use catalogue::{CriterionId, RuleId};
 use gate::evidence::*;
 use gate::judge::{HeadlineState, PlausibilityStatus};
+use gate::rules::{Action, Comparison, Condition, RuleName, RuleSpec, Signal, Window};
 use gate::{Analysis, CrossCheck, Decision, Outcome, Simple, Value, differences, judge};
 use serde_json::json;
 
@@ -43,7 +44,7 @@ fn each_scrape(main: &mut PhaseEvidence, mut change: impl FnMut(f64, &mut Scrape
 }
 
 #[test]
-fn a_healthy_hour_is_a_conditional_go() {
+fn a_healthy_hour_is_a_complete_go() {
     let analysis = judge(&evidence());
     for criterion in &analysis.criteria {
         assert_eq!(criterion.outcome, Outcome::Pass, "{criterion:?}");
@@ -57,10 +58,10 @@ fn a_healthy_hour_is_a_conditional_go() {
         "{:?}",
         analysis.plausibility
     );
-    assert_eq!(analysis.decision, Decision::ConditionalGo);
-    assert_eq!(analysis.headline(), "CONDITIONAL GO");
-    assert_eq!(analysis.exit_code(), 10);
-    assert_eq!(analysis.capped.len(), 6, "the rules that are not built: {:?}", analysis.capped);
+    assert_eq!(analysis.decision, Decision::CompleteGo);
+    assert_eq!(analysis.headline(), "COMPLETE GO");
+    assert_eq!(analysis.exit_code(), 0);
+    assert!(analysis.capped.is_empty(), "{:?}", analysis.capped);
     assert_eq!((analysis.system.state, analysis.strategy.state), (HeadlineState::Ok, HeadlineState::Ok));
     assert_eq!(analysis.judged, "16 of 16 judged");
     assert_eq!(analysis.series.latency.len(), 6);
@@ -75,11 +76,45 @@ fn a_healthy_hour_is_a_conditional_go() {
 }
 
 #[test]
+fn a_run_of_a_version_without_a_rule_is_capped() {
+    let mut evidence = evidence();
+    evidence.settings.rules.retain(|spec| spec.name != RuleId::A3 && spec.name != RuleId::B1);
+    let analysis = judge(&evidence);
+    assert_eq!(analysis.decision, Decision::ConditionalGo);
+    assert_eq!(
+        analysis.capped,
+        ["A3 (Notifier down) is not built in this version", "B1 (Low win rate) is not built in this version"]
+    );
+}
+
+#[test]
+fn a_rule_of_the_users_caps_or_aborts_as_it_says() {
+    let with = |action| {
+        let mut evidence = evidence();
+        let when = Condition { signal: Signal::CpuPct, comparison: Comparison::Above, threshold: 5.0 };
+        evidence.settings.rules.push(RuleSpec {
+            name: RuleName::new("busy"),
+            when,
+            and: None,
+            window: Window::For(60.0),
+            min_events: None,
+            grace_s: None,
+            action,
+        });
+        judge(&evidence)
+    };
+    let warned = with(Action::Warn);
+    assert_eq!(warned.decision, Decision::ConditionalGo);
+    assert_eq!(warned.capped, ["busy fired: cpu_pct > 5 % for 60 s"]);
+    assert_eq!(with(Action::Abort).headline(), "NO-GO (aborted: busy)");
+}
+
+#[test]
 fn a_rehearsal_says_so() {
     let mut evidence = evidence();
     evidence.class = EvidenceClass::Rehearsal { why: "local exchange".into() };
     let analysis = judge(&evidence);
-    assert_eq!(analysis.headline(), "REHEARSAL: would be CONDITIONAL GO");
+    assert_eq!(analysis.headline(), "REHEARSAL: would be COMPLETE GO");
     assert_eq!(analysis.exit_code(), 12);
 }
 
@@ -233,7 +268,7 @@ fn crashes_dead_letters_and_silence_are_no_go() {
             before: vec![],
         });
     });
-    assert_eq!(handled.decision, Decision::ConditionalGo, "a handled exception convicts nobody");
+    assert_eq!(handled.decision, Decision::CompleteGo, "a handled exception convicts nobody");
     let dead = sabotaged(|main| {
         let Found::Yes(rows) = &mut main.alerts else { panic!() };
         rows.deliveries[0].status = "DLQ".into();
@@ -272,7 +307,7 @@ fn an_abort_stands_even_when_the_end_record_forgets_it() {
     let recorded = sabotaged(|main| {
         main.rule_events.push(RuleEvent {
             t: 9.0,
-            rule: catalogue::RuleId::A4,
+            rule: RuleId::A4.into(),
             state: RuleState::Fired,
             text: "slow".into(),
         });
@@ -420,7 +455,7 @@ fn high_limits_are_judged_by_their_thresholds() {
         }
     });
     assert_eq!(outcome(&leak, CriterionId::H3), Simple::Fail, "{}", value(&leak, CriterionId::H3));
-    assert_eq!(leak.decision, Decision::ConditionalGo, "one High may fail");
+    assert_eq!(leak.headline(), "NO-GO (aborted: A6)", "A6 and H3 look at the one same figure");
     assert!(leak.diagnosis.iter().any(|d| d.question.contains("memory")));
     let waived = {
         let mut evidence = evidence();
@@ -428,6 +463,7 @@ fn high_limits_are_judged_by_their_thresholds() {
         judge(&evidence)
     };
     assert_eq!(outcome(&waived, CriterionId::H5), Simple::Inconclusive);
+    assert_eq!(waived.decision, Decision::ConditionalGo, "one High may be open");
     assert_eq!(waived.judged, "15 of 16 judged");
 }
 

@@ -95,12 +95,14 @@ pub fn metadata(dir: &RunDir) -> Result<Metadata, LoadError> {
     let no_run = |what: String| LoadError::NoRun { path: dir.0.clone(), what };
     let bytes =
         std::fs::read(dir.path(names::METADATA)).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))?;
-    let metadata: Metadata =
+    let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))?;
-    if metadata.format > FORMAT {
-        return Err(LoadError::Newer { path: dir.path(names::METADATA), found: metadata.format });
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if let Some(found) = format.and_then(|n| u32::try_from(n).ok()).filter(|found| *found > FORMAT) {
+        return Err(LoadError::Newer { path: dir.path(names::METADATA), found });
     }
-    Ok(metadata)
+    let value = super::old::upgrade(value).map_err(|what| no_run(format!("{}: {what}", names::METADATA)))?;
+    serde_json::from_value(value).map_err(|e| no_run(format!("{}: {e}", names::METADATA)))
 }
 
 /// Reads everything that is judged.

@@ -6,6 +6,7 @@
 mod integrity;
 mod load;
 mod manifest;
+mod old;
 mod records;
 mod runs;
 
@@ -41,6 +42,16 @@ pub mod names {
     pub const JUNIT: &str = "junit.xml";
     pub const MANIFEST: &str = "manifest.json";
     pub const NOTICE: &str = "notice.log";
+
+    /// A part of a phase's console log: `full_1h_console.log` is the beginning, `full_1h_console.7.log` the seventh part after it.
+    pub fn console_part(label: &str, part: u64) -> String {
+        if part == 0 { format!("{label}_console.log") } else { format!("{label}_console.{part}.log") }
+    }
+
+    /// A phase's ERROR lines and crash blocks.
+    pub fn error_log(label: &str) -> String {
+        format!("{label}_error.log")
+    }
 }
 
 /// An artefact could not be written.

@@ -4,8 +4,8 @@ use crate::profile::Profile;
 use gate::evidence::{EvidenceClass, LogFacts, PhaseEnd, RoundTripProof, Settings};
 use serde::{Deserialize, Serialize};
 
-/// Version of every JSON artefact of this crate.
-pub const FORMAT: u32 = 1;
+/// Version of every JSON artefact of this crate. 2: rules are spelled out (`old` reads 1).
+pub const FORMAT: u32 = 2;
 
 /// `metadata.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

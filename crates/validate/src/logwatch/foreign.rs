@@ -1,7 +1,8 @@
 //! Levels and phrases of a log that is not written as ours is: by a profile's `[runner.mapping.log]`. What the profile's rule does not
 //! recognise is still read as any other log, so that a rule that misses a line hides nothing.
 
-use super::level::{self, Found, Level};
+use super::level::{self, Found};
+use super::levels::{Level, Levels};
 use super::shapes;
 use crate::mapping::{LogNames, lookup};
 use regex::bytes::Regex;
@@ -49,19 +50,22 @@ impl LevelRules {
         })
     }
 
+    /// True without anything of a profile's.
+    pub(super) fn are_usual(&self) -> bool {
+        self.pattern.is_none()
+            && self.field.is_none()
+            && self.position_limit.is_empty()
+            && self.emergency_stop.is_empty()
+    }
+
     /// The level of a line, when it has one.
-    pub(super) fn level(&self, line: &[u8]) -> Option<Found> {
-        self.by_pattern(line).or_else(|| self.by_field(line)).or_else(|| level::of(line))
+    pub(super) fn level(&self, line: &[u8], levels: &Levels) -> Option<Found> {
+        self.by_pattern(line).or_else(|| self.by_field(line)).or_else(|| level::of(line, levels))
     }
 
     /// True for a line that has a level at all.
     pub fn has_level(&self, line: &[u8]) -> bool {
-        self.level(line).is_some()
-    }
-
-    /// True for an ERROR or a CRITICAL line.
-    pub fn is_error(&self, line: &[u8]) -> bool {
-        self.level(line).is_some_and(|found| matches!(found.level, Level::Error | Level::Critical))
+        self.level(line, &Levels::usual()).is_some()
     }
 
     /// True when the line holds one of the runner's words for `Position limit`, and not the words themselves, which always count.
@@ -97,7 +101,7 @@ impl LevelRules {
     /// The profile's names first, then the usual ones; any other word is a level below a warning.
     fn named(&self, word: &str) -> Level {
         let listed = self.names.iter().find(|(name, _)| name == word).map(|(_, level)| *level);
-        listed.or_else(|| level::named(word.as_bytes(), false)).unwrap_or(Level::Lower)
+        listed.or_else(|| level::named(word.as_bytes())).unwrap_or(Level::Lower)
     }
 }
 
@@ -124,7 +128,7 @@ mod tests {
             ..LogNames::default()
         };
         let rules = LevelRules::new(&names).unwrap();
-        let level = |line: &str| rules.level(line.as_bytes()).map(|found| found.level);
+        let level = |line: &str| rules.level(line.as_bytes(), &Levels::usual()).map(|found| found.level);
         assert_eq!(level("12:00:01 E/feed: gone"), Some(Level::Error));
         assert_eq!(level("12:00:01 F/risk: out"), Some(Level::Critical));
         assert_eq!(level("12:00:01 W/feed: slow"), Some(Level::Warning));
@@ -144,9 +148,10 @@ mod tests {
         let names =
             LogNames { json_level: Some("meta.sev".to_owned()), error: words(&["3"]), ..LogNames::default() };
         let rules = LevelRules::new(&names).unwrap();
-        assert!(rules.is_error(br#"{"meta":{"sev":3},"text":"x"}"#));
-        assert!(rules.is_error(br#"{"meta":{"sev":"error"}}"#));
-        assert!(!rules.is_error(br#"{"meta":{"sev":6}}"#));
+        let level = |line: &str| rules.level(line.as_bytes(), &Levels::usual()).map(|found| found.level);
+        assert_eq!(level(r#"{"meta":{"sev":3},"text":"x"}"#), Some(Level::Error));
+        assert_eq!(level(r#"{"meta":{"sev":"error"}}"#), Some(Level::Error));
+        assert_eq!(level(r#"{"meta":{"sev":6}}"#), Some(Level::Lower));
     }
 
     #[test]

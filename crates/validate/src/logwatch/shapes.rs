@@ -1,60 +1,8 @@
-//! What single lines look like: cheap marks for the prefilter, regular expressions for the structures.
+//! What single lines look like: regular expressions for the structures, and small helpers.
 
-use aho_corasick::AhoCorasick;
 use regex::bytes::Regex;
 use std::borrow::Cow;
 use std::sync::LazyLock;
-
-/// Substrings of every line that may open a block by itself, and the phrases that are counted.
-const MARKS: [&str; 40] = [
-    "Traceback (most recent call last):",
-    "Fatal Python error: ",
-    "' panicked at ",
-    ") panicked at ",
-    " has overflowed its stack",
-    "fatal runtime error: ",
-    "non-unwinding panic",
-    "while processing panic",
-    "memory allocation of ",
-    "panic: ",
-    "fatal error: ",
-    "goroutine ",
-    "Exception in thread ",
-    "Fatal error: ",
-    "Fatal error has been",
-    "fatal error has been",
-    "UncaughtExceptionHandler",
-    "Node.js v",
-    "Unhandled exception",
-    "Unhandled Exception",
-    "Stack trace:",
-    "Parse error: ",
-    ":in `",
-    ":in '",
-    "terminated with exception",
-    "Segmentation fault",
-    "Bus error",
-    "Illegal instruction",
-    "(core dumped)",
-    "terminate called ",
-    "*** stack smashing",
-    "*** buffer overflow",
-    ": Assertion ",
-    "Sanitizer: ",
-    "free(): ",
-    "malloc",
-    "double free or corruption",
-    "DLQ",
-    "Position limit",
-    "Emergency stop",
-];
-
-static MARK: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(MARKS).ok());
-
-/// True when a line holds any mark; lines without one cannot open a block by themselves and carry no phrase.
-pub(super) fn has_mark(line: &[u8]) -> bool {
-    MARK.as_ref().is_none_or(|marks| marks.is_match(line))
-}
 
 /// Substring search.
 pub(super) fn contains(line: &[u8], needle: &[u8]) -> bool {
@@ -79,7 +27,7 @@ shapes! {
     /// Dead-letter queue, unless the line says that it is empty.
     DLQ = r"\bDLQ\b(?P<zero>\s*[=:]?\s*0\b)?";
     /// The beginning of an ordinary log line.
-    LOG_LINE = r"^(?:\[?\d{4}[-/]\d\d[-/]\d\d|\[?\d\d:\d\d:\d\d|\{\x22|\[\w{3} \w{3} +\d+ \d\d:|(?:ERROR|WARN|WARNING|INFO|DEBUG|TRACE|CRITICAL|FATAL)\b[ :])";
+    LOG_LINE = r"^(?:\[?\d{4}[-/]\d\d[-/]\d\d|\[?\d\d:\d\d:\d\d|\{\x22|\[\w{3} \w{3} +\d+ \d\d:|(?:ERROR|WARN|WARNING|INFO|DEBUG|TRACE|CRITICAL|FATAL)\b[ :]|\[(?:ERROR|WARN|WARNING|INFO|DEBUG|TRACE|CRITICAL|FATAL)\]|(?:time|ts|level)=|<\d{1,3}>|[EWIF]\d{4} \d\d:)";
     /// `thread 'x' (id) panicked at `; the rest of the line tells the two forms apart.
     RUST_PANIC = r"^thread '(?P<name>.*?)'(?: \(\d+\))? panicked at (?P<rest>.*)$";
     /// The new form: only the place, the message follows.
@@ -95,7 +43,7 @@ shapes! {
     /// A Go function line.
     GO_FUNCTION = r"^(?:created by |runtime stack:$|\.\.\.additional frames elided\.\.\.|exit status \d|[\w./*()\[\]{}<>$%@~-]+\(.*\)$|r\w\w? +0x|[a-z]{2}flags +0x|[cfg]s +0x)";
     /// A thread's end by an exception.
-    JVM_THREAD = r"^Exception in thread \x22(?P<name>[^\x22]*)\x22 (?P<rest>.*)$";
+    JVM_THREAD = r"^Exception in thread \x22(?P<name>.*?)\x22 (?P<rest>.*)$";
     /// A JVM exception class.
     JVM_CLASS = r"^(?:[A-Za-z_$][\w$]*\.)+[\w$]*[A-Z][\w$]*(?::|$|\s)";
     /// A JVM frame.
@@ -105,7 +53,7 @@ shapes! {
     /// A cause.
     JVM_CAUSE = r"^\s*(?:Caused by: |Suppressed: |Wrapped by: )";
     /// A V8 frame.
-    NODE_FRAME = r"^\s+(?:at|eval at) (?:.*(?::\d+:\d+\)*|\(native\)|\(unknown location\)|\(<anonymous>\)|\(index \d+\)))(?: \{)?,?$";
+    NODE_FRAME = r"^\s+(?:at|eval at) (?:.*(?:[^\d\s:]\w*:\d+:\d+\)*|\(native\)|\(unknown location\)|\(<anonymous>\)|\(index \d+\)))(?: \{)?,?$";
     /// A .NET frame.
     NET_FRAME = r"^\s+at [\w.<>`+\[\],|$@ &*=-]+ ?\(.*\)(?: \[0x[0-9a-f]+\])?(?: in .+:(?:line )?\d+)?\s*$";
     /// Separators of a .NET trace.
@@ -115,23 +63,45 @@ shapes! {
     /// `file:line` above the source line.
     FILE_LINE = r"^\S.*:\d+$";
     /// A PHP error.
-    PHP_FATAL = r"^(?:\[[^\]]*\] )?(?:PHP )?(?:Fatal|Parse) error: +.* in .+(?: on line |:)\d+$";
+    PHP_FATAL = r"^(?:\[[^\]]*\] )?(?:PHP )?(?:Fatal|Parse|Compile|Recoverable fatal) error: +.* in .+(?: on line |:)\d+$";
     /// A PHP frame.
-    PHP_FRAME = r"^#\d+ (?:\{main\}|.+)$";
+    PHP_FRAME = r"^(?:PHP +\d+\. |#\d+ )(?:\{main\}|.+)$";
     /// Ruby's first line.
-    RUBY_HEAD = r"^\S.*?:\d+:in [`'].+': .* \([A-Z][\w:]*\)$";
+    RUBY_HEAD = r"^(?:\S.*?:\d+:in [`'].+': .* \([A-Z][\w:]*\)$|\S+\.rb:\d+: .*\(SyntaxError\)$)";
     /// A Ruby frame.
-    RUBY_FRAME = r"^\s*(?:\d+: )?(?:from )?\S.*\.\w+:\d+:in [`'].+'$";
+    RUBY_FRAME = r"^\s*(?:\d+: )?(?:from )?(?:\S.*\.\w+|-e|\(\w+\)|<internal:[^>]+>):\d+:in [`'].+'$";
     /// A Ruby thread's end.
     RUBY_THREAD = r"^#<Thread:0x[0-9a-f]+ .*> terminated with exception \(report_on_exception is true\):$";
     /// A Dart frame.
     DART_FRAME = r"^#\d+ +\S.* \(.+\)$";
+    /// What a Python exception prints as its last line.
+    PYTHON_ERROR = r"^[A-Za-z_][\w.<>]*(?:: .*|:)?$";
+    /// The place of a Python syntax error, which has no traceback when it is in the program itself.
+    PYTHON_SYNTAX_AT = r"^  File \x22.+\x22, line \d+$";
+    /// And its last line.
+    PYTHON_SYNTAX = r"^(?:SyntaxError|IndentationError|TabError): ";
+    /// A line above the traceback by asyncio.
+    ASYNCIO_DETAIL = r"^(?:future|handle|task|protocol|transport|server|context|loop): ";
+    /// multiprocessing: the traceback of a child follows.
+    PYTHON_PROCESS = r"^Process \S.*:$";
+    /// The JVM ends itself.
+    JVM_OUT_OF_MEMORY = r"^(?:Terminating|Aborting) due to java\.lang\.OutOfMemoryError";
+    /// The JVM's own crash.
+    JVM_FATAL = r"^# A fatal error has been detected by the Java Runtime";
+    /// V8's own crash.
+    V8_FATAL = r"^# Fatal error in ";
+    /// V8 ends itself.
+    V8_OUT_OF_MEMORY = r"^FATAL ERROR: .*(?:heap|memory|Allocation failed)";
+    /// An uncaught PHP exception whose message has more than one line.
+    PHP_UNCAUGHT = r"^(?:\[[^\]]*\] )?(?:PHP )?Fatal error: +Uncaught ";
+    /// Lines after a native abort.
+    NATIVE_MORE = r"^(?:=+ (?:Backtrace|Memory map): =+|\S+\([^)]*\)\s?\[0x[0-9a-f]+\]|[0-9a-f]{6,}-[0-9a-f]{6,} |\[0x[0-9a-f]+\])";
     /// Native aborts, one line.
-    NATIVE = r"^(?:(?:\S+: line \d+: +\d+ )?(?:Segmentation fault|Bus error|Illegal instruction|Aborted \(core dumped\)|Floating point exception \(core dumped\))(?: \(core dumped\)| .*)?$|terminate called (?:after throwing an instance of '|without an active exception|recursively)|\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*|(?:\S+: )?\S+:\d+: .*: Assertion [`'].*' failed\.|(?:free|malloc|realloc|munmap_chunk|malloc_consolidate)\(\): [a-z]|double free or corruption )";
+    NATIVE = r"^(?:(?:\S+: line \d+: +\d+ )(?:Segmentation fault|Bus error|Illegal instruction|Aborted|Floating point exception|Killed)\b.*$|(?:Segmentation fault|Bus error|Illegal instruction|Aborted|Floating point exception)(?:,? \(core dumped\)|: \d+)$|(?:Segmentation fault|Bus error)$|terminate called (?:after throwing an instance of '|without an active exception|recursively)|pure virtual method called$|\*\*\* [a-z%][^*]* detected \*\*\*|\*\*\* [^*]+ \*\*\*: terminated$|\*\*\* Error in `.+': .+ \*\*\*$|(?:\S+: )?\S+:\d+: .*: Assertion [`'].*' failed\.|Fatal glibc error: |(?:free|malloc|calloc|realloc|sysmalloc|munmap_chunk|malloc_consolidate)\(\): [a-z]|double free or corruption |corrupted (?:size vs\. prev_size|double-linked list|unsorted chunks))";
     /// A sanitizer's report.
-    SANITIZER = r"^(?:=+\d+=+ ?)?ERROR: (?:Address|Memory|Leak|HWAddress)Sanitizer: ";
+    SANITIZER = r"^(?:(?:=+\d+=+ ?)?ERROR: (?:Address|Memory|Leak|HWAddress)Sanitizer: |(?:Address|Memory|HWAddress)Sanitizer:DEADLYSIGNAL)";
     /// What follows in a sanitizer's report.
-    SANITIZER_MORE = r"^(?:=+\d+=+|\s+#\d+ 0x|SUMMARY: |Shadow |\s|0x[0-9a-f]+ is located|previously allocated|freed by|READ of|WRITE of|AddressSanitizer)";
+    SANITIZER_MORE = r"^(?:=+\d+=+|=+$|\s+#\d+ 0x|SUMMARY: |Shadow |\s|0x[0-9a-f]+ is located|previously allocated|freed by|(?:READ|WRITE) of|AddressSanitizer|(?:Indirect|Direct) leak of|-+ JavaScript stack trace -+|\d+: )";
     /// A class that sounds like an exception, in its place: at the end of a word, before a colon, a bracket or the end.
     ERROR_CLASS = r"(?:^|[\s.:(])[A-Za-z_$][\w$.:]*(?:Error|Exception|Throwable|Failure|Interrupt)\b(?:\s*[:(\[]|$|\s+\()";
 }
@@ -143,15 +113,15 @@ pub(super) fn says_dlq(line: &[u8]) -> bool {
 
 /// True for the beginning of an ordinary log line.
 pub(super) fn is_log_line(line: &[u8]) -> bool {
-    line.first().is_some_and(|b| b.is_ascii_digit() || b.is_ascii_uppercase() || matches!(b, b'[' | b'{'))
+    line.first().is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'[' | b'{' | b'<'))
         && LOG_LINE.is_match(line)
 }
 
-/// True when a word holds `hh:mm`.
+/// True when a word holds `hh:mm` or `h:mm`.
 pub(super) fn holds_time(word: &[u8]) -> bool {
     memchr::memchr_iter(b':', word).any(|i| {
-        i >= 2
-            && word[i - 2..i].iter().all(u8::is_ascii_digit)
+        i >= 1
+            && word[i - 1].is_ascii_digit()
             && word.get(i + 1..i + 3).is_some_and(|after| after.iter().all(u8::is_ascii_digit))
     })
 }
@@ -187,7 +157,6 @@ mod tests {
         for (name, pattern) in super::ALL {
             assert!(regex::bytes::Regex::new(&format!("(?-u){pattern}")).is_ok(), "{name}");
         }
-        assert!(super::MARK.is_some());
     }
 
     #[test]

@@ -25,17 +25,15 @@ impl Mapping {
     }
 
     /// What a sample of the page is under Assay's names; nothing when the mapping does not name it.
-    pub fn sample(&self, name: &str, labels: &[(String, String)], value: f64) -> Vec<Mapped> {
+    pub fn sample<'a>(&self, name: &str, label: impl Fn(&str) -> Option<&'a str>, value: f64) -> Vec<Mapped> {
         let mut found = Vec::new();
         for (metric, sources) in &self.metrics {
             let histogram = catalogue::metric(metric).is_some_and(|m| m.kind == MetricKind::Histogram);
             for source in sources {
                 let Some(part) = part(name, &source.name, histogram) else { continue };
-                let has = |(label, text): (&String, &String)| {
-                    labels.iter().any(|(name, value)| name == label && value == text)
-                };
+                let has = |(name, text): (&String, &String)| label(name) == Some(text);
                 if source.only.iter().all(has) {
-                    found.push(source.apply(metric, part, labels, value));
+                    found.push(source.apply(metric, part, &label, value));
                 }
             }
         }
@@ -50,9 +48,14 @@ fn part(name: &str, source: &str, histogram: bool) -> Option<&'static str> {
 }
 
 impl MetricSource {
-    fn apply(&self, metric: &str, part: &str, labels: &[(String, String)], value: f64) -> Mapped {
-        let of =
-            |wanted: &str| labels.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+    fn apply<'a>(
+        &self,
+        metric: &str,
+        part: &str,
+        label: impl Fn(&str) -> Option<&'a str>,
+        value: f64,
+    ) -> Mapped {
+        let of = |wanted: &str| label(wanted).map(str::to_owned);
         let mut out: Vec<(String, String)> = self
             .labels
             .iter()
@@ -85,6 +88,10 @@ mod tests {
         of.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
     }
 
+    fn of<'a>(labels: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<&'a str> {
+        move |wanted| labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+    }
+
     #[test]
     fn a_histogram_is_scaled_at_its_edges_and_its_sum() {
         let source = MetricSource { scale: 0.001, ..MetricSource::plain("bot_tick_ms") };
@@ -92,18 +99,15 @@ mod tests {
             metrics: BTreeMap::from([("loop_latency_seconds".to_owned(), vec![source])]),
             ..Mapping::default()
         };
-        let bucket = &mapping.sample("bot_tick_ms_bucket", &pairs(&[("le", "50"), ("loop", "a")]), 7.0)[0];
+        let bucket = &mapping.sample("bot_tick_ms_bucket", of(&[("le", "50"), ("loop", "a")]), 7.0)[0];
         assert_eq!((bucket.name.as_str(), bucket.value), ("loop_latency_seconds_bucket", 7.0));
         assert_eq!(bucket.labels, pairs(&[("le", "0.05")]), "other labels are summed over");
-        assert_eq!(
-            mapping.sample("bot_tick_ms_bucket", &pairs(&[("le", "+Inf")]), 7.0)[0].labels[0].1,
-            "+Inf"
-        );
-        assert_eq!(mapping.sample("bot_tick_ms_sum", &[], 250.0)[0].value, 0.25);
-        assert_eq!(mapping.sample("bot_tick_ms_count", &[], 7.0)[0].value, 7.0);
+        assert_eq!(mapping.sample("bot_tick_ms_bucket", of(&[("le", "+Inf")]), 7.0)[0].labels[0].1, "+Inf");
+        assert_eq!(mapping.sample("bot_tick_ms_sum", of(&[]), 250.0)[0].value, 0.25);
+        assert_eq!(mapping.sample("bot_tick_ms_count", of(&[]), 7.0)[0].value, 7.0);
         assert!(
-            mapping.sample("bot_tick_ms", &[], 7.0).is_empty()
-                && mapping.sample("bot_tick_ms_max", &[], 7.0).is_empty()
+            mapping.sample("bot_tick_ms", of(&[]), 7.0).is_empty()
+                && mapping.sample("bot_tick_ms_max", of(&[]), 7.0).is_empty()
         );
         assert!(
             mapping.replaces("loop_latency_seconds_bucket") && !mapping.replaces("loop_stage_seconds_bucket")
@@ -122,8 +126,8 @@ mod tests {
             metrics: BTreeMap::from([("venue_books".to_owned(), vec![source])]),
             ..Mapping::default()
         };
-        let found = mapping.sample("feeds", &pairs(&[("feed", "kraken"), ("up", "yes")]), 3.0);
+        let found = mapping.sample("feeds", of(&[("feed", "kraken"), ("up", "yes")]), 3.0);
         assert_eq!(found[0].labels, pairs(&[("venue", "kraken"), ("state", "live")]));
-        assert!(mapping.sample("feeds", &pairs(&[("feed", "kraken"), ("up", "no")]), 3.0).is_empty());
+        assert!(mapping.sample("feeds", of(&[("feed", "kraken"), ("up", "no")]), 3.0).is_empty());
     }
 }

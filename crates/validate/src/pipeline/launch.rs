@@ -212,7 +212,9 @@ pub fn monitor_summary(dir: &RunDir) -> Result<MonitorSummary, WriteError> {
         .into_iter()
         .flatten()
         .flat_map(|phase| &phase.rule_events)
-        .filter(|event| event.state == gate::evidence::RuleState::Fired && !event.rule.aborts())
+        .filter(|event| {
+            event.state == gate::evidence::RuleState::Fired && !evidence.settings.aborts(&event.rule)
+        })
         .map(|event| format!("{} at {:.0} s: {}", event.rule, event.t, event.text))
         .collect();
     let records = archive::phase_records(dir);

@@ -1,6 +1,6 @@
 //! Checks of a profile's text: known keys, right types and units, then whether the values make sense together.
 
-use super::{Profile, ProfileError, Span, foreign};
+use super::{Profile, ProfileError, Span, foreign, rules};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -37,6 +37,11 @@ impl Document {
         collect(spanned.get_ref(), "", &mut places);
         let extends = table.get("extends").and_then(toml::Value::as_str).map(str::to_owned);
         Ok(Self { file: file.to_owned(), text: text.to_owned(), table, extends, places })
+    }
+
+    /// True when the document itself sets `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.place(path).is_some()
     }
 
     fn place(&self, path: &str) -> Option<&Place> {
@@ -120,6 +125,10 @@ fn table(
         let Some(expected) = schema.get(key) else { return Err(unknown(doc, &path, key, schema, above)) };
         // A foreign runner's configuration is its own affair.
         if path == "runner.config" && !own {
+            continue;
+        }
+        // Rules have a language of their own: `super::rules`.
+        if path == "rules" {
             continue;
         }
         match (value, expected) {
@@ -325,6 +334,11 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
         let what = format!("`exchange.market` is {:?}, which is no market", exchange.market);
         return wrong("exchange.market", what, "it is \"edge\" or \"calm\"");
     }
+    if let Some((path, what, help)) =
+        rules::too_short(&profile.rules, profile.watch.poll, profile.measure.memory_min)
+    {
+        return wrong(&path, what, help);
+    }
     spans(profile).map_or(Ok(()), |(path, what, help)| wrong(path, what, help))
 }
 
@@ -363,7 +377,7 @@ fn spans(p: &Profile) -> Option<(&'static str, String, &'static str)> {
         ("main.duration", p.main.duration),
         ("watch.poll", p.watch.poll),
         ("watch.scrape_timeout", p.watch.scrape_timeout),
-        ("rules.memory_window", p.rules.memory_window),
+        ("measure.memory_window", p.measure.memory_window),
         ("panels.core_every", p.panels.core_every),
         ("panels.alerting_every", p.panels.alerting_every),
         ("watch.interim_every", p.watch.interim_every),
@@ -381,25 +395,24 @@ fn spans(p: &Profile) -> Option<(&'static str, String, &'static str)> {
     {
         return Some((path, format!("`{path}` is 0"), "ask for at least one symbol"));
     }
-    if !(p.rules.cpu_cores.is_finite() && p.rules.cpu_cores > 0.0) {
+    if !(p.measure.cpu_cores.is_finite() && p.measure.cpu_cores > 0.0) {
         return Some((
-            "rules.cpu_cores",
-            format!("`rules.cpu_cores` is {}", p.rules.cpu_cores),
+            "measure.cpu_cores",
+            format!("`measure.cpu_cores` is {}", p.measure.cpu_cores),
             "it must be above 0",
         ));
     }
     let poll = p.watch.poll;
-    let windows = [
-        ("rules.a4_for", p.rules.a4_for),
-        ("rules.a5_for", p.rules.a5_for),
-        ("rules.a8_for", p.rules.a8_for),
-        ("rules.a9_for", p.rules.a9_for),
-        ("rules.b2_over", p.rules.b2_over),
-        ("rules.memory_window", p.rules.memory_window),
-    ];
-    if let Some((path, span)) = windows.into_iter().find(|(_, span)| *span <= poll) {
-        let what = format!("`{path}` is {span}, not longer than a poll ({poll})");
-        return Some((path, what, "a window needs several polls: lengthen it or shorten watch.poll"));
+    if p.measure.memory_window <= poll {
+        let what = format!(
+            "`measure.memory_window` is {}, not longer than a poll ({poll})",
+            p.measure.memory_window
+        );
+        return Some((
+            "measure.memory_window",
+            what,
+            "a window needs several polls: lengthen it or shorten watch.poll",
+        ));
     }
     if p.watch.scrape_timeout.0 * 2 > poll.0 {
         let what = format!(

@@ -31,7 +31,7 @@ impl ProfileError {
         Self { missing: true, ..Self::plain(what, help) }
     }
 
-    pub(super) fn at(
+    pub(crate) fn at(
         file: &str,
         text: &str,
         span: Range<usize>,

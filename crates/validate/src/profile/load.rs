@@ -1,7 +1,7 @@
 //! Finding, reading and merging profiles.
 
 use super::check::{self, Document};
-use super::{Profile, ProfileError, foreign, record, scale};
+use super::{Profile, ProfileError, foreign, record, rules, scale};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -93,12 +93,23 @@ pub fn load_text(file: &str, text: &str) -> Result<Loaded, ProfileError> {
         check::keys(document, &schema()?, &merged)?;
     }
     let pace = merged.get("time_scale").and_then(toml::Value::as_float);
+    // The rules are read as they were written, so that a message shows what stands in the file, and again at the profile's pace.
+    rules::specs(&chain, &merged)?;
     let differences =
         if builtin(&chain[0]) { Vec::new() } else { record::differences(&base_profile(&base)?, &merged) };
     if let Some(pace) = pace.filter(|pace| pace.is_finite() && *pace >= 1.0) {
         scale::apply(&mut merged, pace);
     }
-    let mut profile = Profile::deserialize(toml::Value::Table(merged.clone())).map_err(|e| {
+    let specs = rules::specs(&chain, &merged)?;
+    let mut effective = merged.clone();
+    let specs = toml::Value::try_from(specs).map_err(|e| {
+        ProfileError::plain(
+            format!("{file}: the rules cannot be written down: {e}"),
+            "report this as a defect",
+        )
+    })?;
+    effective.insert("rules".to_owned(), specs);
+    let mut profile = Profile::deserialize(toml::Value::Table(effective)).map_err(|e| {
         ProfileError::plain(format!("{file}: {}", e.message()), "compare it with `assay profile show d77-4`")
     })?;
     check::meaning(&chain, &profile)?;

@@ -6,6 +6,7 @@ mod foreign;
 mod load;
 mod outlook;
 mod record;
+mod rules;
 mod scale;
 mod schema;
 mod settings;
@@ -19,6 +20,7 @@ pub use settings::settings;
 pub use span::Span;
 
 use crate::mapping::Mapping;
+use gate::RuleSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -48,8 +50,10 @@ pub struct Profile {
     pub main: Phase,
     /// Polls and graces.
     pub watch: Watch,
-    /// Windows of the rules.
-    pub rules: Rules,
+    /// The watch rules in the order of their names.
+    pub rules: Vec<RuleSpec>,
+    /// How CPU and memory are measured.
+    pub measure: Measure,
     /// Cadence of the panel checks.
     pub panels: Panels,
     /// Disk and log limits.
@@ -156,25 +160,15 @@ pub struct Watch {
     pub interim_every: Span,
 }
 
-/// Windows of the rules.
+/// How CPU and memory are measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rules {
-    /// p99 > 100 ms for.
-    pub a4_for: Span,
-    /// CPU > 80 % for.
-    pub a5_for: Span,
-    /// No progress for.
-    pub a8_for: Span,
-    /// No scrape for.
-    pub a9_for: Span,
-    /// No round trip over.
-    pub b2_over: Span,
-    /// H3: settling time left out.
+pub struct Measure {
+    /// A6 and H3: settling time left out.
     pub memory_skip: Span,
-    /// H3: least data after that.
+    /// A6 and H3: least data after that.
     pub memory_min: Span,
-    /// H3: width of the minima.
+    /// A6 and H3: width of the minima.
     pub memory_window: Span,
     /// Cores that 100 % CPU means.
     pub cpu_cores: f64,
@@ -196,7 +190,7 @@ pub struct Panels {
 pub struct Limits {
     /// Free disk that preflight demands, in bytes.
     pub min_free_bytes: u64,
-    /// Cap of one console log file, in bytes; what it drops is counted.
+    /// Cap of a phase's logs, all parts together, in bytes; what it drops is counted.
     pub log_cap_bytes: u64,
 }
 

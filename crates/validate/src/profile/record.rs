@@ -1,7 +1,7 @@
 //! What a user's profile may change and stay of record: runner, mapping, notifiers, stores, ports and folders, or a
 //! stricter rule. Everything else is a difference and makes it `custom`.
 
-use super::Span;
+use super::{Span, rules};
 use toml::Value;
 
 /// Keys that may change: a whole key, or a table with a dot at its end.
@@ -28,15 +28,10 @@ const FREE: [&str; 19] = [
 ];
 
 /// Keys that are stricter when smaller.
-const SMALLER: [&str; 14] = [
-    "rules.a4_for",
-    "rules.a5_for",
-    "rules.a8_for",
-    "rules.a9_for",
-    "rules.b2_over",
-    "rules.memory_skip",
-    "rules.memory_min",
-    "rules.cpu_cores",
+const SMALLER: [&str; 9] = [
+    "measure.memory_skip",
+    "measure.memory_min",
+    "measure.cpu_cores",
     "watch.poll",
     "watch.scrape_timeout",
     "watch.start_grace",
@@ -69,9 +64,10 @@ pub(super) fn differences(base: &toml::Table, effective: &toml::Table) -> Vec<St
         // The configuration of a foreign runner is the runner's, as its command line is.
         let free = FREE.iter().any(|key| path == *key || (key.ends_with('.') && path.starts_with(key)))
             || (!own && path.starts_with("runner.config."));
+        let rule = path.starts_with("rules.") && rules::stricter(path, before, after, base);
         if path == "time_scale" {
             found.extend(after.and_then(magnitude).and_then(pace));
-        } else if !free && !stricter(path, before, after) {
+        } else if !free && !rule && !stricter(path, before, after) {
             found.push(sentence(path, before, after));
         }
     });

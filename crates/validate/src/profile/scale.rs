@@ -8,6 +8,9 @@ use toml::{Table, Value};
 /// Tables whose texts are no durations, whatever they look like.
 const TEXTS: [&str; 3] = ["runner.not_applicable", "runner.mapping", "runner.config"];
 
+/// The durations of a rule.
+const WINDOWS: [&str; 4] = ["for", "within", "over", "grace"];
+
 /// Durations of our own runner's configuration that go with the profile's pace, in milliseconds. Not scaled: latencies, the level (which
 /// needs its history), venue health, FX.
 const CONFIG_MS: [&str; 9] = [
@@ -44,7 +47,9 @@ pub(super) fn apply(profile: &mut Table, scale: f64) {
 fn walk(table: &mut Table, above: &str, scale: f64) {
     for (key, value) in table.iter_mut() {
         let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
-        if TEXTS.contains(&path.as_str()) {
+        // A rule's threshold may look like a duration: it is none.
+        let threshold = above.starts_with("rules.") && !WINDOWS.contains(&key.as_str());
+        if TEXTS.contains(&path.as_str()) || (threshold && !value.is_table()) {
             continue;
         }
         match value {
@@ -74,13 +79,15 @@ mod tests {
     #[test]
     fn durations_are_divided_and_texts_are_not() {
         let mut table: Table = "hour = '1 h'\nabout = 'ten'\n[main]\nduration = '1000 s'\ntopn = 50\n[watch]\npoll = '10 s'\n\
-            [runner.not_applicable]\njournal = '10 s'\n[runner.config]\nlinger_ms = 20000\n[runner.config.engine]\nlevel_window_ms = 9\ntime_limit_ms = 3\n"
+            [rules.A4]\nabove = '100 ms'\nfor = '5 min'\n[runner.not_applicable]\njournal = '10 s'\n[runner.config]\nlinger_ms = 20000\n[runner.config.engine]\nlevel_window_ms = 9\ntime_limit_ms = 3\n"
             .parse()
             .unwrap();
         apply(&mut table, 60.0);
         assert_eq!(table["hour"].as_str(), Some("60 s"));
         assert_eq!(table["main"]["duration"].as_str(), Some("17 s"), "rounded up to a whole second");
         assert_eq!(table["watch"]["poll"].as_str(), Some("167 ms"));
+        assert_eq!(table["rules"]["A4"]["above"].as_str(), Some("100 ms"), "a threshold");
+        assert_eq!(table["rules"]["A4"]["for"].as_str(), Some("5 s"));
         assert_eq!(table["runner"]["not_applicable"]["journal"].as_str(), Some("10 s"));
         let config = &table["runner"]["config"];
         assert_eq!(config["linger_ms"].as_integer(), Some(333));

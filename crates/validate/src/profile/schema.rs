@@ -2,11 +2,14 @@
 //! what they say. What concerns several keys at once, or a runner's own configuration, only the check knows.
 
 use super::check::{CHOICES, PLACEHOLDERS, WORDS, join};
-use super::{ProfileError, Span, foreign, load};
+use super::{ProfileError, Span, foreign, load, rules};
 use catalogue::METRICS;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// A duration.
+const SPAN: &str = "^\\s*[0-9]+\\s*(ms|s|min|h)\\s*$";
 
 /// The schema as indented JSON with a line feed at its end.
 ///
@@ -43,6 +46,7 @@ fn object(table: &toml::Table, above: &str, notes: &BTreeMap<String, String>) ->
         let mut schema = match (path.as_str(), value) {
             ("runner.not_applicable", _) => not_applicable(),
             ("runner.mapping", _) => mapping(),
+            ("rules", _) => rule_table(),
             (_, toml::Value::Table(inner)) => object(inner, &path, notes),
             _ => leaf(&path, value),
         };
@@ -80,7 +84,7 @@ fn leaf(path: &str, value: &toml::Value) -> Map<String, Value> {
     }
     fields(match value {
         toml::Value::String(text) if text.parse::<Span>().is_ok() => {
-            json!({"type": "string", "pattern": "^\\s*[0-9]+\\s*(ms|s|min|h)\\s*$", "examples": [text]})
+            json!({"type": "string", "pattern": SPAN, "examples": [text]})
         }
         toml::Value::String(text) => json!({"type": "string", "examples": [text]}),
         toml::Value::Integer(n) => json!({"type": "integer", "minimum": 0, "examples": [n]}),
@@ -94,6 +98,23 @@ fn leaf(path: &str, value: &toml::Value) -> Map<String, Value> {
 
 fn texts() -> Value {
     json!({"type": "array", "items": {"type": "string"}})
+}
+
+/// Any rule, a user's own too: which signals and units go together only the check knows.
+fn rule_table() -> Map<String, Value> {
+    let signals: Vec<&str> = gate::rules::Signal::ALL.iter().map(|signal| signal.as_str()).collect();
+    let parts = rules::KEYS.into_iter().map(|key| {
+        let schema = match key {
+            "signal" => json!({"enum": signals}),
+            "and" => json!({"type": "object"}),
+            "for" | "within" | "over" | "grace" => json!({"type": "string", "pattern": SPAN}),
+            "min_events" => json!({"type": "integer", "minimum": 0}),
+            "action" => json!({"enum": ["abort", "warn"]}),
+            _ => json!({"type": ["string", "number"]}),
+        };
+        (key.to_owned(), schema)
+    });
+    fields(json!({"type": "object", "additionalProperties": closed(parts.collect())}))
 }
 
 /// What many keys share.

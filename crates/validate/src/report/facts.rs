@@ -2,6 +2,7 @@
 
 use super::Report;
 use catalogue::RuleId;
+use gate::RuleName;
 use gate::evidence::{PhaseEvidence, RuleState};
 
 impl<'a> Report<'a> {
@@ -11,17 +12,18 @@ impl<'a> Report<'a> {
     }
 
     /// The last state of a rule in the judged phase; `None` when no runner was started.
-    pub(super) fn rule(&self, id: RuleId) -> Option<RuleEnd> {
+    pub(super) fn rule(&self, name: &RuleName) -> Option<RuleEnd> {
         let phase = self.phase()?;
-        if !id.definition().built {
+        // A run of a version that did not have the rule.
+        if self.evidence.settings.rule(name).is_none() && *name != RuleId::A1 {
             return Some(RuleEnd::NotBuilt);
         }
-        let last = phase.rule_events.iter().rev().find(|event| event.rule == id);
-        let abort = self.analysis.aborted.as_ref().filter(|abort| abort.cause == id.as_str());
+        let last = phase.rule_events.iter().rev().find(|event| event.rule == *name);
+        let abort = self.analysis.aborted.as_ref().filter(|abort| abort.cause == name.as_str());
         if let Some(abort) = abort {
             return Some(RuleEnd::State(RuleState::Fired, abort.at_s, abort.text.clone()));
         }
-        if let Some(reason) = self.evidence.settings.not_applicable.get(id.as_str()) {
+        if let Some(reason) = self.evidence.settings.not_applicable.get(name.as_str()) {
             return Some(RuleEnd::Declared(reason.clone()));
         }
         Some(last.map_or(RuleEnd::Quiet, |event| RuleEnd::State(event.state, event.t, event.text.clone())))

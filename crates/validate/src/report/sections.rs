@@ -7,11 +7,11 @@ use super::said::{said, short_seconds};
 use super::words::{Lang, Words, fill};
 use super::{Report, figures, first, setup};
 use crate::profile;
-use catalogue::{CRITERIA, Class, KPIS, Kpi, KpiGroup, RULES, RuleId, Unit};
+use catalogue::{CRITERIA, Class, KPIS, Kpi, KpiGroup, RULES, Unit};
 use gate::evidence::RuleState;
 use gate::judge::PlausibilityStatus;
 use gate::value::figure;
-use gate::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
+use gate::{CriterionResult, CrossCheck, KpiResult, Outcome, RuleName, RuleSpec, Value};
 
 /// Stands where a column has nothing to say.
 const NOTHING: &str = "-";
@@ -259,20 +259,23 @@ fn rules(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     if report.phase().is_none() {
         return vec![Block::Text(w.nothing_ran.to_owned())];
     }
-    let rows = RULES
-        .iter()
-        .map(|rule| {
-            let name = if w.is_korean() { rule.title_ko } else { rule.title };
-            let (tone, state, detail) = rule_end(report.rule(rule.id), w);
-            vec![
-                Cell::Code(rule.id.to_string()),
-                Cell::Text(name.to_owned()),
-                Cell::Badge(tone, state.to_owned()),
-                Cell::Text(detail),
-                Cell::Text(condition(rule, report, w)),
-            ]
-        })
-        .collect();
+    let row = |name: &RuleName, title: String, condition: String| {
+        let (tone, state, detail) = rule_end(report.rule(name), w);
+        vec![
+            Cell::Code(name.to_string()),
+            Cell::Text(title),
+            Cell::Badge(tone, state.to_owned()),
+            Cell::Text(detail),
+            Cell::Text(condition),
+        ]
+    };
+    let shipped = RULES.iter().map(|rule| {
+        let title = if w.is_korean() { rule.title_ko } else { rule.title };
+        row(&rule.id.into(), title.to_owned(), condition(rule, report, w))
+    });
+    let own = report.evidence.settings.rules.iter().filter(|spec| spec.name.shipped().is_none());
+    let own = own.map(|spec| row(&spec.name, w.own_rule.to_owned(), spec.to_string()));
+    let rows = shipped.chain(own).collect();
     let head = vec![w.col_id, w.col_rule, w.col_state, w.col_detail, w.col_condition];
     vec![
         Block::Text(w.rules_note.to_owned()),
@@ -280,21 +283,18 @@ fn rules(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     ]
 }
 
-/// The rule's condition as in the profile of record, and this run's own window where it is another.
+/// The rule's condition as in the profile of record, and this run's own where it is another.
 fn condition(rule: &catalogue::Rule, report: &Report<'_>, w: &'static Words) -> String {
     let said = said(rule.condition, w);
     let Ok(record) = profile::load("d77-4") else { return said };
-    let (ours, theirs) = (&report.metadata.profile.rules, &record.profile.rules);
-    let windows = [
-        (RuleId::A4, ours.a4_for, theirs.a4_for),
-        (RuleId::A5, ours.a5_for, theirs.a5_for),
-        (RuleId::A8, ours.a8_for, theirs.a8_for),
-        (RuleId::A9, ours.a9_for, theirs.a9_for),
-        (RuleId::B2, ours.b2_over, theirs.b2_over),
-    ];
-    match windows.iter().find(|(id, ours, theirs)| *id == rule.id && ours != theirs) {
-        Some((_, ours, _)) => format!("{said} ({})", fill(w.window_here, &[&ours.to_string()])),
-        None => said,
+    let of = |rules: &[RuleSpec]| rules.iter().find(|spec| spec.name == rule.id).cloned();
+    match (of(&report.metadata.profile.rules), of(&record.profile.rules)) {
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            let same = ours.when == theirs.when && ours.and == theirs.and;
+            let here = if same { ours.window.to_string() } else { ours.to_string() };
+            format!("{said} ({})", fill(w.window_here, &[&here]))
+        }
+        _ => said,
     }
 }
 

@@ -105,8 +105,11 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_handled, p.watch.handled_after.to_string()),
         (w.set_interim, p.watch.interim_every.to_string()),
         (w.set_windows, windows(report)),
-        (w.set_memory, format!("{}, {}, {}", p.rules.memory_skip, p.rules.memory_min, p.rules.memory_window)),
-        (w.set_cores, figure(p.rules.cpu_cores)),
+        (
+            w.set_memory,
+            format!("{}, {}, {}", p.measure.memory_skip, p.measure.memory_min, p.measure.memory_window),
+        ),
+        (w.set_cores, figure(p.measure.cpu_cores)),
         (w.set_panels, format!("{}, {}", p.panels.core_every, p.panels.alerting_every)),
         (
             w.set_limits,
@@ -165,10 +168,8 @@ fn gigabytes(bytes: u64) -> String {
 
 fn windows(report: &Report<'_>) -> String {
     let rules = &report.metadata.profile.rules;
-    format!(
-        "A4 {}, A5 {}, A8 {}, A9 {}, B2 {}",
-        rules.a4_for, rules.a5_for, rules.a8_for, rules.a9_for, rules.b2_over
-    )
+    let words: Vec<String> = rules.iter().map(|rule| format!("{} {}", rule.name, rule.window)).collect();
+    words.join(", ")
 }
 
 /// The runner's own settings without secrets.
@@ -265,6 +266,10 @@ fn purpose_of(name: &str, w: &'static Words) -> &'static str {
         ("alerts.log", w.f_local_alerts),
         ("spool.log", w.f_spool),
     ];
+    // Later parts of a console log: `full_1h_console.7.log`.
+    if name.contains("_console.") && name.ends_with(".log") {
+        return w.f_console;
+    }
     ends.into_iter().find(|(end, _)| name.ends_with(end)).map_or(w.f_other, |(_, purpose)| purpose)
 }
 

@@ -11,13 +11,13 @@ use gate::evidence::{
     RoundTripProof, RuleEvent, RuleState, Sample, Scrape,
 };
 use gate::judge::{LatencyWindow, PlausibilityFinding, PlausibilityStatus};
-use gate::{CrossCheck, Decision, Outcome, Value};
+use gate::{CrossCheck, Decision, Outcome, RuleName, RuleSpec, Value};
 use std::collections::BTreeMap;
 
 const HOSTILE: &str = "ERROR <script>alert('x')</script> | `rm -rf` \u{1b}[2J\u{202e}gpj.exe </pre><img src=https://evil.example/x.png>";
 
 pub(crate) struct Run {
-    metadata: Metadata,
+    pub(crate) metadata: Metadata,
     evidence: Evidence,
     pub(crate) analysis: Analysis,
     dir: tempfile::TempDir,
@@ -93,7 +93,7 @@ fn phase() -> PhaseEvidence {
         }),
         rule_events: vec![RuleEvent {
             t: 30.0,
-            rule: RuleId::B2,
+            rule: RuleId::B2.into(),
             state: RuleState::Fired,
             text: "0 round trips for 30 s".to_owned(),
         }],
@@ -103,10 +103,14 @@ fn phase() -> PhaseEvidence {
 /// A run with every state of a value, a criterion, a rule.
 pub(crate) fn run() -> Run {
     let loaded = profile::load("rehearsal").unwrap();
-    let settings = profile::settings(&loaded);
+    let mut settings = profile::settings(&loaded);
+    // Recorded by a version that did not have B4; and a rule of the profile's own.
+    settings.rules.retain(|rule| rule.name != RuleId::B4);
+    let own = settings.rules.iter().find(|rule| rule.name == RuleId::A5).cloned().unwrap();
+    settings.rules.push(RuleSpec { name: RuleName::new("hot_loop"), ..own });
     let class = EvidenceClass::Rehearsal { why: "the market was a local exchange".to_owned() };
     let metadata = Metadata {
-        format: 1,
+        format: crate::archive::FORMAT,
         run_id: "r1".to_owned(),
         started_at: "2026-01-02T03:04:05Z".to_owned(),
         version: "0.1.0".to_owned(),
@@ -220,9 +224,15 @@ fn all_kpis_criteria_and_rules_are_there() {
         }
     }
     let md = markdown(&run.report());
-    for said in
-        ["UNDEFINED: ", "NOT APPLICABLE: ", "ABSENT: ", "IMPLAUSIBLE: ", "not built in this version", "FIRED"]
-    {
+    for said in [
+        "UNDEFINED: ",
+        "NOT APPLICABLE: ",
+        "ABSENT: ",
+        "IMPLAUSIBLE: ",
+        "not built in this version",
+        "FIRED",
+        "hot_loop",
+    ] {
         assert!(md.contains(said), "{said}\n{md}");
     }
 }

@@ -181,6 +181,7 @@ words! {
     rule_clear: "CLEAR", "정상";
     rule_fired: "FIRED", "발동";
     rule_unfired: "NOT FIRED", "발동 안 함";
+    own_rule: "a rule of this profile", "이 프로파일의 규칙";
     window_here: "here: {0}", "이 실행에서는 {0}";
     not_built: "not built in this version", "이 버전에는 구현되지 않음";
     never_changed: "never violated", "위반된 적 없음";

@@ -12,7 +12,12 @@ use std::path::Path;
 const PLAIN: Paint = Paint(false);
 
 fn status() -> PhaseStatus {
-    let rule = |rule, state, since_s, text: &str| RuleStatus { rule, state, since_s, text: text.to_owned() };
+    let rule = |rule: RuleId, state, since_s, text: &str| RuleStatus {
+        rule: rule.into(),
+        state,
+        since_s,
+        text: text.to_owned(),
+    };
     PhaseStatus::new(
         "main",
         723.0,

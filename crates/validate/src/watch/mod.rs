@@ -5,6 +5,7 @@ pub mod console;
 pub mod output;
 pub mod panels;
 pub mod phase;
+mod rotate;
 pub mod scrape;
 pub mod status;
-mod suspects;
+pub mod suspects;

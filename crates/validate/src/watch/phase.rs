@@ -1,20 +1,20 @@
 //! The loop over one phase: start the runner under its guardian, poll, feed the rules, stop it when one says so, write everything down
 //! as it happens. What this returns is also on disk.
 
-use super::collect::{ask_panels, write_error_log};
+use super::collect::ask_panels;
 use super::console::Console;
-use super::output::Output;
+use super::output::{Output, Setup};
 use super::panels::Window;
 use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
-use super::suspects::Suspects;
+use super::suspects::{self, Ending, Suspects};
 use crate::archive::{Appender, Identity, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
-use crate::logwatch::LevelRules;
+use crate::logwatch::{LevelRules, Levels};
 use crate::profile::Profile;
 use crate::supervise::guardian::Event;
 use crate::supervise::{ChildError, Guarded, Launch, group};
-use catalogue::Dashboard;
-use gate::evidence::{Abort, Found, LogFacts, OsSample, PhaseEnd, Sample, Scrape, Settings};
+use catalogue::{Dashboard, RuleId};
+use gate::evidence::{Abort, Found, LogFacts, OsSample, PhaseEnd, RuleState, Sample, Scrape, Settings};
 use gate::{ProcessEvent, RuleEngine};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -115,6 +115,7 @@ struct Watch<'a, 'p> {
 struct Stop {
     at: Instant,
     at_s: f64,
+    signal: i32,
     ended: bool,
 }
 
@@ -162,16 +163,16 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
     let mut child = Guarded::start(&launch, move |event| {
         let _ = tx.send(event);
     })?;
-    let console_log = dir.phase_path(spec.label, "console.log");
-    let output = Output::start(
-        child.stdout.take(),
-        child.stderr.take(),
-        &console_log,
-        spec.profile.limits.log_cap_bytes,
+    let setup = Setup {
+        folder: &dir.0,
+        label: spec.label,
+        cap: spec.profile.limits.log_cap_bytes,
+        levels: Levels::usual(),
+        rules: level_rules(spec.profile),
         began,
-        level_rules(spec.profile),
-    )
-    .map_err(PhaseError::Console)?;
+    };
+    let output =
+        Output::start(child.stdout.take(), child.stderr.take(), setup).map_err(PhaseError::Console)?;
     if spec.judged {
         spec.console.begin(Window::new(spec.settings.hour_s, spec.settings.cpu_cores));
     }
@@ -200,7 +201,7 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         missed: 0,
     };
     watch.run(&events)?;
-    watch.collect(&console_log)
+    watch.collect()
 }
 
 impl Watch<'_, '_> {
@@ -288,10 +289,10 @@ impl Watch<'_, '_> {
                 while !self.output.is_closed() && Instant::now() < until {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                let (_, found) = self.output.look(t + 1.0);
+                let (_, found) = self.output.look_at_last(t);
                 self.suspects.add(found);
-                let clean = code == Some(0) || code == Some(gate::rules::EMERGENCY_EXIT);
-                for event in self.suspects.on_exit(clean || after_stop) {
+                let ending = self.ending(code, signal);
+                for event in self.suspects.on_exit(ending) {
                     let changes = self.rules.on_process(t, &event);
                     self.record(changes)?;
                 }
@@ -301,6 +302,16 @@ impl Watch<'_, '_> {
             }
             Event::Empty { .. } => Ok(true),
             Event::Started { .. } | Event::Failed { .. } => Ok(false),
+        }
+    }
+
+    /// How the process ended, for what its crash blocks are. A signal after our own stop signal is ours when it is the one that
+    /// we sent, or when we had to kill.
+    fn ending(&self, code: Option<i32>, signal: Option<i32>) -> Ending {
+        let ours = self.stop.as_ref().is_some_and(|stop| stop.ended || signal == Some(stop.signal));
+        Ending {
+            clean: code == Some(0) || code == Some(gate::rules::EMERGENCY_EXIT),
+            foreign_signal: signal.is_some() && !ours,
         }
     }
 
@@ -321,8 +332,16 @@ impl Watch<'_, '_> {
         if self.exited.is_some() {
             return Ok(());
         }
-        let progressing = self.rules.first_abort().is_none();
-        for event in self.suspects.on_time(t, progressing) {
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        let hang = self.rules.states().into_iter().find(|status| status.rule == RuleId::A8);
+        let progress = match hang.map(|status| status.state) {
+            Some(RuleState::Fired) => suspects::Progress::Lost,
+            Some(RuleState::Pending | RuleState::Frozen) => suspects::Progress::Unsure,
+            Some(RuleState::Clear | RuleState::Off) | None => suspects::Progress::Moving,
+        };
+        for event in self.suspects.on_time(t, progress) {
             let changes = self.rules.on_process(t, &event);
             self.record(changes)?;
         }
@@ -364,7 +383,8 @@ impl Watch<'_, '_> {
     fn ask_to_stop(&mut self, signal: i32) -> Result<(), PhaseError> {
         let t = self.t();
         self.child.signal(signal);
-        self.stop = Some(Stop { at: Instant::now(), at_s: t, ended: false });
+        self.stop = Some(Stop { at: Instant::now(), at_s: t, signal, ended: false });
+        self.suspects.on_stop(t);
         let changes = self.rules.on_process(t, &ProcessEvent::StopSent);
         self.record(changes)
     }
@@ -551,7 +571,7 @@ impl Watch<'_, '_> {
     }
 
     /// The end: everything that is only known now, onto the disk.
-    fn collect(mut self, console_log: &Path) -> Result<Outcome, PhaseError> {
+    fn collect(mut self) -> Result<Outcome, PhaseError> {
         self.child.finish(Duration::from_secs(5));
         let t = self.t();
         let until = Instant::now() + Duration::from_millis(500);
@@ -563,9 +583,8 @@ impl Watch<'_, '_> {
         self.suspects.add(found);
         let exit =
             self.exited.take().unwrap_or(Exit { at_s: t, code: None, signal: None, leftovers: Vec::new() });
-        let clean =
-            exit.code == Some(0) || exit.code == Some(gate::rules::EMERGENCY_EXIT) || self.stop.is_some();
-        let _ = self.suspects.on_exit(clean);
+        let ending = self.ending(exit.code, exit.signal);
+        let _ = self.suspects.on_exit(ending);
         let log = LogFacts { counters, blocks: self.suspects.take(), top_errors, dropped_bytes };
         let end = PhaseEnd {
             ran_s: exit.at_s,
@@ -584,8 +603,9 @@ impl Watch<'_, '_> {
                 page,
             )?;
         }
-        let rules = level_rules(self.spec.profile);
-        write_error_log(console_log, &self.spec.dir.phase_path(self.spec.label, "error.log"), &log, &rules)?;
+        let failed =
+            |source| WriteError { path: self.spec.dir.path(&names::error_log(self.spec.label)), source };
+        self.output.end_error_log(&log).map_err(failed)?;
         self.files.phases.json(&PhaseRecord::End {
             phase: self.spec.phase.to_owned(),
             end: end.clone(),

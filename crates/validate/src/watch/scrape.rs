@@ -26,27 +26,30 @@ pub fn parse(text: &[u8], content_type: Option<&str>, mapping: &Mapping) -> Resu
         let end = text.trim_ascii_end();
         if end.ends_with(b"# EOF") { Format::OpenMetrics } else { Format::Text004 }
     });
-    let page = exposition::parse(text, format).map_err(|e| e.to_string())?;
     let mut scrape = Scrape::default();
     let mut run_id = None;
-    for sample in page.samples() {
-        for mapped in mapping.sample(&sample.name, &sample.labels, sample.value) {
+    exposition::scan(text, format, |sample| {
+        if sample.is_repeated {
+            return;
+        }
+        for mapped in mapping.sample(sample.name, |label| sample.label(label), sample.value) {
             if mapped.name == "assay_run_info" {
                 run_id = mapped.labels.iter().find(|(label, _)| label == "run_id").map(|(_, id)| id.clone());
             }
             let series = exposition::canonical_name(&mapped.name, &mapped.labels);
             *scrape.series.entry(series).or_insert(0.0) += mapped.value;
         }
-        if mapping.replaces(&sample.name) {
-            continue;
+        if mapping.replaces(sample.name) {
+            return;
         }
         if sample.name == "assay_run_info" {
             run_id = sample.label("run_id").map(str::to_owned);
         }
-        if in_catalogue(&sample.name) && sample.label("symbol").is_none() {
+        if in_catalogue(sample.name) && sample.label("symbol").is_none() {
             scrape.series.insert(sample.series(), sample.value);
         }
-    }
+    })
+    .map_err(|e| e.to_string())?;
     Ok(Page { scrape, run_id })
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use validate::logwatch::{LogWatch, Stream, Suspect};
 
-fn logs() -> Option<PathBuf> {
+pub(super) fn logs() -> Option<PathBuf> {
     let root = std::env::var_os("ASSAY_TEST_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
         PathBuf::from,

@@ -23,6 +23,11 @@ fn the_built_in_profiles_are_of_record() {
     assert_eq!(hashes.len(), 3);
 }
 
+/// The rules as sentences.
+fn conditions(settings: &gate::evidence::Settings) -> Vec<String> {
+    settings.rules.iter().map(|rule| format!("{} {rule}", rule.name)).collect()
+}
+
 #[test]
 fn the_profile_of_record_holds_its_values() {
     let loaded = load("d77-4").unwrap();
@@ -32,8 +37,21 @@ fn the_profile_of_record_holds_its_values() {
         (60.0, 3_600.0, 3_600.0, 3_600.0, 10.0)
     );
     assert_eq!(
-        (s.a4_for_s, s.a5_for_s, s.a8_for_s, s.a9_for_s, s.b2_over_s),
-        (300.0, 600.0, 60.0, 60.0, 1_800.0)
+        conditions(&s),
+        [
+            "A2 alert_dlq > 0 at once",
+            "A3 notifier_availability <= 0 at once",
+            "A4 loop_latency_p99_ms > 100 ms for 300 s",
+            "A5 cpu_pct > 80 % for 600 s",
+            "A6 memory_growth_pct_per_h > 10 %/h and memory_growth_mib_per_h > 8 MiB/h over 1200 s",
+            "A7 pnl_fall_pct >= 10 % at once",
+            "A8 progress <= 0 for 60 s",
+            "A9 scrapes <= 0 for 60 s",
+            "B1 win_rate_pct < 50 % with >= 20 events for 1800 s",
+            "B2 round_trips <= 0 over 1800 s",
+            "B3 guard_triggers_per_h > 50 /h with >= 50 events within 3600 s",
+            "B4 alert_success_rate_pct < 90 % for 1800 s",
+        ]
     );
     assert_eq!((s.memory_skip_s, s.memory_min_s, s.memory_window_s), (600.0, 1_200.0, 120.0));
     assert_eq!((loaded.profile.smoke.topn, loaded.profile.main.topn), (20, 50));
@@ -46,7 +64,21 @@ fn the_rehearsal_holds_its_values() {
     let loaded = load("rehearsal").unwrap();
     let s = settings(&loaded);
     assert_eq!((s.smoke_s, s.main_s, s.main_min_s, s.hour_s, s.poll_s), (10.0, 60.0, 60.0, 60.0, 1.0));
-    assert_eq!((s.a4_for_s, s.a5_for_s, s.a8_for_s, s.a9_for_s, s.b2_over_s), (5.0, 10.0, 10.0, 10.0, 30.0));
+    let windows: Vec<String> = s.rules.iter().map(|rule| format!("{} {}", rule.name, rule.window)).collect();
+    assert_eq!(
+        windows.join(", "),
+        "A2 at once, A3 at once, A4 for 5 s, A5 for 10 s, A6 over 20 s, A7 at once, A8 for 10 s, A9 for 10 s, \
+         B1 for 30 s, B2 over 30 s, B3 within 60 s, B4 for 30 s"
+    );
+    let record = settings(&load("d77-4").unwrap());
+    for (ours, theirs) in s.rules.iter().zip(&record.rules) {
+        assert_eq!(
+            (ours.when, ours.and, ours.action),
+            (theirs.when, theirs.and, theirs.action),
+            "{}",
+            ours.name
+        );
+    }
     assert_eq!(
         (s.memory_skip_s, s.memory_min_s, s.memory_window_s, s.start_grace_s),
         (10.0, 20.0, 2.0, 10.0)
@@ -69,7 +101,7 @@ fn allowed_changes_stay_of_record() {
     let loaded = load_text(
         "mine.toml",
         "extends = \"d77-4\"\nname = \"mine\"\n[runner]\nmetrics_addr = \"127.0.0.1:9200\"\n\
-         [rules]\na9_for = \"30 s\"\ncpu_cores = 1\n[console]\naddr = \"127.0.0.1:8078\"\n[main]\nduration = \"2 h\"\n",
+         [rules]\nA9.for = \"30 s\"\n[measure]\ncpu_cores = 1\n[console]\naddr = \"127.0.0.1:8078\"\n[main]\nduration = \"2 h\"\n",
     )
     .unwrap();
     assert!(loaded.of_record, "{:?}", loaded.differences);
@@ -81,7 +113,7 @@ fn allowed_changes_stay_of_record() {
 fn other_changes_are_custom_and_named() {
     let loaded = load_text(
         "mine.toml",
-        "extends = \"d77-4\"\n[main]\nduration = \"10 min\"\n[rules]\na9_for = \"5 min\"\n[runner.config.engine]\nmin_edge_bps = 1\n",
+        "extends = \"d77-4\"\n[main]\nduration = \"10 min\"\n[rules]\nA9.for = \"5 min\"\n[runner.config.engine]\nmin_edge_bps = 1\n",
     )
     .unwrap();
     assert!(!loaded.of_record);
@@ -89,7 +121,7 @@ fn other_changes_are_custom_and_named() {
         loaded.differences,
         [
             "main.duration is \"10 min\" instead of \"1 h\"",
-            "rules.a9_for is \"5 min\" instead of \"60 s\"",
+            "rules.A9.for is \"5 min\" instead of \"60 s\"",
             "runner.config.engine.min_edge_bps is 1.0 instead of 5.0",
         ]
     );
@@ -129,7 +161,7 @@ fn a_wrong_unit_is_shown_in_its_line() {
         ("[runner.not_applicable]\nC5 = \"no\"\n", "never waived"),
         ("[runner.not_applicable]\njournal = \"\"\n", "needs a reason"),
         ("[stores]\nalerts = \"docker\"\n", "not built in this version"),
-        ("[rules]\na9_for = \"10 s\"\n", "not longer than a poll"),
+        ("[rules]\nA9.for = \"10 s\"\n", "not longer than a poll"),
         ("[main]\nduration = \"0 s\"\n", "is zero"),
         ("[watch\n", "no TOML"),
     ] {

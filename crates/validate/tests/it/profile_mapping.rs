@@ -1,6 +1,7 @@
 //! What a profile says of a foreign runner: mapping, waivers, pace; and what is seen to be impossible before a run.
 
 use gate::Decision;
+use gate::rules::Window;
 use validate::mapping::Mapping;
 use validate::profile::{load, load_text, outlook, settings};
 use validate::watch::scrape;
@@ -133,7 +134,9 @@ fn another_pace_divides_everything_and_is_never_of_record() {
     let loaded = load_text("mine.toml", "extends = \"d77-4\"\ntime_scale = 60\n").unwrap();
     let s = settings(&loaded);
     assert_eq!((s.smoke_s, s.main_s, s.hour_s), (1.0, 60.0, 60.0));
-    assert_eq!((s.a4_for_s, s.a9_for_s, s.start_grace_s), (5.0, 1.0, 1.0));
+    assert_eq!((s.start_grace_s, s.poll_s), (1.0, 0.167));
+    let a4 = s.rules.iter().find(|rule| rule.name.as_str() == "A4").unwrap();
+    assert_eq!((a4.window, a4.when.threshold), (Window::For(5.0), 100.0), "a threshold is no duration");
     assert!(!loaded.of_record);
     assert_eq!(loaded.differences, ["time_scale is 60: every duration is divided by it"]);
     let same = load_text("mine.toml", "extends = \"d77-4\"\ntime_scale = 1\n").unwrap();
