@@ -75,6 +75,8 @@ pub enum Command {
     Exchange(exchange::Args),
     /// Profiles: what a validation does
     Profile(Profiles),
+    /// A first profile from a running bot: what it shows, under Assay's names
+    Init(Init),
     /// Watch rules: unit tests, and rules over a recorded run
     Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
@@ -392,11 +394,36 @@ pub enum ProfilesCommand {
         /// Its name
         name: String,
     },
+    /// Print the JSON Schema of the profile language, for editors
+    Schema,
     /// Check a profile without starting anything
     Check {
         /// A built-in profile or a file
         profile: String,
     },
+}
+
+/// `assay init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The command that starts the bot
+    #[arg(long, value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// The running bot, whose command line is taken when none is given
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Its metrics page, such as http://127.0.0.1:8000/metrics
+    #[arg(long, value_name = "URL")]
+    pub metrics_url: Option<String>,
+    /// Its result file (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub kpi: Option<PathBuf>,
+    /// Some of its log
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Where to write the profile; it must not be there yet. Printed without this
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `assay catalogue`.

@@ -1,6 +1,6 @@
 //! Doing what was typed.
 
-use crate::cli::{CatalogueFormat, Cli, Command, Format, Lang, OneRun, ProfilesCommand};
+use crate::cli::{CatalogueFormat, Cli, Command, Format, Init, Lang, OneRun, ProfilesCommand};
 use crate::fail::Failure;
 use crate::judging;
 use crate::supervising;
@@ -34,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
             exchange::main(args)?;
             Ok(0)
         }
+        Command::Init(args) => init(args),
         Command::Profile(args) => profiles(args.command),
         Command::Rules(args) => crate::rules::run(&args.command),
         Command::Catalogue(args) => {
@@ -105,6 +106,25 @@ fn verify(args: &OneRun) -> Result<u8, Failure> {
     Ok(exit_codes::DISAGREES)
 }
 
+fn init(args: Init) -> Result<u8, Failure> {
+    let Init { command, pid, metrics_url, kpi, log, out } = args;
+    let sources = validate::init::Sources { command, pid, metrics_url, kpi, log };
+    let text =
+        validate::init::profile(&sources).map_err(|e| Failure::new(exit_codes::USAGE, e.to_string()))?;
+    profile::load_text("the new profile", &text)?;
+    let Some(path) = out else {
+        print(&text);
+        return Ok(0);
+    };
+    let written = std::fs::File::options().write(true).create_new(true).open(&path);
+    written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| {
+        let what = format!("cannot write {}: {e}; choose a file that is not there yet", path.display());
+        Failure::new(exit_codes::USAGE, what)
+    })?;
+    print(&format!("{} is written: read every line, then `assay profile check {0}`\n", path.display()));
+    Ok(0)
+}
+
 fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
     match command {
         ProfilesCommand::List => {
@@ -121,6 +141,7 @@ fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
                 return Err(Failure::new(exit_codes::NOT_FOUND, text));
             }
         },
+        ProfilesCommand::Schema => print(&profile::schema()?),
         ProfilesCommand::Check { profile: name } => {
             let loaded = profile::load(&name)?;
             let kind = match (loaded.of_record, loaded.base.as_str()) {
@@ -131,6 +152,9 @@ fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
             print(&format!("{name} is a valid profile ({kind})\n  sha256 {}\n", loaded.hash));
             for difference in &loaded.differences {
                 print(&format!("  custom because: {difference}\n"));
+            }
+            if let Some(sentence) = profile::outlook(&loaded.profile).sentence() {
+                print(&format!("  {sentence}\n"));
             }
         }
     }

@@ -13,5 +13,7 @@ mod it {
     pub mod panels;
     pub mod preflight;
     pub mod profile;
+    pub mod profile_mapping;
+    pub mod profile_schema;
     pub mod rules;
 }

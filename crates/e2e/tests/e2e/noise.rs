@@ -44,7 +44,11 @@ fn watch(settings: &Settings, samples: &[Sample]) -> Vec<Firing> {
         events.extend(rules.on_sample(sample));
         last = sample.t;
         let news = events.into_iter().filter(|event| event.state == RuleState::Fired);
-        fired.extend(news.map(|event| Firing { rule: event.rule.as_str().to_owned(), t: event.t, text: event.text }));
+        fired.extend(news.map(|event| Firing {
+            rule: event.rule.as_str().to_owned(),
+            t: event.t,
+            text: event.text,
+        }));
     }
     fired
 }
@@ -107,7 +111,11 @@ fn healthy(name: &'static str) {
             let fired = watch(&settings, &samples);
             assert!(fired.is_empty(), "{name}, {profile}, seed {run}: {fired:?}");
             let analysis = judged(&settings, samples);
-            assert_eq!(outcome(&analysis, CriterionId::H2), Outcome::Pass, "{name}, {profile}, seed {run}: H2");
+            assert_eq!(
+                outcome(&analysis, CriterionId::H2),
+                Outcome::Pass,
+                "{name}, {profile}, seed {run}: H2"
+            );
             let memory = outcome(&analysis, CriterionId::H3);
             assert_ne!(memory, Outcome::Fail, "{name}, {profile}, seed {run}: H3");
             unproven += usize::from(memory != Outcome::Pass);
@@ -118,7 +126,9 @@ fn healthy(name: &'static str) {
     growth.sort_by(f64::total_cmp);
     let middle = growth[growth.len() / 2];
     let (least, most) = (growth[0], growth[growth.len() - 1]);
-    eprintln!("{name}: {hours} h, memory growth {least:.1} to {most:.1} %/h, median {middle:.1}; H3 unproven in {unproven} of 41");
+    eprintln!(
+        "{name}: {hours} h, memory growth {least:.1} to {most:.1} %/h, median {middle:.1}; H3 unproven in {unproven} of 41"
+    );
     assert!(hours >= 50.0, "a quarter of 200 hours");
 }
 
@@ -151,7 +161,8 @@ fn the_recordings_themselves_are_healthy() {
         assert!(recording.seconds() >= 1_500, "{name}: {} s", recording.seconds());
         let usage = recording.as_recorded(poll);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let course = Course::new(usage.len() as f64 * settings.poll_s, settings.poll_s, Defect::None, 0.0, &mut rng);
+        let course =
+            Course::new(usage.len() as f64 * settings.poll_s, settings.poll_s, Defect::None, 0.0, &mut rng);
         let samples = course.samples(&usage, settings.poll_s, &mut rng);
         assert!(watch(&settings, &samples).is_empty(), "{name}");
         let growth = judged(&settings, samples).series.memory_growth_pct_per_h;
@@ -191,7 +202,8 @@ fn expected(defect: Defect, s: &Settings, course: &Course, samples: &[Sample]) -
         Defect::Notifier => ("A3", first, 0.0),
         Defect::Loss(_) => ("A7", first, 0.0),
         Defect::Loser => {
-            let loses = |t: f64| matches!(course.closed(t), (closed, won) if closed >= 20 && won * 2 < closed);
+            let loses =
+                |t: f64| matches!(course.closed(t), (closed, won) if closed >= 20 && won * 2 < closed);
             ("B1", first_for_good(seen(samples, course), loses), s.b2_over_s)
         }
         Defect::Idle => {
@@ -203,7 +215,8 @@ fn expected(defect: Defect, s: &Settings, course: &Course, samples: &[Sample]) -
             ("B3", seen(samples, course).find(|t| many(*t)).unwrap(), 0.0)
         }
         Defect::Alerts => {
-            let fails = |t: f64| matches!(course.delivered(t), (sent, failed) if sent * 10 < (sent + failed) * 9);
+            let fails =
+                |t: f64| matches!(course.delivered(t), (sent, failed) if sent * 10 < (sent + failed) * 9);
             ("B4", first_for_good(seen(samples, course), fails), s.b2_over_s)
         }
     }
@@ -230,7 +243,9 @@ fn planted(recording: &Recording, defect: Defect, seed: u64, gaps: bool) -> (f64
     let late = firing.t - since - window;
     assert!(late >= 0.0, "{what}: {} s early: {firing:?}", -late);
     let within = samples.iter().filter(|sample| (since - 4.5 * poll..=firing.t).contains(&sample.t));
-    let lost = |sample: &&Sample| if rule == "A5" { sample.os.get().is_none() } else { sample.scrape.get().is_none() };
+    let lost = |sample: &&Sample| {
+        if rule == "A5" { sample.os.get().is_none() } else { sample.scrape.get().is_none() }
+    };
     let missed: Vec<f64> = within.filter(lost).map(|sample| sample.t).collect();
     (late, missed.len() as f64 * 2.0 * poll)
 }
@@ -259,7 +274,10 @@ fn every_planted_defect_is_found_within_its_window_and_a_poll() {
             for seed in 0..4 {
                 let (late, excused) = planted(&recording, defect, seed, false);
                 // Polls are up to 50 ms late.
-                assert!(late <= excused + poll + 0.1, "{name}, {defect:?}, seed {seed}: {late} s after its window");
+                assert!(
+                    late <= excused + poll + 0.1,
+                    "{name}, {defect:?}, seed {seed}: {late} s after its window"
+                );
             }
         }
     }
@@ -310,7 +328,9 @@ fn a_leak_is_found_as_soon_as_the_noise_allows() {
             let words: Vec<i32> = lates.iter().map(|late| late.map_or(-1, |l| l as i32)).collect();
             let passes = ends.iter().filter(|end| **end == Outcome::Pass).count();
             let fails = ends.iter().filter(|end| **end == Outcome::Fail).count();
-            eprintln!("{name} + {percent} %/h: after the window {words:?}; H3 {fails} FAIL, {passes} PASS of 12");
+            eprintln!(
+                "{name} + {percent} %/h: after the window {words:?}; H3 {fails} FAIL, {passes} PASS of 12"
+            );
         }
     }
 }

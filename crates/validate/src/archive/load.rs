@@ -3,6 +3,7 @@
 use super::records::Identity;
 use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
 use super::{attempts, integrity};
+use crate::mapping::Mapping;
 use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{
@@ -216,6 +217,7 @@ fn phase_evidence(
     rule_events: Vec<RuleEvent>,
     alerts: &Lines<AlertLine>,
 ) -> PhaseEvidence {
+    let mapping = &metadata.profile.runner.mapping;
     let journal = if metadata.settings.has_journal {
         read_journal(&dir.journal_dir(&start.phase).join("journal.log"), ended)
     } else {
@@ -229,8 +231,8 @@ fn phase_evidence(
             crate::analyze::trades_of_log(&console)
         },
         iteration_gaps: super::iterations::gaps(&console),
-        kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json")),
-        final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended),
+        kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json"), mapping),
+        final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended, mapping),
         journal,
         alerts: alert_rows(alerts, &start.phase),
         log: ended.map_or_else(
@@ -261,8 +263,8 @@ fn alert_rows(lines: &Lines<AlertLine>, phase: &str) -> Found<AlertRows> {
     Found::Yes(rows)
 }
 
-/// Reads a KPI file.
-pub fn read_kpi(path: &Path) -> Found<KpiFile> {
+/// Reads a KPI file; its fields get Assay's names.
+pub fn read_kpi(path: &Path, mapping: &Mapping) -> Found<KpiFile> {
     let name = file_name(path);
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -272,11 +274,14 @@ pub fn read_kpi(path: &Path) -> Found<KpiFile> {
         Err(e) => return Found::No(format!("{name}: {e}")),
     };
     match serde_json::from_slice::<serde_json::Value>(&bytes) {
-        Ok(serde_json::Value::Object(fields)) => Found::Yes(KpiFile {
-            complete: fields.get("complete").and_then(serde_json::Value::as_bool),
-            run_id: fields.get("run_id").and_then(serde_json::Value::as_str).map(str::to_owned),
-            fields: fields.into_iter().collect(),
-        }),
+        Ok(serde_json::Value::Object(fields)) => {
+            let fields = mapping.kpi_fields(fields);
+            Found::Yes(KpiFile {
+                complete: fields.get("complete").and_then(serde_json::Value::as_bool),
+                run_id: fields.get("run_id").and_then(serde_json::Value::as_str).map(str::to_owned),
+                fields,
+            })
+        }
         Ok(_) => Found::No(format!("{name}: not a JSON object")),
         Err(e) => Found::No(format!("{name}: not whole JSON ({e})")),
     }
@@ -298,7 +303,7 @@ fn read_journal(path: &Path, ended: Option<&Ended>) -> Found<Vec<journal::Entry>
     }
 }
 
-fn read_final(path: &Path, ended: Option<&Ended>) -> Found<FinalScrape> {
+fn read_final(path: &Path, ended: Option<&Ended>, mapping: &Mapping) -> Found<FinalScrape> {
     let Some(identity) = ended.and_then(|ended| ended.identity.clone()) else {
         return Found::No("no scrape ever succeeded".to_owned());
     };
@@ -306,7 +311,7 @@ fn read_final(path: &Path, ended: Option<&Ended>) -> Found<FinalScrape> {
         Ok(text) => text,
         Err(e) => return Found::No(format!("{}: {e}", file_name(path))),
     };
-    match scrape::parse(&text, None) {
+    match scrape::parse(&text, None, mapping) {
         Ok(page) => Found::Yes(FinalScrape {
             scrape: page.scrape,
             t: identity.t,
@@ -327,6 +332,9 @@ fn derive_class(
 ) -> EvidenceClass {
     if metadata.class != EvidenceClass::Record {
         return metadata.class.clone();
+    }
+    if metadata.profile.time_scale != 1.0 {
+        return EvidenceClass::Rehearsal { why: "time was scaled (time_scale)".to_owned() };
     }
     let real = matches!(metadata.endpoints.as_slice(), [upbit_rest, upbit_ws, binance_rest, binance_ws]
         if venues::Endpoints {

@@ -6,6 +6,7 @@
 //! the process does afterwards.
 
 mod block;
+mod foreign;
 mod grammar;
 mod level;
 mod levels;
@@ -14,6 +15,7 @@ mod prefix;
 mod shapes;
 mod starts;
 
+pub use foreign::LevelRules;
 pub use levels::{Level, Levels, LevelsError};
 
 use block::{Block, Line, Start, Step, shown};
@@ -93,6 +95,7 @@ pub struct LogWatch {
     last_slot: Option<i64>,
     errors: BTreeMap<String, u64>,
     suspects: Vec<Suspect>,
+    rules: LevelRules,
     error_lines: Option<Vec<u8>>,
 }
 
@@ -120,6 +123,7 @@ impl LogWatch {
             last_slot: None,
             errors: BTreeMap::new(),
             suspects: Vec::new(),
+            rules: LevelRules::default(),
             error_lines: None,
         }
     }
@@ -128,6 +132,13 @@ impl LogWatch {
     #[must_use]
     pub fn keeping_error_lines(mut self) -> Self {
         self.error_lines = Some(Vec::new());
+        self
+    }
+
+    /// Reads levels and phrases as a profile says, too: then every line is looked at.
+    #[must_use]
+    pub fn and_rules(mut self, rules: LevelRules) -> Self {
+        self.rules = rules;
         self
     }
 
@@ -163,7 +174,7 @@ impl LogWatch {
         let mut cursor = Cursor::new();
         while at < body.len() {
             // The first line has no line feed before it, by which some marks are found.
-            if at > 0 && self.half(stream).block.is_none() {
+            if at > 0 && self.rules.are_usual() && self.half(stream).block.is_none() {
                 let next = self.marks.find(body, at - 1, &mut cursor).map_or(body.len(), |found| {
                     if body[found] == b'\n' { found + 1 } else { line_start(body, at, found) }
                 });
@@ -270,11 +281,13 @@ impl LogWatch {
             counters.position_limit += u64::from(shapes::contains(line, b"Position limit"));
             counters.emergency_stop += u64::from(shapes::contains(line, b"Emergency stop"));
         }
+        counters.position_limit += u64::from(self.rules.position_limit(line));
+        counters.emergency_stop += u64::from(self.rules.emergency_stop(line));
         // The inner lines of a trace are no log lines, whatever they say.
         if taken == Taken::Inside {
             return;
         }
-        let Some(found) = level::of(line, &self.levels) else { return };
+        let Some(found) = self.rules.level(line, &self.levels) else { return };
         match found.level {
             Level::Warning => counters.warnings += 1,
             Level::Error => counters.errors += 1,

@@ -12,7 +12,7 @@ pub use resume::{ResumeError, recorded};
 
 use crate::archive::{self, Metadata, PhaseRecord, RunDir, WriteError, attempts, names};
 use crate::preflight::{self, Step};
-use crate::profile::{DataSource, Loaded};
+use crate::profile::{DataSource, Loaded, outlook};
 use crate::report;
 use crate::supervise::Interrupts;
 use crate::terminal::Screen;
@@ -154,6 +154,9 @@ pub fn validate(options: &Options, interrupts: &Interrupts) -> Result<Ended, Val
         && !matches!(left, resume::Left::Repeat(_))
     {
         return resume::judge(&dir, metadata, left, &mut screen);
+    }
+    if let Some(sentence) = outlook(profile).sentence() {
+        screen.note(&sentence);
     }
 
     // A rehearsal brings its own market; it is up before preflight asks for it.
@@ -499,7 +502,12 @@ pub(crate) fn new_run_id() -> String {
 fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> Metadata {
     let loaded = &options.loaded;
     let urls = [&endpoints.upbit_rest, &endpoints.upbit_ws, &endpoints.binance_rest, &endpoints.binance_ws];
-    let class = if !endpoints.is_real() || loaded.profile.data_source == DataSource::Local {
+    let pace = loaded.profile.time_scale;
+    let class = if pace != 1.0 {
+        EvidenceClass::Rehearsal {
+            why: format!("time was scaled: everything ran {pace} times as fast (time_scale)"),
+        }
+    } else if !endpoints.is_real() || loaded.profile.data_source == DataSource::Local {
         EvidenceClass::Rehearsal {
             why: format!("the market was a local exchange ({}), not the venues", endpoints.upbit_rest),
         }

@@ -123,7 +123,7 @@ impl Finding {
 type Check = fn(&Context<'_>) -> Finding;
 
 /// Id, title, required, check; in this order.
-const CHECKS: [(&str, &str, bool, Check); 9] = [
+const CHECKS: [(&str, &str, bool, Check); 10] = [
     ("previous_runner", "previous run", true, lock::previous),
     ("run_folder", "run folder and disk", true, machine::run_folder),
     ("stores", "alert store", true, machine::stores),
@@ -132,8 +132,20 @@ const CHECKS: [(&str, &str, bool, Check); 9] = [
     ("venues", "venues", true, venue::check),
     ("runner", "runner", true, machine::runner),
     ("notifiers", "notifiers", true, machine::notifiers),
+    ("outlook", "best decision", false, outlook),
     ("look_alikes", "similar processes", false, machine::look_alikes),
 ];
+
+/// Whether the profile itself keeps the run from a GO, or from the best one: said before the time is spent.
+fn outlook(context: &Context<'_>) -> Finding {
+    match crate::profile::outlook(context.profile).sentence() {
+        None => Finding::ok("the profile declares nothing that keeps a criterion from passing"),
+        Some(sentence) => Finding::warning(
+            sentence,
+            "give the runner what it lacks (runner.not_applicable), or go on for what the run shows",
+        ),
+    }
+}
 
 /// Runs every check; a failed one does not keep the next from being made.
 pub fn run(context: &Context<'_>) -> Vec<Step> {

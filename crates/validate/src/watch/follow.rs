@@ -94,13 +94,21 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logwatch::LevelRules;
     use crate::watch::output::Setup;
     use std::io::Write;
     use std::time::Instant;
 
     fn output(folder: &Path) -> Output {
         let levels = crate::logwatch::Levels::usual();
-        let setup = Setup { folder, label: "copy", cap: 1 << 20, levels, began: Instant::now() };
+        let setup = Setup {
+            folder,
+            label: "copy",
+            cap: 1 << 20,
+            levels,
+            rules: LevelRules::default(),
+            began: Instant::now(),
+        };
         Output::start(None, None, setup).unwrap()
     }
 

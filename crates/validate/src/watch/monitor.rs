@@ -5,7 +5,7 @@ use super::clocks::{Clocks, gap_limit_s};
 use super::due::Due;
 use super::follow::Follow;
 use super::output::{Output, Setup};
-use super::phase::{now_text, progress_of};
+use super::phase::{level_rules, now_text, progress_of};
 use super::sampler::{Root, Sampler, Seen};
 use super::scrape::{Http, HttpError};
 use super::status::{PhaseStatus, Progress};
@@ -130,7 +130,14 @@ pub fn monitor(
     for (i, path) in options.logs.iter().enumerate() {
         let cap = loaded.profile.limits.log_cap_bytes;
         let label = format!("monitor_{}", i + 1);
-        let setup = Setup { folder: &dir.0, label: &label, cap, levels: Levels::usual(), began };
+        let setup = Setup {
+            folder: &dir.0,
+            label: &label,
+            cap,
+            levels: Levels::usual(),
+            rules: level_rules(&loaded.profile),
+            began,
+        };
         let output = Output::start(None, None, setup).map_err(MonitorError::Copy)?;
         followed.push((Follow::from_end(path), output));
     }
@@ -151,6 +158,7 @@ pub fn monitor(
             timeout: watch.scrape_timeout.0,
             root: Root::Attached(options.pid),
             kpi_path: options.kpi.clone(),
+            mapping: &loaded.profile.runner.mapping,
             clocks: Clocks::new(gap_limit_s(watch.poll.secs(), watch.scrape_timeout.secs())),
             seen: Seen::default(),
         },

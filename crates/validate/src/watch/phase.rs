@@ -13,7 +13,7 @@ use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
 use super::suspects::{self, Suspects};
 use crate::archive::{Appender, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
-use crate::logwatch::Levels;
+use crate::logwatch::{LevelRules, Levels};
 use crate::profile::Profile;
 use crate::supervise::guardian::Event;
 use crate::supervise::{ChildError, Guarded, Interrupts, Launch, Wake, group};
@@ -147,6 +147,7 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         label: spec.label,
         cap: spec.profile.limits.log_cap_bytes,
         levels: Levels::usual(),
+        rules: level_rules(spec.profile),
         began,
     };
     let output =
@@ -186,6 +187,7 @@ fn sampler<'a>(spec: &Spec<'a>, guardian: i32) -> Sampler<'a> {
         timeout: watch.scrape_timeout.0,
         root: Root::Guardian(guardian),
         kpi_path: Some(spec.dir.phase_path(spec.label, "kpi.json")),
+        mapping: &spec.profile.runner.mapping,
         clocks: Clocks::new(gap_limit_s(watch.poll.secs(), watch.scrape_timeout.secs())),
         seen: Seen::default(),
     }
@@ -422,6 +424,11 @@ pub(super) fn progress_of(rules: &RuleEngine) -> suspects::Progress {
         Some(RuleState::Pending | RuleState::Frozen) => suspects::Progress::Unsure,
         Some(RuleState::Clear | RuleState::Off) | None => suspects::Progress::Moving,
     }
+}
+
+/// How levels are read. A profile's pattern was compiled when the profile was checked.
+pub(super) fn level_rules(profile: &Profile) -> LevelRules {
+    LevelRules::new(&profile.runner.mapping.log).unwrap_or_default()
 }
 
 /// The first abort of an ended phase, as a sentence.

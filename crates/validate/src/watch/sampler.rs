@@ -4,6 +4,7 @@
 use super::clocks::{self, Clocks, Reading};
 use super::scrape::Http;
 use crate::archive::Identity;
+use crate::mapping::Mapping;
 use crate::supervise::group::{Member, Snapshot, SocketOwner};
 use gate::evidence::{Found, LogCounters, OsSample, Sample, Scrape};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,8 @@ pub(super) struct Sampler<'a> {
     pub(super) timeout: Duration,
     pub(super) root: Root,
     pub(super) kpi_path: Option<PathBuf>,
+    /// What the runner's own names mean.
+    pub(super) mapping: &'a Mapping,
     pub(super) clocks: Clocks,
     pub(super) seen: Seen,
 }
@@ -62,8 +65,8 @@ impl Sampler<'_> {
     /// Polls. `now` is the time since the start in seconds; `log` is asked right after the scrape.
     pub(super) fn poll(&mut self, now: &dyn Fn() -> f64, log: &mut dyn FnMut(f64) -> LogCounters) -> Poll {
         let page = self.url.clone().and_then(|url| {
-            let first = self.http.scrape(&url, self.timeout);
-            first.or_else(|_| self.http.scrape(&url, self.timeout))
+            let first = self.http.scrape(&url, self.timeout, self.mapping);
+            first.or_else(|_| self.http.scrape(&url, self.timeout, self.mapping))
         });
         let t = now();
         let snapshot = match self.root {
@@ -131,7 +134,7 @@ impl Sampler<'_> {
         }
         seen.kpi_version = version;
         seen.kpi_rewrites += 1;
-        if let Found::Yes(file) = crate::archive::read_kpi(path) {
+        if let Found::Yes(file) = crate::archive::read_kpi(path, self.mapping) {
             seen.kpi = file.fields.iter().filter_map(|(k, v)| Some((k.clone(), v.as_f64()?))).collect();
         }
     }

@@ -84,7 +84,8 @@ impl Recording {
     pub fn resample(&self, polls: usize, poll: usize, rng: &mut ChaCha8Rng) -> Vec<Option<OsSample>> {
         let tolerance = self.usual_step(poll);
         let mut out = Vec::with_capacity(polls);
-        let opening = OPENING_S + rng.random_range(0..=OPENING_S.min(self.seconds().saturating_sub(2 * OPENING_S)));
+        let opening =
+            OPENING_S + rng.random_range(0..=OPENING_S.min(self.seconds().saturating_sub(2 * OPENING_S)));
         let (mut second, mut left) = (0, opening / poll);
         // The reading that the next one is compared with, and the run's own totals.
         let mut before: Option<OsSample> = None;
