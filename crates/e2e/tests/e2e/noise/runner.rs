@@ -118,9 +118,13 @@ impl Course {
     fn plant(&mut self, seconds: f64) {
         let from = self.from;
         match self.defect {
-            Defect::Loser => self.trades.iter_mut().filter(|(t, _)| *t > from).for_each(|(_, won)| *won = false),
+            Defect::Loser => {
+                self.trades.iter_mut().filter(|(t, _)| *t > from).for_each(|(_, won)| *won = false)
+            }
             Defect::Idle => self.trades.retain(|(t, _)| *t <= from),
-            Defect::Alerts => self.deliveries.iter_mut().filter(|(t, _)| *t > from).for_each(|(_, ok)| *ok = false),
+            Defect::Alerts => {
+                self.deliveries.iter_mut().filter(|(t, _)| *t > from).for_each(|(_, ok)| *ok = false)
+            }
             Defect::Guards => {
                 let mut t = from + 1.0;
                 while t < seconds {
@@ -193,7 +197,11 @@ impl Course {
             out.push(Sample {
                 t,
                 wall_ms: 1_790_000_000_000 + (t * 1e3) as i64,
-                scrape: if lost { Found::No("timeout".into()) } else { Found::Yes(self.page(due, k, &loops)) },
+                scrape: if lost {
+                    Found::No("timeout".into())
+                } else {
+                    Found::Yes(self.page(due, k, &loops))
+                },
                 os: os.map_or_else(|| Found::No("a process ended while it was read".into()), Found::Yes),
                 log: LogCounters { lines: k as u64 * 7, ..LogCounters::default() },
                 kpi_rewrites: k as u64,
@@ -227,14 +235,21 @@ impl Course {
         }
         for (n, reason) in ["take_profit", "stop_loss", "time_limit", "spread_reversal"].iter().enumerate() {
             let of = (closed + 3 - n) / 4;
-            set(format!("arb_topn_exit_reasons_total{{env=\"paper\",reason=\"{reason}\",strategy=\"topn\",universe=\"top50\"}}"), of as f64);
+            set(
+                format!(
+                    "arb_topn_exit_reasons_total{{env=\"paper\",reason=\"{reason}\",strategy=\"topn\",universe=\"top50\"}}"
+                ),
+                of as f64,
+            );
         }
         set(format!("arb_topn_pnl_usd{{{ARB}}}"), pnl);
         set(format!("arb_topn_equity_usd{{{ARB}}}"), CAPITAL_USD + pnl);
         set(format!("arb_topn_drawdown_usd{{{ARB}}}"), peak - pnl);
         let guards = self.guards_until(t);
         for (n, kind) in ["exchange", "route", "symbol"].iter().enumerate() {
-            let labels = format!("env=\"paper\",guard_type=\"{kind}\",reason=\"bad_data\",strategy=\"topn\",universe=\"top50\"");
+            let labels = format!(
+                "env=\"paper\",guard_type=\"{kind}\",reason=\"bad_data\",strategy=\"topn\",universe=\"top50\""
+            );
             set(format!("arb_topn_guard_triggers_total{{{labels}}}"), ((guards + 2 - n) / 3) as f64);
         }
         set("alert_sent_total{notifier=\"local_log\"}".into(), sent as f64);
@@ -292,7 +307,11 @@ fn trades(seconds: f64, rng: &mut ChaCha8Rng) -> Vec<(f64, bool)> {
     let (mut t, mut ten) = (0.0, Vec::new());
     while t < seconds {
         let n = out.len();
-        t += if bad_start && n >= 19 && n < 24 { pause(rng, 120.0, 400.0) } else { pause(rng, 200.0, 1_700.0) };
+        t += if bad_start && n >= 19 && n < 24 {
+            pause(rng, 120.0, 400.0)
+        } else {
+            pause(rng, 200.0, 1_700.0)
+        };
         if ten.is_empty() {
             ten = (0..10).map(|i| i < 7).collect();
             for i in (1..10).rev() {
