@@ -47,12 +47,20 @@ pub enum Command {
     Rehearse(Rehearse),
     /// Validate a runner by a profile: preflight, smoke, main run, verdict
     Validate(Validate),
+    /// End the running validation in order: for it, that is an interruption
+    Stop(Stop),
+    /// Watch a process that runs already; no verdict, and it is never signalled
+    Monitor(Monitor),
     /// Check the environment only
     Preflight(Preflight),
     /// Judge a finished run again from its artefacts alone
     Rejudge(OneRun),
     /// Find any byte of a run that has changed since its verdict
     Verify(OneRun),
+    /// Judge artefacts that were made elsewhere: a KPI file, a log, metrics, whatever there is
+    Analyze(Analyze),
+    /// Settle by hand, with evidence, what a run could not show
+    Attest(Attest),
     /// Print a run's report, in English or Korean, as Markdown or HTML
     Report(Report),
     /// The archive of runs
@@ -123,14 +131,62 @@ pub enum Accept {
 #[derive(Debug, Args)]
 pub struct Validate {
     /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
-    #[arg(long, value_name = "NAME|FILE")]
-    pub profile: String,
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "resume")]
+    pub profile: Option<String>,
+    /// Carry on a killed run: run id, run folder, or `latest`
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["profile", "mode"])]
+    pub resume: Option<String>,
+    /// End the living run that holds the run lock, and take its place
+    #[arg(long)]
+    pub take_over: bool,
     /// How far to go
     #[arg(long, value_enum, default_value = "full")]
     pub mode: Mode,
     /// Which decisions give exit code 0, for CI; all others keep their own
     #[arg(long, value_enum)]
     pub accept: Option<Accept>,
+    /// Machine-readable progress and result
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay stop`.
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// Run id; whichever runs when left out
+    pub run: Option<String>,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay monitor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 no rule would have aborted, 21 one would have, 66 no such process, 130 and 143 the monitor was interrupted"
+)]
+pub struct Monitor {
+    /// The process; its descendants belong to it
+    #[arg(long)]
+    pub pid: i32,
+    /// What to scrape
+    #[arg(long, value_name = "URL")]
+    pub metrics_url: Option<String>,
+    /// A log to follow from its end, through rotations; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+    /// The KPI file, whose rewrites are the progress signal when there are no metrics
+    #[arg(long, value_name = "FILE")]
+    pub kpi: Option<PathBuf>,
+    /// Polls and rules: a built-in profile or the path of a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
+    pub profile: String,
+    /// How long, such as "30 min"; until the process ends when left out
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<String>,
     /// Machine-readable progress and result
     #[arg(long)]
     pub json: bool,
@@ -161,6 +217,48 @@ pub struct OneRun {
     /// Where the run folders are
     #[command(flatten)]
     pub logs: Logs,
+}
+
+/// `assay analyze`.
+#[derive(Debug, Args)]
+pub struct Analyze {
+    /// The folder with the artefacts, or one file
+    pub dir: PathBuf,
+    /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
+    pub profile: String,
+    /// A file that is a log, wherever it lies; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+    /// Where the report goes [default: DIR-analysis, beside the folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `assay attest`.
+#[derive(Debug, Args)]
+pub struct Attest {
+    /// The run
+    #[command(flatten)]
+    pub run: OneRun,
+    /// The criterion: C6, or one that the profile lists in `attestable`
+    pub criterion: String,
+    /// What is attested
+    #[arg(value_enum)]
+    pub outcome: AttestedOutcome,
+    /// Who attests
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// What shows it: a screenshot, a mail, a log excerpt; it is copied into the run folder
+    #[arg(long, value_name = "FILE")]
+    pub evidence: PathBuf,
+}
+
+/// What can be attested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AttestedOutcome {
+    /// The criterion holds
+    Pass,
 }
 
 /// A report's language.
@@ -207,7 +305,73 @@ pub struct Runs {
 #[derive(Debug, Subcommand)]
 pub enum RunsCommand {
     /// Every run with its verdict
-    List(Logs),
+    List(RunsList),
+    /// One run: verdict, phases, criteria, KPIs
+    Show(Show),
+    /// Two runs side by side: decision, criteria, KPIs, settings
+    Diff(Diff),
+    /// Remove old runs; shows what it would remove unless --yes is given
+    Prune(Prune),
+}
+
+/// `assay runs list`.
+#[derive(Debug, Args)]
+pub struct RunsList {
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay runs show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Run id, run folder, or `latest`
+    pub run: String,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay runs diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The first run
+    pub a: String,
+    /// The second
+    pub b: String,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay runs prune`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub struct Prune {
+    /// Keep the newest N, remove the others
+    #[arg(long, value_name = "N", group = "which")]
+    pub keep: Option<usize>,
+    /// Remove what started longer ago than this, such as "30 d"
+    #[arg(long, value_name = "AGE", group = "which")]
+    pub older_than: Option<String>,
+    /// Really remove
+    #[arg(long)]
+    pub yes: bool,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
 }
 
 /// `assay profile`.

@@ -1,9 +1,12 @@
 //! Errors as a person reads them: one paragraph with what, where and what to do next, and the documented exit code.
 
 use catalogue::exit_codes;
+use validate::analyze::AnalyzeError;
+use validate::attest::AttestError;
 use validate::pipeline::ValidateError;
 use validate::profile::ProfileError;
 use validate::review::ReviewError;
+use validate::watch::monitor::MonitorError;
 
 /// A failed command.
 #[derive(Debug)]
@@ -37,6 +40,16 @@ impl From<ValidateError> for Failure {
     }
 }
 
+impl From<MonitorError> for Failure {
+    fn from(error: MonitorError) -> Self {
+        let code = match error {
+            MonitorError::NoProcess(_) => exit_codes::NOT_FOUND,
+            MonitorError::Write(_) | MonitorError::Copy(_) | MonitorError::Http(_) => exit_codes::INTERNAL,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<ReviewError> for Failure {
     fn from(error: ReviewError) -> Self {
         let code = match error {
@@ -47,6 +60,32 @@ impl From<ReviewError> for Failure {
             | ReviewError::Manifest(_) => exit_codes::NOT_FOUND,
             ReviewError::Malformed { .. } => exit_codes::DISAGREES,
             ReviewError::Write(_) => exit_codes::INTERNAL,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AnalyzeError> for Failure {
+    fn from(error: AnalyzeError) -> Self {
+        let code = match error {
+            AnalyzeError::Read { .. } | AnalyzeError::Nothing { .. } => exit_codes::NOT_FOUND,
+            AnalyzeError::RunFolder(_) => exit_codes::USAGE,
+            AnalyzeError::Write(_) => exit_codes::INTERNAL,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AttestError> for Failure {
+    fn from(error: AttestError) -> Self {
+        let code = match error {
+            AttestError::Review(error) => return error.into(),
+            AttestError::Manifest(_) | AttestError::Load(_) | AttestError::Evidence { .. } => {
+                exit_codes::NOT_FOUND
+            }
+            AttestError::Changed(_) | AttestError::Disagrees(_) => exit_codes::DISAGREES,
+            AttestError::Refused(_) | AttestError::NoMain | AttestError::Nobody => exit_codes::USAGE,
+            AttestError::Write(_) => exit_codes::INTERNAL,
         };
         Self::new(code, error.to_string())
     }

@@ -2,6 +2,7 @@
 //! shares no code with the ledger that wrote the journal: fees and roundings are derived from the recorded terms.
 
 mod book;
+mod guards;
 
 pub use book::account;
 
@@ -57,6 +58,10 @@ pub struct Close {
     pub net: i128,
     /// Prices of its fills.
     pub prices: Vec<(Venue, i128)>,
+    /// Quantities of its fills, in the same order, units of 1e-8.
+    pub quantities: Vec<i128>,
+    /// All fees of its fills, each in its own asset, units of 1e-8: only whether there were any is asked of it.
+    pub fees: i128,
 }
 
 /// A guard trigger.
@@ -70,7 +75,7 @@ pub struct Trigger {
     pub from: Timestamp,
     /// When it ended, `None` when it never did.
     pub to: Option<Timestamp>,
-    /// False when the stated condition does not hold for the stated figures.
+    /// False when the condition does not hold: for our own figure where the journal gives one, for the stated figure otherwise.
     pub holds: bool,
     /// `type/rule scope: observed ... threshold ...`.
     pub text: String,

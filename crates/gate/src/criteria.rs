@@ -4,13 +4,14 @@ mod coverage;
 mod panels;
 
 use crate::accounting::Accounts;
-use crate::evidence::{Evidence, Found, PhaseEvidence};
-use crate::judge::{PlausibilityFinding, guarded};
+use crate::evidence::{Evidence, Found, Origin, PhaseEvidence};
+use crate::judge::{PlausibilityFinding, PlausibilityStatus, guarded};
 use crate::kpis::{artefact, file_value, runner_deliveries};
 use crate::memory::memory_growth;
 use crate::rules::EXIT_TOLERANCE_S;
+use crate::scrape::Histogram;
 use crate::stats::{bootstrap_sum, seed};
-use crate::value::{CriterionResult, KpiResult, Outcome, Value, figure};
+use crate::value::{CriterionResult, KpiResult, Outcome, Value, counted, figure};
 use catalogue::{Class, CriterionId};
 use coverage::{live_shares, missed_polls};
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 /// Why a waived criterion is inconclusive.
 pub(crate) const WAIVED: &str = "declared not applicable";
 const NO_MAIN: &str = "no main run";
+const UNWATCHED: &str = "nobody of ours watched it run";
 
 /// A criterion without its identity.
 struct Finding {
@@ -101,6 +103,11 @@ impl Bench<'_> {
         if let Some(reason) = waived.filter(|_| id.class() != Class::Critical) {
             return said(Outcome::inconclusive(WAIVED), reason.clone()).noted(format!("declared: {reason}"));
         }
+        if self.evidence.origin == Origin::Elsewhere
+            && let Some(finding) = self.unwatched(id)
+        {
+            return finding;
+        }
         match id {
             CriterionId::C1 => self.full_run(),
             CriterionId::C2 => self.complete(),
@@ -108,7 +115,7 @@ impl Bench<'_> {
             CriterionId::C4 => self.no_alert_lost(),
             CriterionId::C5 => self.endpoint(),
             CriterionId::C6 => self.panels(),
-            CriterionId::H1 => self.limit(20, "ms", |v| v <= 80.0),
+            CriterionId::H1 => self.latency(),
             CriterionId::H2 => self.limit(21, "%", |v| v <= 70.0),
             CriterionId::H3 => self.memory(),
             CriterionId::H4 => self.limit(29, "%", |v| v >= 95.0),
@@ -118,6 +125,37 @@ impl Bench<'_> {
             CriterionId::M2 => self.net(),
             CriterionId::M3 => self.exit_reasons(),
             CriterionId::M4 => self.notifiers(),
+        }
+    }
+
+    /// What only a supervisor can show: of artefacts that were made elsewhere it is not proven, unless they show that it does not hold.
+    fn unwatched(&self, id: CriterionId) -> Option<Finding> {
+        let open = |what: &str| said(Outcome::inconclusive(format!("{what}: {UNWATCHED}")), UNWATCHED);
+        match id {
+            CriterionId::C1 => Some(open("how long it ran, and on what market")),
+            CriterionId::C3 => {
+                let blocks = self.phase.log.get().map(|log| log.blocks.as_slice()).unwrap_or_default();
+                let dead = blocks.iter().filter(|b| b.kind != "handled").count();
+                if dead == 0 {
+                    return Some(open("its exit status and what it did after the last line"));
+                }
+                let first = blocks.iter().find(|b| b.kind != "handled");
+                let line = first.and_then(|b| b.text.lines().next()).unwrap_or_default();
+                let text = format!("{} in the log", counted(dead as f64, "crash block", "crash blocks"));
+                Some(said(Outcome::Fail, text).from(&["log".to_owned()]).noted(line.to_owned()))
+            }
+            CriterionId::C5 => {
+                let stranger = self
+                    .plausibility
+                    .iter()
+                    .find(|f| f.rule.starts_with("identity") && f.status == PlausibilityStatus::Violated);
+                Some(match stranger {
+                    Some(found) => said(Outcome::Fail, found.figures.clone()),
+                    None => open("whether its metrics answered"),
+                })
+            }
+            CriterionId::C6 => Some(open("what the dashboard showed")),
+            _ => None,
         }
     }
 
@@ -141,6 +179,29 @@ impl Bench<'_> {
             Value::Measured(v) => said(passed(holds(v)), format!("{} {unit}", figure(v))).from(&source),
             other => said(unmeasured(&other), other.to_string()).from(&source),
         }
+    }
+
+    /// The runner's p99 and the scrape's agree when they lie in neighbouring buckets; the harder one decides. A bucket that holds the
+    /// limit inside cannot say on which side of it the quantile lies: then the runner's figure stands alone.
+    fn latency(&self) -> Finding {
+        const LIMIT_MS: f64 = 80.0;
+        let finding = self.limit(20, "ms", |v| v <= LIMIT_MS);
+        let Value::Measured(own) = self.value(20) else { return finding };
+        let histogram = self
+            .phase
+            .final_scrape
+            .get()
+            .and_then(|last| Histogram::read(&last.scrape, "loop_latency_seconds"));
+        let Some((low, scraped, high)) = histogram.and_then(|h| h.quantile_bucket(0.99)) else {
+            return finding;
+        };
+        let limit = LIMIT_MS / 1e3;
+        let undecided = low < limit && high > limit;
+        if undecided || scraped * 1e3 <= own {
+            return finding;
+        }
+        let text = format!("{} ms by the scrape, {} ms by the runner", figure(scraped * 1e3), figure(own));
+        said(passed(scraped <= limit), text).from(&self.source(20))
     }
 
     fn full_run(&self) -> Finding {
@@ -209,10 +270,14 @@ impl Bench<'_> {
         };
         all.extend(unfinished.map(str::to_owned));
         // A violated rule fails C2 even when the KPI it touches is not present to be marked.
+        let violated: Vec<&PlausibilityFinding> =
+            self.plausibility.iter().filter(|f| f.status == PlausibilityStatus::Violated).collect();
         if all.is_empty() {
-            let violated =
-                self.plausibility.iter().filter(|f| f.status == crate::judge::PlausibilityStatus::Violated);
-            all.extend(violated.map(|f| cut(&format!("{}: {}", f.rule, f.figures))));
+            all.extend(violated.iter().map(|f| cut(&format!("{}: {}", f.rule, f.figures))));
+        } else if !violated.is_empty() {
+            let names: Vec<&str> =
+                violated.iter().map(|f| f.rule.split(':').next().unwrap_or(&f.rule)).collect();
+            all.push(format!("cannot be true: {}", names.join(", ")));
         }
         if all.is_empty() && self.kpis.len() == 32 {
             return said(Outcome::Pass, "32 of 32").from(&source);
@@ -251,10 +316,12 @@ impl Bench<'_> {
         });
         let metric =
             if own { self.value(28) } else { Value::NotApplicable { declared: "no alerting".to_owned() } };
-        let lost = table.map_or(0, |t| t.1);
-        let text = |sent: String| format!("DLQ {metric}, {lost} in the table, {sent} delivered");
-        if lost > 0 || metric.number().is_some_and(|dlq| dlq > 0.0) {
-            return said(Outcome::Fail, text("?".to_owned())).from(&sources);
+        let lost = table.map(|t| t.1);
+        let in_table = lost.map_or_else(|| "?".to_owned(), |n| n.to_string());
+        let text = |sent: String| format!("DLQ {metric}, {in_table} in the table, {sent} delivered");
+        if lost.is_some_and(|n| n > 0) || metric.number().is_some_and(|dlq| dlq > 0.0) {
+            let sent = table.map_or_else(|| "?".to_owned(), |t| t.0.to_string());
+            return said(Outcome::Fail, text(sent)).from(&sources);
         }
         let Some((sent, _)) = table else {
             let why = format!("no delivery table: {}", why_not(&self.phase.alerts));
@@ -278,7 +345,7 @@ impl Bench<'_> {
             return said(Outcome::inconclusive("no poll outside the graces"), "0 polls").from(&sources);
         }
         let allowed = (polls as f64 * 0.01).max(1.0);
-        let text = format!("{missed} of {polls} polls missed");
+        let text = format!("{missed} of {} missed", counted(polls as f64, "poll", "polls"));
         let identity = match &self.phase.final_scrape {
             Found::No(why) => Err(Outcome::inconclusive(format!("no final snapshot: {why}"))),
             Found::Yes(last) => {
@@ -390,7 +457,7 @@ impl Bench<'_> {
             Err(why) => said(Outcome::inconclusive(why.clone()), why).from(&source),
             Ok(reasons) => {
                 let n: f64 = reasons.values().sum();
-                said(passed(n >= 10.0), format!("{} round trips", figure(n))).from(&source)
+                said(passed(n >= 10.0), counted(n, "round trip", "round trips")).from(&source)
             }
         }
     }
@@ -406,9 +473,9 @@ impl Bench<'_> {
             return said(unmeasured(&net), net.to_string()).from(&source);
         }
         let episodes = accounts.episodes();
-        let text = format!("net {net} USD, {} episodes", episodes.len());
+        let text = format!("net {net} USD, {}", counted(episodes.len() as f64, "episode", "episodes"));
         if episodes.len() < 20 {
-            let why = format!("{} episodes, 20 needed", episodes.len());
+            let why = format!("{}, 20 needed", counted(episodes.len() as f64, "episode", "episodes"));
             return said(Outcome::inconclusive(why), text).from(&source);
         }
         let Some((low, high)) = bootstrap_sum(&episodes, seed(&self.evidence.run_id)) else {
@@ -431,13 +498,13 @@ impl Bench<'_> {
             Err(why) => said(Outcome::inconclusive(why.clone()), why).from(&source),
             Ok(reasons) => {
                 let n: f64 = reasons.values().sum();
-                let text = format!("{} closes: {}", figure(n), Value::Map(reasons.clone()));
+                let text = format!("{}: {}", counted(n, "close", "closes"), Value::Map(reasons.clone()));
                 let missing: Vec<&str> = ["take_profit", "stop_loss", "time_limit", "spread_reversal"]
                     .into_iter()
                     .filter(|reason| reasons.get(*reason).is_none_or(|n| *n <= 0.0))
                     .collect();
                 let outcome = if n < 10.0 {
-                    Outcome::inconclusive(format!("{} closes, 10 needed", figure(n)))
+                    Outcome::inconclusive(format!("{}, 10 needed", counted(n, "close", "closes")))
                 } else {
                     passed(missing.is_empty())
                 };

@@ -2,6 +2,7 @@
 //! back for `judge` and `rejudge` alike, so that both judge the same thing.
 
 use crate::rules::{RuleName, RuleSpec};
+use catalogue::CriterionId;
 use journal::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,44 @@ pub struct Evidence {
     pub panels: Vec<PanelCheck>,
     /// Why the run as a whole was interrupted, when it was (Ctrl-C, a killed orchestrator, sleep).
     pub interrupted: Option<String>,
+    /// Who watched it.
+    pub origin: Origin,
+    /// Logical cores of the machine that it ran on; `None` when they are not on record.
+    pub cores: Option<u32>,
+    /// What persons attested afterwards, in order.
+    pub attestations: Vec<Attested>,
+    /// The command that starts such a run again.
+    pub rerun: String,
+}
+
+/// Who watched the runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Our own supervisor: exit status, clock and operating system figures are first-hand.
+    Supervised,
+    /// Nobody of ours: artefacts that were made elsewhere.
+    Elsewhere,
+}
+
+/// One statement of a person about one criterion: one line of `attestations.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attested {
+    /// Version of the line's format.
+    pub format: u32,
+    /// The criterion.
+    pub criterion: CriterionId,
+    /// The person.
+    pub by: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The evidence: its path inside the run folder.
+    pub evidence: String,
+    /// SHA-256 of the evidence, lower-case hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the line before, empty for the first: a line cannot be taken out or put in between.
+    pub previous: String,
 }
 
 /// Durations, cadences and limits of the effective profile, in seconds unless said otherwise.
@@ -73,6 +112,9 @@ pub struct Settings {
     pub has_alerts: bool,
     /// The progress signal is the KPI file's rewrites rather than a metric.
     pub progress_by_kpi_file: bool,
+    /// Criteria beside C6 that a person may attest when they are inconclusive. Older profiles had no such list.
+    #[serde(default)]
+    pub attestable: Vec<CriterionId>,
 }
 
 impl Settings {
@@ -150,6 +192,34 @@ pub struct PhaseEvidence {
     pub log: Found<LogFacts>,
     /// Rule state changes as recorded live.
     pub rule_events: Vec<RuleEvent>,
+    /// The rows of a trade log; only of artefacts that were made elsewhere.
+    pub trades: Found<Vec<TradeRow>>,
+    /// The longest gaps between `Iteration [N]` lines of the console log, longest first.
+    pub iteration_gaps: Found<Vec<IterationGap>>,
+}
+
+/// A gap between two `Iteration [N]` lines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IterationGap {
+    /// The time stamp of the line before it, as it was written.
+    pub at: String,
+    /// Its length in seconds, by the lines' own time stamps.
+    pub seconds: f64,
+    /// `N` of the line before it.
+    pub from: u64,
+    /// `N` of the line after it.
+    pub to: u64,
+}
+
+/// One trade of a trade log that somebody else wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TradeRow {
+    /// Its prices, in the order of the row.
+    pub prices: Vec<f64>,
+    /// Its result, when the row has one.
+    pub net: Option<f64>,
 }
 
 /// Something that was looked for.
@@ -240,10 +310,11 @@ pub struct Scrape {
 
 /// JSON has no NaN and no infinity: those are written as text.
 mod finite_map {
-    use serde::de::Error;
+    use serde::de::{Error, Visitor};
     use serde::{Deserialize, Deserializer, Serializer};
     use serde_json::Value;
     use std::collections::BTreeMap;
+    use std::fmt;
 
     pub(super) fn serialize<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
         s.collect_map(
@@ -253,19 +324,42 @@ mod finite_map {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, f64>, D::Error> {
-        BTreeMap::<String, Value>::deserialize(d)?
-            .into_iter()
-            .map(|(k, v)| {
-                let number = match &v {
-                    Value::Number(n) => n.as_f64(),
-                    Value::String(s) => s.parse().ok(),
-                    _ => None,
-                };
-                number
-                    .map(|n| (k, n))
-                    .ok_or_else(|| D::Error::custom("a sample is neither a number nor a text of one"))
-            })
-            .collect()
+        Ok(BTreeMap::<String, Sampled>::deserialize(d)?.into_iter().map(|(k, v)| (k, v.0)).collect())
+    }
+
+    /// A number, or the text of one that is not finite. Read in one pass: a day of samples is some two million of them.
+    struct Sampled(f64);
+
+    impl<'de> Deserialize<'de> for Sampled {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            d.deserialize_any(NumberOrText)
+        }
+    }
+
+    struct NumberOrText;
+
+    impl Visitor<'_> for NumberOrText {
+        type Value = Sampled;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number, or the text of one")
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<Sampled, E> {
+            Ok(Sampled(value))
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<Sampled, E> {
+            Ok(Sampled(value as f64))
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<Sampled, E> {
+            Ok(Sampled(value as f64))
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Sampled, E> {
+            text.parse().map(Sampled).map_err(|_| E::custom("a sample is neither a number nor a text of one"))
+        }
     }
 }
 

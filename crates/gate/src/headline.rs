@@ -73,11 +73,12 @@ pub(crate) fn caps(
     if !settings.has_alerts {
         caps.push("C4 is judged on Assay's own dispatcher".to_owned());
     }
-    if let Some(c6) = criteria.iter().find(|c| c.id == CriterionId::C6)
-        && c6.note.is_some()
-        && evidence.main.is_some()
+    // An attestation is a remark too, and no part that was left out.
+    let c6 = criteria.iter().find(|c| c.id == CriterionId::C6).filter(|_| evidence.main.is_some());
+    if let Some(left_out) =
+        c6.and_then(|c| c.note.as_deref()?.split("; ").find(|n| n.starts_with("left out")))
     {
-        caps.push(format!("panels {}", c6.note.as_deref().unwrap_or("left out")));
+        caps.push(format!("panels {left_out}"));
     }
     if let RoundTripProof::None { why } = &evidence.round_trip_proof {
         caps.push(format!("no round trip was proven before the main run: {why}"));

@@ -1,9 +1,12 @@
 //! The judgement of a whole run: everything that the report shows and that `rejudge` compares.
 
+use crate::attested;
 use crate::criteria;
 use crate::decision::{Decision, Simple, decide};
 use crate::diagnosis::diagnose;
-use crate::evidence::{Abort, Evidence, EvidenceClass, LogCounters, PhaseEvidence, RuleEvent, RuleState};
+use crate::evidence::{
+    Abort, Evidence, EvidenceClass, LogCounters, Origin, PhaseEvidence, RuleEvent, RuleState,
+};
 use crate::headline::{caps, reasons, strategy_line, system_line};
 use crate::kpis;
 use crate::plausibility;
@@ -182,10 +185,13 @@ pub fn judge(evidence: &Evidence) -> Analysis {
     };
     plausibility::convict(&mut kpis, &plausibility);
     let replays = [evidence.main.as_ref(), evidence.smoke.as_ref()]
+        // Artefacts from elsewhere come at instants of their own: the rules cannot be run over them.
+        .map(|phase| phase.filter(|_| evidence.origin == Origin::Supervised))
         .map(|phase| phase.and_then(|phase| guarded(|| replay(evidence, phase))));
     let aborted = abort_of(evidence, &replays);
     let interrupted = interruption_of(evidence);
-    let criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
+    let mut criteria = criteria::all(evidence, &kpis, accounts, &plausibility);
+    attested::settle(evidence, &mut criteria);
     let capped =
         caps(evidence, &kpis, &criteria, &plausibility, &warned(evidence, &replays[0]), &blind(&replays[0]));
     let smoke_failed = evidence.smoke_failed.clone();
@@ -194,6 +200,7 @@ pub fn judge(evidence: &Evidence) -> Analysis {
     let decision = decide(&outcomes, !capped.is_empty(), aborted.is_some(), stopped);
     let series = phase.and_then(|p| guarded(|| series::of(evidence, p, accounts))).unwrap_or_default();
     let waived = criteria.iter().filter(|c| c.outcome == Outcome::inconclusive(criteria::WAIVED)).count();
+    let judged = attested::judged(16 - waived, &criteria);
     let mut analysis = Analysis {
         format: FORMAT,
         run_id: evidence.run_id.clone(),
@@ -210,7 +217,7 @@ pub fn judge(evidence: &Evidence) -> Analysis {
         smoke_failed,
         reasons: Vec::new(),
         diagnosis: Vec::new(),
-        judged: format!("{} of 16 judged", 16 - waived),
+        judged,
         series,
     };
     analysis.reasons = reasons(&analysis);
@@ -297,6 +304,10 @@ fn blind(replay: &Option<RuleEngine>) -> Vec<RuleName> {
 }
 
 fn interruption_of(evidence: &Evidence) -> Option<String> {
+    // Nobody of ours started it, so nobody can say that it was cut short: C1 says what is not proven.
+    if evidence.origin == Origin::Elsewhere {
+        return evidence.interrupted.clone();
+    }
     evidence.interrupted.clone().or_else(|| {
         let Some(main) = evidence.main.as_ref() else {
             let killed = evidence.smoke.as_ref().is_some_and(|smoke| smoke.end.is_none());
@@ -335,7 +346,11 @@ impl Analysis {
         } else {
             String::new()
         };
-        format!("{prefix}{}{suffix}", self.decision)
+        let attested = match self.criteria.iter().filter(|c| c.attested.is_some()).count() {
+            0 => String::new(),
+            _ => format!(" [attested: {}]", attested::ids(&self.criteria).join(", ")),
+        };
+        format!("{prefix}{}{suffix}{attested}", self.decision)
     }
 
     /// True when the recorded decision follows from the recorded outcomes and flags.

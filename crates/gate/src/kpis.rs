@@ -8,7 +8,7 @@ use crate::accounting::{Accounts, account};
 use crate::evidence::{AlertRows, DeliveryRow, Evidence, Found, KpiFile, PhaseEvidence, Scrape};
 use crate::judge::guarded;
 use crate::scrape::{self, Histogram, near};
-use crate::value::{CrossCheck, KpiResult, Value, figure};
+use crate::value::{CrossCheck, KpiResult, Value, counted, figure};
 use catalogue::{KPIS, Kpi, LATENCY_BUCKETS};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,9 +125,11 @@ impl Desk<'_> {
         };
         let declared = settings.not_applicable.get(kpi.field).or(group);
         let (value, cross_check) = match declared {
-            Some(reason) => {
-                (Value::NotApplicable { declared: reason.clone() }, missing("declared not applicable"))
-            }
+            // A waiver excuses what is not there. A figure that is there and cannot be true stays one.
+            Some(reason) => match guarded(|| self.measure(kpi)) {
+                Some((value, check @ CrossCheck::Disagreed { .. })) => (value, check),
+                _ => (Value::NotApplicable { declared: reason.clone() }, missing("declared not applicable")),
+            },
             None => guarded(|| self.beside_file(kpi, self.measure(kpi))).unwrap_or_else(|| {
                 (Value::absent("its collector broke down"), missing("its collector broke down"))
             }),
@@ -140,6 +142,7 @@ impl Desk<'_> {
             29 => ("derived", artefact(self.phase, "metrics_final.prom")),
             _ => ("scrape", artefact(self.phase, "metrics_final.prom")),
         };
+        let value = outside_domain(kpi.number, &value).unwrap_or(value);
         // Two readings of one thing that differ: neither can be believed.
         let value = match &cross_check {
             CrossCheck::Disagreed { ours, theirs } => {
@@ -188,7 +191,7 @@ impl Desk<'_> {
             Err(why) => return (Value::absent(why.clone()), missing("there is no value to compare")),
             Ok(file) => file,
         };
-        let value = file_value(file, kpi.field);
+        let value = self.proven(kpi, file, file_value(file, kpi.field));
         let final_file =
             file.complete == Some(true) || (file.complete.is_none() && !self.evidence.settings.has_journal);
         let cross_check = match &value {
@@ -197,6 +200,40 @@ impl Desk<'_> {
             _ => check(&value),
         };
         (value, cross_check)
+    }
+
+    /// `undefined` is a denominator that was measured to be zero: without the zero that proves it, it is an absence.
+    fn proven(&self, kpi: &Kpi, file: &KpiFile, value: Value) -> Value {
+        let Value::Undefined { why } = &value else { return value };
+        let number = |field: &str| file_value(file, field).number();
+        let reasons = file_value(file, "exit_reasons");
+        let shutdown = match &reasons {
+            Value::Map(map) => map.get("shutdown").copied(),
+            _ => None,
+        };
+        let trips = number("round_trips_completed");
+        let zero = match kpi.number {
+            // `shutdown` closes are left out of it.
+            5 => trips.map(|n| n - shutdown.unwrap_or(0.0)),
+            10 => number("wins").or(trips.filter(|n| *n == 0.0)),
+            11 => number("losses").or(trips.filter(|n| *n == 0.0)),
+            14 => number("guard_triggers"),
+            // A block that has not ended yet has no duration.
+            15 => number("guard_triggers").map(|_| 0.0),
+            18..=20 => {
+                self.metrics().ok().and_then(|s| Some(Histogram::read(s, "loop_latency_seconds")?.count()))
+            }
+            _ => None,
+        };
+        match zero {
+            Some(0.0) => value,
+            Some(n) => Value::Implausible {
+                figures: format!("undefined ({why}), but what it is divided by is {}", figure(n)),
+            },
+            // The journal or the metrics decide, where there are any.
+            None if self.ledger.is_ok() => value,
+            None => Value::absent(format!("said to be undefined ({why}), and no measured zero proves it")),
+        }
     }
 
     fn by_journal(&self, number: u8, value: &Value) -> CrossCheck {
@@ -222,9 +259,10 @@ impl Desk<'_> {
                 against(value, usd, &[Some(with_unwinds), Some(gross).filter(|_| a.unwinds == 0)], "journal")
             }
             8 => against(value, usd, &[Some(a.net_usd)], "journal"),
-            9 if a.equity_skipped > 0 => {
-                missing(format!("{} equity points of the journal lack a mark", a.equity_skipped))
-            }
+            9 if a.equity_skipped > 0 => missing(format!(
+                "{} without a mark in the journal",
+                counted(a.equity_skipped as f64, "equity point", "equity points")
+            )),
             9 => match a.equity_points {
                 0 => missing("no equity point of the journal can be recomputed"),
                 _ => against(value, usd, &[Some(a.drawdown_usd)], "journal: equity points"),
@@ -296,9 +334,13 @@ impl Desk<'_> {
             Err(why) => missing(why),
             Ok(None) => missing(format!("{metric} is not in the scrape")),
             // A phrase may be written less often than the event happens, never when it did not, and never not at all.
-            Ok(Some(counted)) => {
-                let agrees = value.number() == Some(counted) && ((counted > 0.0) == (lines > 0));
-                verdict(agrees, value, format!("{} (metrics), {lines} log lines", figure(counted)))
+            Ok(Some(said)) => {
+                let agrees = value.number() == Some(said) && ((said > 0.0) == (lines > 0));
+                verdict(
+                    agrees,
+                    value,
+                    format!("{} (metrics), {}", figure(said), counted(lines as f64, "log line", "log lines")),
+                )
             }
         }
     }
@@ -329,6 +371,26 @@ impl Desk<'_> {
             (_, None) => verdict(false, value, "no observation (scrape)".to_owned()),
         }
     }
+}
+
+/// What no measurement can give: a fraction of a trade, a negative count, more than all. `None` when the value is possible.
+fn outside_domain(number: u8, value: &Value) -> Option<Value> {
+    let fits = |n: f64| match number {
+        1..=4 | 12 | 14 | 16 | 17 | 24..=28 | 31 => n >= 0.0 && n.fract() == 0.0,
+        5 | 23 | 29 => (0.0..=100.0).contains(&n),
+        9 | 10 | 15 | 18..=22 | 32 => n >= 0.0,
+        11 => n <= 0.0,
+        13 => n >= 0.0 && n.fract() == 0.0,
+        30 => (0.0..=100.0).contains(&n),
+        _ => true,
+    };
+    let possible = match value {
+        // The two that are maps, by guard type and by notifier, are no numbers, and the others are no maps.
+        Value::Measured(n) => !matches!(number, 13 | 30) && fits(*n),
+        Value::Map(map) => matches!(number, 13 | 30) && map.values().all(|n| fits(*n)),
+        _ => true,
+    };
+    (!possible).then(|| Value::Implausible { figures: format!("{value} is no possible value") })
 }
 
 /// A field of the KPI file: a finite number, a map of them, or why not.

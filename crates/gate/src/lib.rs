@@ -4,6 +4,7 @@
 //! 32 KPIs, 16 criteria, a decision and a diagnosis. No I/O, no clock: `validate` collects, this crate judges.
 
 pub mod accounting;
+pub mod attested;
 pub mod decision;
 pub mod evidence;
 pub mod judge;

@@ -165,6 +165,20 @@ impl Histogram {
         None
     }
 
+    /// The quantile with the edges of its bucket, `(lower edge, quantile, upper edge)`. `None` without observations.
+    pub fn quantile_bucket(&self, q: f64) -> Option<(f64, f64, f64)> {
+        let value = self.quantile(q)?;
+        let rank = q * self.count();
+        let mut lower = 0.0;
+        for (edge, count) in &self.buckets {
+            if *count >= rank && *count > 0.0 {
+                return Some((lower, value, *edge));
+            }
+            lower = *edge;
+        }
+        None
+    }
+
     /// True when the quantile lies above `edge`, which should be a bucket's edge. `None` without observations.
     pub fn quantile_above(&self, q: f64, edge: f64) -> Option<bool> {
         let total = self.count();

@@ -5,7 +5,7 @@ use crate::evidence::{Evidence, PhaseEvidence};
 use crate::judge::{LatencyWindow, Series};
 use crate::kpis::file_value;
 use crate::memory::memory_growth;
-use crate::scrape::Histogram;
+use crate::scrape::{Histogram, sum_by};
 use crate::value::Value;
 use std::collections::BTreeMap;
 
@@ -17,7 +17,13 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
     };
     let funnel = match accounts {
         Some(accounts) => accounts.funnel.clone(),
-        None => map("funnel").into_iter().map(|(stage, n)| (stage, n.max(0.0) as u64)).collect(),
+        None => {
+            let mut funnel = map("funnel");
+            if let Some(last) = phase.final_scrape.get().filter(|_| funnel.is_empty()) {
+                funnel = sum_by(&last.scrape, "arb_topn_funnel_total", "stage");
+            }
+            funnel.into_iter().filter(|(_, n)| *n >= 0.0).map(|(stage, n)| (stage, n as u64)).collect()
+        }
     };
     let mut alerts_by_rule = BTreeMap::new();
     for alert in phase.alerts.get().into_iter().flat_map(|rows| &rows.alerts) {

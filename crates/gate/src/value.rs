@@ -95,6 +95,11 @@ pub fn figure(value: f64) -> String {
     text
 }
 
+/// A number of things: `1 episode`, `2 episodes`.
+pub fn counted(n: f64, one: &str, many: &str) -> String {
+    format!("{} {}", figure(n), if n == 1.0 { one } else { many })
+}
+
 /// What an independent reading of the same KPI said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,8 +179,12 @@ impl Outcome {
 pub struct Attestation {
     /// The person.
     pub by: String,
-    /// The evidence file's name.
+    /// When, RFC 3339.
+    pub at: String,
+    /// The evidence: its path inside the run folder.
     pub evidence: String,
+    /// SHA-256 of the evidence.
+    pub sha256: String,
 }
 
 /// One of the 16 criteria.

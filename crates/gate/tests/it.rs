@@ -14,3 +14,5 @@ mod fixture;
 mod judging;
 #[path = "it/rules.rs"]
 mod rules;
+#[path = "it/sabotage.rs"]
+mod sabotage;

@@ -2,7 +2,9 @@
 //!
 //! [`pipeline`] runs the phases of a validation; [`review`] judges what is on disk again; everything else is a step of theirs.
 
+pub mod analyze;
 pub mod archive;
+pub mod attest;
 pub mod logwatch;
 pub mod pipeline;
 pub mod preflight;

@@ -4,7 +4,10 @@
 
 mod it {
     pub mod archive;
+    pub mod by_hand;
+    pub mod elsewhere;
     pub mod group;
+    pub mod log_cases;
     pub mod logwatch;
     pub mod outcomes;
     pub mod panels;

@@ -156,7 +156,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     page_late_ms: u64,
     /// How long `/metrics` is served after the end.
-    #[arg(long, default_value_t = 700)]
+    #[arg(long, default_value_t = 1_400)]
     linger_ms: u64,
     /// A store with Assay's alert tables, in which it keeps its deliveries.
     #[arg(long)]

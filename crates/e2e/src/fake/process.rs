@@ -60,11 +60,15 @@ impl Ballast {
 
 /// Sends a signal to this process. What cannot be sent is told on standard error.
 pub(super) fn signal_self(number: i32) {
-    let sent = rustix::process::Signal::from_named_raw(number)
-        .ok_or("no such signal".to_owned())
-        .and_then(|s| rustix::process::kill_process(rustix::process::getpid(), s).map_err(|e| e.to_string()));
-    if let Err(why) = sent {
-        eprintln!("fake-runner: signal {number}: {why}");
+    // Twice: the first of some is taken by Rust's own handler, which looks for a stack overflow and steps aside.
+    for _ in 0..2 {
+        let sent =
+            rustix::process::Signal::from_named_raw(number).ok_or("no such signal".to_owned()).and_then(
+                |s| rustix::process::kill_process(rustix::process::getpid(), s).map_err(|e| e.to_string()),
+            );
+        if let Err(why) = sent {
+            eprintln!("fake-runner: signal {number}: {why}");
+        }
     }
 }
 

@@ -151,7 +151,7 @@ impl Runner {
         } else if self.args.has(Plan::WarmUp) {
             (seconds * 20.0).min(20.0)
         } else if self.args.has(Plan::SawTooth) {
-            seconds.fract() * 12.0
+            seconds.fract() * 8.0
         } else {
             0.0
         };

@@ -570,22 +570,22 @@ stop_grace = "1 s"
 [runner.not_applicable]
 journal = "the fake keeps none"
 [smoke]
-duration = "3 s"
+duration = "4 s"
 topn = 20
 [main]
 duration = "11 s"
 topn = 50
 [watch]
-poll = "700 ms"
-scrape_timeout = "350 ms"
+poll = "600 ms"
+scrape_timeout = "300 ms"
 start_grace = "1500 ms"
-overrun_grace = "2 s"
+overrun_grace = "4 s"
 handled_after = "1 s"
 interim_every = "2 s"
 [measure]
 memory_skip = "2 s"
 memory_min = "4 s"
-memory_window = "1400 ms"
+memory_window = "1800 ms"
 [rules]
 A4.for = "2 s"
 A5.for = "2 s"

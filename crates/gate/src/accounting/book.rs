@@ -1,5 +1,6 @@
 //! The books while a journal is read: holdings, balances, positions, equity points, and every check of them.
 
+use super::guards::Figures;
 use super::{AccountError, Accounts, Close, Problem, ProblemKind, Trigger};
 use journal::record::{Direction, FxUsed, Mark, Purpose, Taken, Terms};
 use journal::{Body, Entry};
@@ -53,6 +54,7 @@ struct Book {
     /// Balance changes that fills demand, less those recorded, by order.
     owed: BTreeMap<(u64, Venue, Asset), i128>,
     trigger_index: BTreeMap<u64, usize>,
+    figures: Figures,
     peak: f64,
     open_points: Vec<Point>,
 }
@@ -84,6 +86,7 @@ pub fn account(entries: &[Entry]) -> Result<Accounts, AccountError> {
         balances: BTreeMap::new(),
         owed: BTreeMap::new(),
         trigger_index: BTreeMap::new(),
+        figures: Figures::default(),
         peak: 0.0,
         open_points: Vec::new(),
     };
@@ -134,6 +137,7 @@ impl Book {
                 add(&mut self.deposits, (*venue, *asset), amount.0)?;
             }
             Body::Decision { position, direction, .. } => {
+                self.figures.decided(*position);
                 self.positions.entry(*position).or_default().direction = Some(*direction);
             }
             Body::Order { .. } => self.accounts.orders += 1,
@@ -143,15 +147,29 @@ impl Book {
             }
             Body::Opened { position, direction, .. } => {
                 self.accounts.entries += 1;
+                self.figures.opened(*position, *direction);
                 let held = self.positions.entry(*position).or_default();
                 held.direction = Some(*direction);
                 held.opened = true;
             }
-            Body::Closed { position, reason, opened_at, gross_usd, fees_usd, net_usd, .. } => {
+            Body::Closed {
+                position,
+                asset,
+                direction,
+                reason,
+                opened_at,
+                gross_usd,
+                fees_usd,
+                net_usd,
+                ..
+            } => {
+                self.figures.closed(entry.at, *position, (*asset, *direction), *reason, net_usd.0);
                 let held = self.positions.entry(*position).or_default();
                 let known = held.opened;
                 held.recorded.push(Recorded { seq, net: net_usd.0, fees: Some(fees_usd.0) });
                 let prices = held.legs.iter().map(|l| (l.venue, price(l))).collect();
+                let quantities = held.legs.iter().map(|l| l.quantity).collect();
+                let fees = held.legs.iter().fold(0i128, |sum, l| sum.saturating_add(l.fee));
                 // A few units for the rounding of three figures.
                 if (gross_usd.0.checked_sub(fees_usd.0)?.checked_sub(net_usd.0)?).abs() > 10 {
                     let text = format!(
@@ -175,9 +193,12 @@ impl Book {
                     closed_at: entry.at,
                     net: net_usd.0,
                     prices,
+                    quantities,
+                    fees,
                 });
             }
             Body::Unwound { position, net_usd, .. } => {
+                self.figures.unwound(entry.at, *position, net_usd.0);
                 let held = self.positions.entry(*position).or_default();
                 held.recorded.push(Recorded { seq, net: net_usd.0, fees: None });
                 self.accounts.net_usd += usd(net_usd.0);
@@ -192,7 +213,10 @@ impl Book {
                     *self.accounts.funnel.entry(stage.clone()).or_insert(0) += n;
                 }
             }
-            Body::Figures { live, .. } => {
+            Body::Figures { live, fx, .. } => {
+                if let Some(fx) = fx {
+                    self.figures.rate(i128::from(fx.rate.0.0));
+                }
                 self.accounts.live_both = self.accounts.live_both.max(u64::from(live[0].min(live[1])));
             }
             Body::Equity { pnl_usd, net_usd, drawdown_usd, fx, marks } => {
@@ -370,11 +394,19 @@ impl Book {
             }
             return;
         }
-        let holds = match event.holds.as_str() {
-            "above" => event.observed >= event.threshold,
-            "below" => event.observed <= event.threshold,
+        let condition = |observed: f64| match event.holds.as_str() {
+            "above" => observed >= event.threshold,
+            "below" => observed <= event.threshold,
             _ => false,
         };
+        let own = self.figures.own(at, event);
+        // A stated figure that does not hold is wrong by itself; one that holds must hold for ours too.
+        let holds = condition(event.observed)
+            && own.as_ref().is_none_or(|figures| figures.iter().any(|figure| condition(*figure)));
+        let recounted = own.map_or_else(String::new, |figures| {
+            let text: Vec<String> = figures.into_iter().map(crate::value::figure).collect();
+            format!(", recounted {}", text.join(" or "))
+        });
         self.trigger_index.insert(event.trigger, self.accounts.triggers.len());
         self.accounts.triggers.push(Trigger {
             guard_type: event.guard_type.clone(),
@@ -383,7 +415,7 @@ impl Book {
             to: None,
             holds,
             text: format!(
-                "{}/{} {}: observed {}, threshold {} ({})",
+                "{}/{} {}: observed {}, threshold {} ({}){recounted}",
                 event.guard_type, event.rule, event.scope, event.observed, event.threshold, event.holds
             ),
         });

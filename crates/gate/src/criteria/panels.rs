@@ -3,8 +3,8 @@
 use super::{Bench, Finding, said, short};
 use crate::evidence::PanelCheck;
 use crate::scrape::sum;
-use crate::value::{Outcome, figure};
-use catalogue::{PANELS, Panel};
+use crate::value::{Outcome, counted, figure};
+use catalogue::{Dashboard, PANELS, Panel};
 
 impl Bench<'_> {
     pub(super) fn panels(&self) -> Finding {
@@ -40,9 +40,7 @@ impl Bench<'_> {
         for check in checks {
             wrong.extend(self.stranger(check));
         }
-        if !checks.iter().any(|c| c.anchor.is_some()) {
-            open.push("no answer carried a counter to compare with the samples".to_owned());
-        }
+        open.extend(self.unanchored(&required));
         let left: Vec<&str> = left_out.iter().map(|p| p.id).collect();
         let outcome = match (wrong.is_empty(), open.is_empty()) {
             (false, _) => Outcome::Fail,
@@ -53,12 +51,42 @@ impl Bench<'_> {
         wrong.extend(open);
         let text = if faults == 0 {
             let earlier = if empty > 0 { format!(", {empty} without data before") } else { String::new() };
-            format!("{} of {} panels; {} answers{earlier}", required.len(), required.len(), checks.len())
+            format!(
+                "{} of {} panels; {}{earlier}",
+                required.len(),
+                required.len(),
+                counted(checks.len() as f64, "answer", "answers")
+            )
         } else {
             short(&wrong)
         };
         let finding = said(outcome, text).from(&source);
         if left.is_empty() { finding } else { finding.noted(format!("left out: {}", left.join(", "))) }
+    }
+
+    /// What the last answers of each dashboard could not be compared with: a counter between its neighbouring samples, the process start.
+    fn unanchored(&self, required: &[&Panel]) -> Vec<String> {
+        let mut open = Vec::new();
+        let mut boards: Vec<Dashboard> = required.iter().map(|p| p.dashboard).collect();
+        boards.dedup();
+        for board in boards {
+            let of_board = |id: &str| required.iter().any(|p| p.id == id && p.dashboard == board);
+            let answered = || self.evidence.panels.iter().filter(|c| of_board(&c.panel) && c.has_data);
+            let Some(last) = answered().map(|c| c.t).max_by(f64::total_cmp) else { continue };
+            if !answered().any(|c| c.t == last && c.anchor.is_some()) {
+                open.push(format!(
+                    "the {} dashboard's last answer carried no counter to compare with the samples",
+                    format!("{board:?}").to_lowercase()
+                ));
+            }
+        }
+        let start = "process_start_time_seconds";
+        let known =
+            self.phase.samples.iter().filter_map(|s| s.scrape.get()).any(|s| sum(s, start, &[]).is_some());
+        if !known {
+            open.push(format!("{start} was never scraped: whose answers they are cannot be told"));
+        }
+        open
     }
 
     /// Why an answer is not of this run's runner, when it is not.

@@ -34,6 +34,7 @@ pub fn settings() -> Settings {
         has_metrics: true,
         has_alerts: true,
         progress_by_kpi_file: false,
+        attestable: vec![],
     }
 }
 
@@ -103,6 +104,10 @@ pub fn evidence() -> Evidence {
         smoke_failed: None,
         panels,
         interrupted: None,
+        origin: Origin::Supervised,
+        cores: Some(4),
+        attestations: vec![],
+        rerun: "assay validate --profile d77-4".into(),
     }
 }
 
@@ -211,6 +216,8 @@ pub fn phase(name: &str, planned: f64, trades: u32) -> PhaseEvidence {
         alerts: Found::Yes(alert_rows(name)),
         log: Found::Yes(LogFacts::default()),
         rule_events: vec![],
+        trades: Found::No("there is no trade log".into()),
+        iteration_gaps: Found::No("there is no console log".into()),
     }
 }
 

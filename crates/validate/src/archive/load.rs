@@ -1,16 +1,17 @@
 //! Reads a run folder back as evidence. `validate` and `rejudge` both judge what this returns, so they judge the same.
 
-use super::integrity;
 use super::records::Identity;
 use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
+use super::{attempts, integrity};
 use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{
-    AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts,
+    AlertRow, AlertRows, DeliveryRow, Evidence, EvidenceClass, FinalScrape, Found, KpiFile, LogFacts, Origin,
     PanelCheck, PhaseEnd, PhaseEvidence, RoundTripProof, RuleEvent, Sample,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Why a folder cannot be judged at all.
@@ -124,22 +125,34 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
         problems: [&records.problem, &samples.problem, &rules.problem, &panels.problem],
     })
     .map(|what| format!("damaged evidence: {what}"));
+    let attempts = attempts::split(&records.items);
+    let attempt = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+    let current = attempts.last().copied().unwrap_or_default();
     let mut smoke_failed = None;
     for record in &records.items {
         match record {
-            PhaseRecord::Proof(found) => proof = found.clone(),
             PhaseRecord::Interrupted { why } => interrupted = Some(why.clone()),
             PhaseRecord::SmokeFailed { reasons } => smoke_failed = Some(reasons.clone()),
-            PhaseRecord::Start(_) | PhaseRecord::End { .. } => {}
+            _ => {}
         }
     }
-    let mut phases = ["smoke", "main"].map(|phase| {
-        let start = records.items.iter().find_map(|record| match record {
+    for record in current {
+        if let PhaseRecord::Proof(found) = record {
+            proof = found.clone();
+        }
+    }
+    let mut sampled: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+    for line in samples.items {
+        sampled.entry(line.phase).or_default().push(line.record);
+    }
+    let mut read = |phase: &str, records: &[PhaseRecord], attempt: u32| {
+        let phase = attempts::tag(phase, attempt);
+        let start = records.iter().find_map(|record| match record {
             PhaseRecord::Start(start) if start.phase == phase => Some(start.clone()),
             _ => None,
         })?;
-        let ended = records.items.iter().find_map(|record| match record {
-            PhaseRecord::End { phase: p, end, log, remote, identity } if p == phase => Some(Ended {
+        let ended = records.iter().find_map(|record| match record {
+            PhaseRecord::End { phase: p, end, log, remote, identity } if *p == phase => Some(Ended {
                 end: end.clone(),
                 log: log.clone(),
                 remote: remote.clone(),
@@ -147,22 +160,40 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
             }),
             _ => None,
         });
-        let of = |tag: &str| tag == phase;
-        let samples: Vec<Sample> =
-            samples.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
+        let of = |tag: &str| *tag == phase;
+        let samples = sampled.remove(&phase).unwrap_or_default();
         let rule_events: Vec<RuleEvent> =
             rules.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
         Some((phase_evidence(dir, &metadata, start, ended.as_ref(), samples, rule_events, &alerts), ended))
-    });
-    let main = phases[1].take();
-    let smoke = phases[0].take();
+    };
+    let main = read("main", current, attempt);
+    let smoke = read("smoke", current, attempt);
     let remote = main.as_ref().and_then(|(_, ended)| ended.as_ref()).map(|ended| ended.remote.clone());
     let (smoke, main_ran) = (smoke.map(|(phase, _)| phase), main.is_some());
-    let proof = integrity::proof(dir, &records.items, &metadata.settings, smoke.as_ref(), proof);
+    let proof = integrity::proof(dir, (current, attempt), &metadata.settings, smoke.as_ref(), proof);
+    if smoke_failed.is_none() {
+        let earlier = (1..attempt).zip(&attempts);
+        smoke_failed = earlier
+            .filter_map(|(n, records)| Some((n, *records, read("smoke", records, n)?.0)))
+            .find_map(|(n, records, smoke)| integrity::failed_before(dir, &metadata, n, records, &smoke));
+    }
     if main_ran && smoke_failed.is_none() {
         smoke_failed = integrity::smoke_contradicted(&metadata, smoke.as_ref(), &proof);
     }
+    let attested = super::attestations::read(dir);
+    if let Some(problem) = attested.problem
+        && interrupted.is_none()
+    {
+        interrupted = Some(format!("damaged evidence: {problem}"));
+    }
     let evidence = Evidence {
+        origin: Origin::Supervised,
+        cores: metadata.machine.cores,
+        attestations: attested.lines,
+        rerun: metadata
+            .rerun
+            .clone()
+            .unwrap_or_else(|| format!("assay validate --profile {}", metadata.settings.profile)),
         run_id: metadata.run_id.clone(),
         settings: metadata.settings.clone(),
         class: derive_class(&metadata, remote.as_deref(), main.as_ref().map(|(phase, _)| phase)),
@@ -190,7 +221,14 @@ fn phase_evidence(
     } else {
         Found::No("the runner keeps no journal".to_owned())
     };
+    let console = dir.phase_path(&start.label, "console.log");
     PhaseEvidence {
+        trades: if metadata.settings.has_journal {
+            Found::No("the journal has every trade".to_owned())
+        } else {
+            crate::analyze::trades_of_log(&console)
+        },
+        iteration_gaps: super::iterations::gaps(&console),
         kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json")),
         final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended),
         journal,
@@ -200,7 +238,7 @@ fn phase_evidence(
             |ended| Found::Yes(ended.log.clone()),
         ),
         end: ended.map(|ended| ended.end.clone()),
-        phase: start.phase,
+        phase: attempts::base(&start.phase).to_owned(),
         runner_id: start.runner_id,
         planned_s: start.planned_s,
         samples,

@@ -40,6 +40,9 @@ struct Manifest {
     files: Vec<Item>,
     /// The last chain value.
     head: String,
+    /// The head of the manifest that this one follows: the chain goes on from there. Absent in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,10 +115,22 @@ fn link(previous: &str, path: &str, sha256: &str) -> String {
 /// # Errors
 /// [`WriteError`].
 pub fn write_manifest(dir: &RunDir, run_id: &str) -> Result<String, WriteError> {
+    write(dir, run_id, None)
+}
+
+/// Writes a manifest that goes on from the head of the one it replaces.
+///
+/// # Errors
+/// [`WriteError`].
+pub(crate) fn extend_manifest(dir: &RunDir, run_id: &str, previous: &str) -> Result<String, WriteError> {
+    write(dir, run_id, Some(previous.to_owned()))
+}
+
+fn write(dir: &RunDir, run_id: &str, previous: Option<String>) -> Result<String, WriteError> {
     let failed = |source| WriteError { path: dir.path(names::MANIFEST), source };
     let mut paths = BTreeMap::new();
     walk(&dir.0, &dir.0, &mut paths).map_err(failed)?;
-    let mut head = link("", run_id, "");
+    let mut head = link(previous.as_deref().unwrap_or(""), run_id, "");
     let mut files = Vec::new();
     for (path, full) in paths {
         let (sha256, bytes) = hash_file(&full).map_err(failed)?;
@@ -124,9 +139,49 @@ pub fn write_manifest(dir: &RunDir, run_id: &str) -> Result<String, WriteError> 
     }
     dir.write_json(
         names::MANIFEST,
-        &Manifest { format: super::FORMAT, run_id: run_id.to_owned(), files, head: head.clone() },
+        &Manifest { format: super::FORMAT, run_id: run_id.to_owned(), files, head: head.clone(), previous },
     )?;
     Ok(head)
+}
+
+/// The head of a manifest file, when it is one.
+pub(super) fn head_of(path: &Path) -> Option<String> {
+    serde_json::from_slice::<Manifest>(&std::fs::read(path).ok()?).ok().map(|manifest| manifest.head)
+}
+
+/// What is wrong with a manifest that `next` replaced: its own chain, its successor, and the files that it covers, each of which now lies
+/// where `now` says.
+pub(super) fn superseded(dir: &RunDir, path: &str, next: &str, now: &dyn Fn(&str) -> String) -> Vec<String> {
+    let parse = |path: &str| -> Result<Manifest, String> {
+        let bytes = std::fs::read(dir.path(path)).map_err(|e| format!("{path}: {e}"))?;
+        serde_json::from_slice(&bytes).map_err(|e| format!("{path}: {e}"))
+    };
+    let (old, new) = match (parse(path), parse(next)) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(what), _) | (_, Err(what)) => return vec![what],
+    };
+    let mut problems = Vec::new();
+    if new.previous.as_deref() != Some(old.head.as_str()) {
+        problems.push(format!("{next}: it does not follow from {path}"));
+    }
+    let mut head = link(old.previous.as_deref().unwrap_or(""), &old.run_id, "");
+    for item in &old.files {
+        head = link(&head, &item.path, &item.sha256);
+        let lies = now(&item.path);
+        // An append-only file of attestations has grown since; its own chain of lines covers it.
+        if item.path == names::ATTESTATIONS {
+            continue;
+        }
+        match hash_file(&dir.path(&lies)) {
+            Ok((sha256, _)) if sha256 == item.sha256 => {}
+            Ok(_) => problems.push(format!("{lies}: not what {path} covers")),
+            Err(e) => problems.push(format!("{lies}: {e}, covered by {path}")),
+        }
+    }
+    if head != old.head {
+        problems.push(format!("{path}: its chain is broken"));
+    }
+    problems
 }
 
 fn read(dir: &RunDir) -> Result<Manifest, ManifestError> {
@@ -158,7 +213,7 @@ pub fn verify(dir: &RunDir) -> Result<Vec<String>, ManifestError> {
     let mut found = BTreeMap::new();
     walk(&dir.0, &dir.0, &mut found).map_err(|source| ManifestError::Read { path: dir.0.clone(), source })?;
     let mut changes = Vec::new();
-    let mut head = link("", &manifest.run_id, "");
+    let mut head = link(manifest.previous.as_deref().unwrap_or(""), &manifest.run_id, "");
     for item in &manifest.files {
         head = link(&head, &item.path, &item.sha256);
         if head != item.chain {
@@ -180,5 +235,6 @@ pub fn verify(dir: &RunDir) -> Result<Vec<String>, ManifestError> {
         changes.push(format!("{}: its head does not follow from its entries", names::MANIFEST));
     }
     changes.extend(found.keys().map(|path| format!("{path}: added since")));
+    changes.extend(super::attestations::history_problems(dir));
     Ok(changes)
 }

@@ -18,7 +18,7 @@ pub use levels::{Level, Levels, LevelsError};
 
 use block::{Block, Line, Start, Step, shown};
 use gate::evidence::LogCounters;
-use marks::Marks;
+use marks::{Cursor, Marks};
 use prefix::Prefix;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -160,11 +160,11 @@ impl LogWatch {
         let mut at = 0;
         // Up to here the lines are in the ring.
         let mut known = 0;
+        let mut cursor = Cursor::new();
         while at < body.len() {
             // The first line has no line feed before it, by which some marks are found.
             if at > 0 && self.half(stream).block.is_none() {
-                let next = self.marks.find(&body[at - 1..]).map_or(body.len(), |found| {
-                    let found = at - 1 + found;
+                let next = self.marks.find(body, at - 1, &mut cursor).map_or(body.len(), |found| {
                     if body[found] == b'\n' { found + 1 } else { line_start(body, at, found) }
                 });
                 if next > at {
@@ -218,6 +218,11 @@ impl LogWatch {
             }
             self.close(stream);
         }
+    }
+
+    /// True while a block is open, or a suspect waits to be taken.
+    pub fn is_busy(&self) -> bool {
+        self.out.block.is_some() || self.err.block.is_some() || !self.suspects.is_empty()
     }
 
     /// What was counted so far.
@@ -332,7 +337,8 @@ impl LogWatch {
         let was_in_block = self.half(stream).was_in_block;
         let start = match begin {
             Begin::Start(start) => {
-                let extra = starts::extra_head(&start, self.previous(stream));
+                let bare = |line| start.prefix.as_ref().map_or(line, |prefix| prefix.strip(line));
+                let extra = starts::extra_head(&start, self.previous(stream).map(bare));
                 Some(Start { back: extra.lines, thread_died: start.thread_died || extra.worker, ..start })
             }
             // A frame that continues a block which had already been closed.
@@ -454,7 +460,7 @@ impl Past {
     }
 }
 
-/// A line without terminal colours and without the carriage return at its end.
+/// A line without terminal colours and without carriage returns at its end.
 struct Plain<'a> {
     bytes: Cow<'a, [u8]>,
     cut: u64,
@@ -467,8 +473,14 @@ impl Plain<'_> {
 }
 
 fn plain(raw: Line<'_>) -> Plain<'_> {
-    let bytes = raw.bytes.strip_suffix(b"\r").unwrap_or(raw.bytes);
-    Plain { bytes: shapes::without_colours(bytes), cut: raw.cut }
+    let mut bytes = shapes::without_colours(raw.bytes);
+    while bytes.last() == Some(&b'\r') {
+        match &mut bytes {
+            Cow::Borrowed(bytes) => *bytes = &bytes[..bytes.len() - 1],
+            Cow::Owned(bytes) => bytes.truncate(bytes.len() - 1),
+        }
+    }
+    Plain { bytes, cut: raw.cut }
 }
 
 /// Where the line begins that holds a place, not before `from`.

@@ -1,6 +1,6 @@
 //! Whether the smoke passed: the conditions of phase 2, each with its reason when it did not.
 
-use gate::evidence::{Found, PhaseEvidence, Sample, Settings};
+use gate::evidence::{Found, PhaseEvidence, RoundTripProof, Sample, Settings};
 use journal::Body;
 use journal::record::{ExitReason, Purpose};
 use std::path::Path;
@@ -116,6 +116,19 @@ pub fn orders_and_round_trips(smoke: &PhaseEvidence, settings: &Settings) -> Opt
     }
     let number = |field: &str| smoke.kpi_file.get()?.fields.get(field)?.as_u64();
     Some((number("entry_trades")?, number("round_trips_completed")?))
+}
+
+/// Why a smoke fails whose round trip nothing proved; `None` when it need not. A foreign runner's market cannot be replaced: without an
+/// order it proves nothing, which caps the decision. One that sent orders must have completed a round trip, whoever made it.
+pub fn unproven(
+    smoke: &PhaseEvidence,
+    settings: &Settings,
+    own_contract: bool,
+    proof: &RoundTripProof,
+) -> Option<String> {
+    let RoundTripProof::None { why } = proof else { return None };
+    let sent_orders = || orders_and_round_trips(smoke, settings).is_some_and(|(orders, _)| orders > 0);
+    (own_contract || sent_orders()).then(|| format!("no round trip was completed: {why}"))
 }
 
 /// Round trips of a journal that another exit than `shutdown` completed.

@@ -1,15 +1,16 @@
 //! Preflight: is this machine ready for the run? Each check is a typed step: what it found, what it changed, how long it
 //! took, what to do next.
 //!
-//! [`lock`] is the run lock, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports, the runner and the notifiers.
+//! [`lock`] is the run lock, [`holder`] ends who holds it, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports, the runner and the notifiers.
 //! Left out in this version: stores other than embedded (the profile refuses them), state reset, and Grafana (the console is
 //! C6's source).
 
+pub mod holder;
 mod lock;
 mod machine;
 mod venue;
 
-pub use lock::{Holder, LockError, RunLock};
+pub use lock::{Holder, LockError, RunLock, running};
 
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};

@@ -292,6 +292,10 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
             );
         }
     }
+    if let Some(id) = profile.attestable.iter().find(|id| **id < catalogue::CriterionId::C6) {
+        let what = format!("`attestable` lists {id}, which no person can attest");
+        return wrong("attestable", what, "C1 to C5 are settled by evidence alone; C6 is always attestable");
+    }
     for notifier in &profile.notifiers {
         if notifier != "local_log" {
             let what = format!("the notifier {notifier:?} is not built in this version");

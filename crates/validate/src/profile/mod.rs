@@ -13,6 +13,7 @@ pub use load::{Loaded, builtin_names, load, load_text, source_of};
 pub use settings::settings;
 pub use span::Span;
 
+use catalogue::CriterionId;
 use gate::RuleSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub struct Profile {
     pub console: Console,
     /// Alert stores and state.
     pub stores: Stores,
+    /// Criteria beside C6 that a person may attest when they are inconclusive: `["M4"]`; never C1 to C5.
+    #[serde(default)]
+    pub attestable: Vec<CriterionId>,
     /// The notifiers whose availability is required.
     pub notifiers: Vec<String>,
     /// A local exchange as a guarded child; rehearsals only.

@@ -33,6 +33,7 @@ pub fn settings(loaded: &Loaded) -> Settings {
         has_metrics: has("metrics"),
         // A foreign runner without alerts declares that.
         has_alerts: has("alerts"),
+        attestable: p.attestable.clone(),
         progress_by_kpi_file: p.runner.progress == Progress::KpiFile,
     }
 }

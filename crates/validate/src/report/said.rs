@@ -29,7 +29,47 @@ pub(crate) fn short_seconds(text: &str) -> String {
 const DEPTH: usize = 6;
 
 fn korean(text: &str) -> String {
-    reading(text, DEPTH)
+    reading(&in_plural(text), DEPTH)
+}
+
+/// `1 episode` as `1 episodes`: Korean makes no difference, so that one pattern serves both.
+fn in_plural(text: &str) -> String {
+    const SINGULAR: [&str; 14] = [
+        "episode",
+        "close",
+        "round trip",
+        "entry",
+        "equity point",
+        "answer",
+        "sum",
+        "scrape",
+        "order",
+        "fill",
+        "delivery",
+        "opportunity",
+        "poll",
+        "crash block",
+    ];
+    let mut out = text.to_owned();
+    for word in SINGULAR {
+        let many = match word.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None => format!("{word}s"),
+        };
+        let one = format!("1 {word}");
+        let mut from = 0;
+        while let Some(at) = out[from..].find(&one).map(|at| at + from) {
+            let end = at + one.len();
+            let begins = !out[..at].ends_with(|c: char| c.is_ascii_digit() || c == '.' || c == ',');
+            let ends = !out[end..].starts_with(|c: char| c.is_ascii_alphabetic());
+            from = end;
+            if begins && ends {
+                out.replace_range(at..end, &format!("1 {many}"));
+                from = at + 2 + many.len();
+            }
+        }
+    }
+    out
 }
 
 fn reading(text: &str, depth: usize) -> String {
@@ -120,6 +160,32 @@ const EXACT: &[(&str, &str)] = &[
     ("no main run", "본 실행 없음"),
     ("no runner was started", "러너가 시작되지 않음"),
     ("judged on the smoke", "스모크 실행으로 판정"),
+    ("nobody of ours watched it run", "실행을 지켜본 감독자가 없음"),
+    ("how long it ran, and on what market", "실행 시간과 시장"),
+    ("its exit status and what it did after the last line", "종료 상태와 마지막 로그 이후의 동작"),
+    ("whether its metrics answered", "메트릭 응답 여부"),
+    ("what the dashboard showed", "대시보드에 표시된 내용"),
+    ("the operating system's figures were never read", "운영체제의 수치를 한 번도 읽지 못함"),
+    (
+        "fewer than 20 samples of the runner's own CPU or memory figure beside an independent reading",
+        "독립 측정값과 함께 비교할 러너의 CPU·메모리 표본이 20개 미만",
+    ),
+    ("fewer than two scrapes", "수집이 2회 미만"),
+    ("how long it ran is not on record", "실행 시간이 기록되어 있지 않음"),
+    (
+        "neither the KPI file nor the last scrape has parts to add up",
+        "KPI 파일과 마지막 수집에 합산할 항목이 없음",
+    ),
+    ("there is no KPI file among the artefacts", "산출물에 KPI 파일이 없음"),
+    ("there is no journal among the artefacts", "산출물에 저널이 없음"),
+    ("there are no alert rows among the artefacts", "산출물에 알림 기록이 없음"),
+    ("there is no log among the artefacts", "산출물에 로그가 없음"),
+    ("there is no metrics snapshot among the artefacts", "산출물에 메트릭 스냅숏이 없음"),
+    ("there is no trade log among the artefacts", "산출물에 거래 로그가 없음"),
+    (
+        "no universe: not one symbol is listed on both venues and passes the filters; see the universe's settings",
+        "대상 종목 없음: 두 거래소에 모두 상장되고 필터를 통과한 종목이 하나도 없습니다. 유니버스 설정을 확인하십시오.",
+    ),
     ("judged on Assay's own dispatcher", "Assay 자체 디스패처로 판정"),
     ("declared not applicable", "해당 없음으로 선언됨"),
     ("interrupted: a start record and no end record", "중단됨: 시작 기록만 있고 종료 기록이 없음"),
@@ -224,6 +290,69 @@ const PATTERNS: &[(&str, &str)] = &[
         "실제 거래소가 아니라 로컬 거래소({0})에서 실행했습니다",
     ),
     ("{} [funnel: {}]", "{0} [퍼널: {1}]"),
+    (
+        "ATTESTED by {} at {} with {}; by itself not proven: {}",
+        "{0}이(가) {1}에 {2}을(를) 근거로 수동 확인함. 자체로는 증명되지 않음: {3}",
+    ),
+    ("{} [attested: {}]", "{0} [수동 확인: {1}]"),
+    ("{#} of 16 judged, {} attested by a person", "16개 중 {0}개 판정, {1}은(는) 사람이 수동 확인"),
+    ("artefacts that were made elsewhere: {}", "다른 곳에서 만들어진 산출물: {0}"),
+    (
+        "{}; the KPI file claims {} {}, which nobody else measured",
+        "{0}; KPI 파일은 {1} {2}라고 주장하나 다른 측정이 없음",
+    ),
+    (
+        "CPU stood at {#} in {#} versions of the KPI file, and nobody but the runner measured it",
+        "KPI 파일의 {1}개 판에서 CPU가 계속 {0}이며, 러너 외에는 아무도 측정하지 않음",
+    ),
+    (
+        "memory stood at {#} in {#} versions of the KPI file, and nobody but the runner measured it",
+        "KPI 파일의 {1}개 판에서 메모리가 계속 {0}이며, 러너 외에는 아무도 측정하지 않음",
+    ),
+    (
+        "{}: the runner's own figure stood at {} over {#} samples, the supervisor's moved by {}",
+        "{0}: 표본 {2}개에서 러너의 수치는 {1}에 멈춰 있고, 감독자의 수치는 {3}만큼 움직임",
+    ),
+    (
+        "{}: the runner's own figure stood at {} over {#} samples, its metrics moved by {}",
+        "{0}: 표본 {2}개에서 러너의 수치는 {1}에 멈춰 있고, 메트릭은 {3}만큼 움직임",
+    ),
+    (
+        "{}: the runner's own figure moved over {#} samples, its metrics moved by {}",
+        "{0}: 표본 {1}개에서 러너의 수치가 움직였고, 메트릭은 {2}만큼 움직임",
+    ),
+    (
+        "{#} trades at the very same prices with the same net {} USD",
+        "거래 {0}건의 가격이 모두 같고 순손익도 {1} USD로 동일",
+    ),
+    ("{#} trades at the very same prices", "거래 {0}건의 가격이 모두 동일"),
+    ("{#} trades at distinct prices with the same net {}", "서로 다른 가격의 거래 {0}건이 같은 순손익 {1}"),
+    (
+        "{#} of {#} trades in the trade log have the same net {} USD",
+        "거래 로그의 {1}건 중 {0}건이 같은 순손익 {2} USD",
+    ),
+    (
+        "{#} of {#} steps of the PnL are exactly {} USD for each round trip",
+        "손익 증분 {1}개 중 {0}개가 왕복 거래마다 정확히 {2} USD",
+    ),
+    ("the final snapshot is of run {}, answered by {}", "최종 스냅숏은 실행 {0}의 것이며 응답자는 {1}"),
+    ("the socket of the final snapshot belongs to {}", "최종 스냅숏의 소켓 소유자는 {0}"),
+    (
+        "the final snapshot is of a process started at {}, the KPI file's process started at {}",
+        "최종 스냅숏은 {0}에 시작된 프로세스의 것이고 KPI 파일의 프로세스는 {1}에 시작됨",
+    ),
+    ("{} ms by the scrape, {} ms by the runner", "수집 기준 {0} ms, 러너 기준 {1} ms"),
+    ("cannot be true: {}", "사실일 수 없음: {0}"),
+    ("{}; {} grew most, by {} MB; {}", "{0}; 가장 많이 증가한 구성 요소는 {1}({2} MB); {3}"),
+    (
+        "guards: {#} opportunities above the threshold, {#} blocked (most by {}: {#}) and none was sent",
+        "가드: 임계값을 넘은 기회 {0}건 중 {1}건 차단(가장 많이 차단한 규칙 {2}: {3}건), 전송된 주문 없음",
+    ),
+    (
+        "guards: {#} opportunities above the threshold, {#} blocked and none was sent",
+        "가드: 임계값을 넘은 기회 {0}건 중 {1}건 차단, 전송된 주문 없음",
+    ),
+    ("{#} figures compared, {#} equal in both", "비교한 수치 {0}개, 그중 {1}개 동일"),
     ("aborted by {} at {#} s: {}", "{1}초에 {0} 규칙으로 중단됨: {2}"),
     ("aborted by {}: {}", "{0} 규칙으로 중단됨: {1}"),
     (
@@ -245,10 +374,6 @@ const PATTERNS: &[(&str, &str)] = &[
     (
         "no opportunity: {#} pairs were evaluated on live data, {#} had a gross edge, {#} a net edge, and none reached the threshold; this is an answer about the market, no reason to lower the threshold",
         "기회 없음: 실시간 데이터로 평가한 {0}회 가운데 총 엣지가 있던 것은 {1}회, 순 엣지가 있던 것은 {2}회이며 임계값에 도달한 것은 없습니다. 이는 시장에 대한 답이며, 임계값을 낮출 이유가 아닙니다.",
-    ),
-    (
-        "guards: {#} opportunities were above the threshold, {#} were blocked and none was sent",
-        "가드: 임계값을 넘은 기회 {0}건 중 {1}건이 차단되었고 전송된 주문은 없습니다.",
     ),
     (
         "failed fills: {#} orders sent, {#} rejected, none filled",
@@ -329,7 +454,6 @@ const PATTERNS: &[(&str, &str)] = &[
         "{}: the runner's own figure moved over {#} samples, the supervisor's moved by {#}",
         "{0}: 표본 {1}개에서 러너의 수치가 움직였고, 감독자의 수치는 {2}만큼 움직임",
     ),
-    ("{#} figures compared", "비교한 수치 {0}개"),
     ("{#} scrapes", "수집 {0}회"),
     ("{#} entries", "진입 {0}건"),
     ("{#} sums", "합계 {0}개"),
@@ -429,13 +553,14 @@ mod tests {
     fn reasons_read_in_korean_and_figures_stay() {
         for (english, expected) in [
             ("H6 failed: 0 round trips (threshold >= 10)", "H6 실패: 왕복 거래 0건 (기준: >= 10)"),
-            ("M2 not proven: 1 episodes, 20 needed", "M2 증명되지 않음: 에피소드 1개 (필요 20개)"),
+            ("M2 not proven: 1 episode, 20 needed", "M2 증명되지 않음: 에피소드 1개 (필요 20개)"),
+            ("H6 failed: 1 round trip (threshold >= 10)", "H6 실패: 왕복 거래 1건 (기준: >= 10)"),
             (
                 "capped: A3 (Notifier down) is not built in this version (and 5 more)",
                 "판정 상한: A3(알림 채널 중단)은(는) 이 버전에 구현되지 않았습니다 (그 외 5건)",
             ),
             (
-                "M3 (75 closes: stop_loss 7, take_profit 40); M2 (net -1.5 USD, 1 episodes) [funnel: evaluated 61230, filled 83]",
+                "M3 (75 closes: stop_loss 7, take_profit 40); M2 (net -1.5 USD, 1 episode) [funnel: evaluated 61230, filled 83]",
                 "M3 (청산 75건: 손절 7, 익절 40); M2 (순손익 -1.5 USD, 에피소드 1개) [퍼널: 평가 61230, 체결 83]",
             ),
             ("something nobody foresaw 7", "something nobody foresaw 7"),

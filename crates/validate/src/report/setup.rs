@@ -196,7 +196,7 @@ pub(super) fn environment(report: &Report<'_>, w: &'static Words) -> Vec<Block> 
     let rows = [
         (w.env_version, report.metadata.version.clone()),
         (w.env_os, machine.os.clone()),
-        (w.env_cores, machine.cores.to_string()),
+        (w.env_cores, machine.cores.map_or_else(|| w.env_unread.to_owned(), |n| n.to_string())),
         (w.env_memory, memory),
     ]
     .map(|(what, value)| vec![Cell::Text(what.to_owned()), Cell::Text(value)])

@@ -97,6 +97,8 @@ fn phase() -> PhaseEvidence {
             state: RuleState::Fired,
             text: "0 round trips for 30 s".to_owned(),
         }],
+        trades: Found::No("there is no trade log".to_owned()),
+        iteration_gaps: Found::No("no Iteration line".to_owned()),
     }
 }
 
@@ -120,7 +122,8 @@ pub(crate) fn run() -> Run {
         settings: settings.clone(),
         endpoints: vec!["http://me:hunter2@127.0.0.1:1/".to_owned()],
         class: class.clone(),
-        machine: Machine { os: "Linux 6".to_owned(), cores: 2, memory_bytes: None },
+        machine: Machine { os: "Linux 6".to_owned(), cores: Some(2), memory_bytes: None },
+        rerun: None,
     };
     let evidence = Evidence {
         run_id: "r1".to_owned(),
@@ -132,6 +135,10 @@ pub(crate) fn run() -> Run {
         smoke_failed: None,
         panels: Vec::new(),
         interrupted: None,
+        origin: gate::evidence::Origin::Supervised,
+        cores: Some(2),
+        attestations: Vec::new(),
+        rerun: "assay rehearse".to_owned(),
     };
     let mut analysis = gate::judge(&evidence);
     analysis.kpis[0].value = Value::Measured(42.0);

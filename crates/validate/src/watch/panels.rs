@@ -84,10 +84,13 @@ impl Window {
         let none_yet = panel.counter_when_empty.is_some_and(|counter| {
             self.total(counter) == Some(0.0) || panel.queries.iter().all(|query| self.no_event(query))
         });
-        let has_data = !values.is_empty() || none_yet;
-        let problem = (!has_data).then(|| match self.latest() {
-            None => "no scrape yet".to_owned(),
-            Some(_) => format!(
+        // Half a panel is no panel: a metric that is there from the start must be there.
+        let lacking = self.lacking(panel);
+        let has_data = (!values.is_empty() || none_yet) && lacking.is_none();
+        let problem = (!has_data).then(|| match (self.latest(), lacking) {
+            (None, _) => "no scrape yet".to_owned(),
+            (Some(_), Some(metric)) => format!("no series answered {metric}"),
+            (Some(_), None) => format!(
                 "no series answered {}",
                 panel.queries.first().map_or_else(String::new, PanelQuery::promql)
             ),
@@ -103,6 +106,18 @@ impl Window {
             has_data,
             problem,
         }
+    }
+
+    /// A metric of the panel that a runner exposes from its start, and that the newest scrape has no series of.
+    fn lacking(&self, panel: &Panel) -> Option<&'static str> {
+        let (_, latest) = self.latest()?;
+        let from_start = |name: &str| {
+            catalogue::metric(name).is_some_and(|metric| metric.appears == catalogue::Appears::FromStart)
+        };
+        let shown = |name: &str| {
+            of(latest, name).next().is_some() || of(latest, &format!("{name}_bucket")).next().is_some()
+        };
+        panel.required_metrics.iter().copied().find(|name| from_start(name) && !shown(name))
     }
 
     fn colour(&self, panel: &Panel, values: &[f64]) -> Option<String> {

@@ -202,3 +202,64 @@ fn a_foreign_runner_keeps_its_own_configuration() {
     let s = settings(&loaded);
     assert!(!s.has_journal && s.has_metrics && !s.has_alerts && s.progress_by_kpi_file);
 }
+
+#[test]
+fn a_mistake_in_a_rule_is_shown_in_its_line() {
+    let own = |rest: &str| format!("[rules.mine]\nsignal = \"cpu_pct\"\n{rest}");
+    for (text, part, place) in [
+        ("[rules.mine]\nsignal = \"cpu_cpt\"\n".to_owned(), "unknown signal", (3, 10)),
+        (own("above = \"100 ms\"\n"), "no value of cpu_pct", (4, 9)),
+        (own("above = \"80 %\"\nbelow = \"90 %\"\naction = \"warn\"\n"), "both `above` and `below`", (5, 1)),
+        (
+            own("above = 80\nfor = \"1 min\"\nover = \"1 min\"\naction = \"warn\"\n"),
+            "both `for` and `over`",
+            (6, 1),
+        ),
+        ("[rules]\nA4.within = \"2 min\"\n".to_owned(), "both `for` and `within`", (3, 4)),
+        (own("above = 80\nfor = 10\naction = \"warn\"\n"), "no duration", (5, 7)),
+        (own("above = 80\nfor = \"1 min\"\n"), "has no action", (2, 8)),
+        (own("above = 80\naction = \"stop\"\n"), "known action", (5, 10)),
+        (own("action = \"warn\"\n"), "compares with nothing", (2, 8)),
+        (own("abov = 80\naction = \"warn\"\n"), "unknown key `abov`", (4, 1)),
+        (own("above = 80\nmin_events = 3\naction = \"warn\"\n"), "no events", (5, 14)),
+        ("[rules.A1]\naction = \"warn\"\n".to_owned(), "A1 is driven by the process", (2, 8)),
+        ("[rules.A12]\naction = \"warn\"\n".to_owned(), "no shipped rule \"A12\"", (2, 8)),
+        ("[rules.A6]\nover = \"10 min\"\n".to_owned(), "shorter than `measure.memory_min`", (3, 8)),
+    ] {
+        let error = wrong(&format!("extends = \"d77-4\"\n{text}"));
+        assert!(error.to_string().contains(part), "{text}: {error}");
+        assert_eq!((error.line_column(), error.exit_code()), (Some(place), 64), "{}", error.render());
+    }
+    let near = wrong("extends = \"d77-4\"\n[rules.mine]\nsignal = \"cpu_cpt\"\n");
+    assert!(near.help().unwrap().to_string().contains("did you mean \"cpu_pct\"?"));
+}
+
+#[test]
+fn a_stricter_or_added_rule_stays_of_record_and_a_looser_one_does_not() {
+    let loaded = |rules: &str| load_text("mine.toml", &format!("extends = \"d77-4\"\n{rules}")).unwrap();
+    for stricter in [
+        "[rules]\nA4.above = \"80 ms\"\nA4.for = \"2 min\"\nB1.below = \"55 %\"\nB1.min_events = 10\nB2.over = \"20 min\"\n",
+        "[rules.B4]\naction = \"abort\"\n[rules.A6.and]\nabove = \"4 MiB/h\"\n",
+        "[rules.queue]\nsignal = \"alert_oldest_pending_s\"\nabove = \"2 min\"\naction = \"warn\"\n",
+    ] {
+        let loaded = loaded(stricter);
+        assert!(loaded.of_record, "{stricter}: {:?}", loaded.differences);
+    }
+    let queue =
+        loaded("[rules.queue]\nsignal = \"alert_oldest_pending_s\"\nabove = \"2 min\"\naction = \"warn\"\n");
+    let queue = settings(&queue).rules.last().unwrap().to_string();
+    assert_eq!(queue, "alert_oldest_pending_s > 120 s at once");
+    for (looser, said) in [
+        ("A4.above = \"120 ms\"", "rules.A4.above is \"120 ms\" instead of \"100 ms\""),
+        ("A3.action = \"warn\"", "rules.A3.action is \"warn\" instead of \"abort\""),
+        ("A9.grace = \"5 min\"", "rules.A9.grace = \"5 min\" is added"),
+        ("B3.within = \"10 min\"", "rules.B3.within is \"10 min\" instead of \"1 h\""),
+        (
+            "A5.signal = \"memory_mb\"\nA5.above = \"80 MB\"",
+            "rules.A5.signal is \"memory_mb\" instead of \"cpu_pct\"",
+        ),
+    ] {
+        let found = loaded(&format!("[rules]\n{looser}\n"));
+        assert!(!found.of_record && found.differences[0] == said, "{:?}", found.differences);
+    }
+}

@@ -19,5 +19,6 @@ rows! {
     few_trades: healthy("plain").arg("--script", "few").judged("H6", "fail").judged("M1", "fail").warned("B2").reports("SYSTEM");
     no_trades_at_all: healthy("plain").arg("--script", "nothing").arg("--break-in", "any").judged("H6", "fail").judged("M1", "inconclusive").kpi("win_rate_pct", "undefined").kpi("avg_loss_usd", "undefined").warned("B2").reports("SYSTEM");
     no_trades_in_the_smoke: healthy("plain").arg("--script", "nothing").arg("--break-in", "smoke");
+    orders_and_no_round_trip_in_the_smoke: broken("plain").arg("--break-in", "smoke").arg("--kpi-set", "round_trips_completed=0").smoke_fails().reports("no round trip was completed");
     many_trades: healthy("plain").arg("--trade-every-ms", "170");
 }

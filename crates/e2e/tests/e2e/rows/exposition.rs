@@ -7,7 +7,7 @@ rows! {
     never_listens_in_the_smoke: broken("no-metrics").arg("--break-in", "smoke").set("smoke.duration", "\"6 s\"").smoke_aborts("A9").reports("no successful scrape");
     late_beyond_the_grace: broken("plain").arg("--page-late-ms", "3900").set("smoke.duration", "\"5 s\"").judged("C5", "fail").reports("polls missed");
     status_500: broken("plain").arg("--page-status", "500").aborts("A9").reports("no successful scrape");
-    status_500_for_two_seconds: broken("plain").arg("--page-status", "500").arg("--page-for-ms", "2200").judged("C5", "fail").reports("polls missed");
+    status_500_for_two_seconds: broken("plain").arg("--page-status", "500").arg("--page-for-ms", "1900").set("rules.A9.for", "\"6 s\"").judged("C5", "fail").reports("polls missed");
     slower_than_the_timeout: broken("plain").arg("--page-delay-ms", "900").aborts("A9").reports("no successful scrape");
     takes_connections_and_is_silent: broken("page-silent").aborts("A9").reports("no successful scrape");
     cut_short: broken("page-truncated").aborts("A9").reports("no successful scrape");
@@ -44,9 +44,9 @@ rows! {
     two_thousand_foreign_series: healthy("page-big");
     foreign_metrics_of_all_types: healthy("plain").arg("--page-add", "# TYPE bot_quantiles summary\\nbot_quantiles{quantile=\"0.5\"} NaN\\nbot_quantiles_sum 0\\nbot_quantiles_count 0\\n# TYPE bot_limit gauge\\nbot_limit +Inf\\nbot_untyped 1e-9\\n");
     time_stamps: healthy("plain").arg("--page-add", "bot_stamped 1 1700000000000");
-    a_missed_scrape: healthy("plain").arg("--page-status", "503").arg("--page-for-ms", "400").arg("--break-after-seconds", "4");
-    a_slow_scrape: healthy("plain").arg("--page-delay-ms", "900").arg("--page-for-ms", "300").arg("--break-after-seconds", "4");
+    a_missed_scrape: healthy("plain").arg("--page-status", "503").arg("--page-for-ms", "350").arg("--break-after-seconds", "4").set("main.duration", "\"16 s\"");
+    a_slow_scrape: healthy("plain").arg("--page-delay-ms", "900").arg("--page-for-ms", "350").arg("--break-after-seconds", "4").set("main.duration", "\"16 s\"");
     a_slow_start: healthy("plain").arg("--page-late-ms", "700");
-    a_slow_start_and_a_missed_scrape: healthy("slow-start");
+    a_slow_start_and_a_missed_scrape: healthy("slow-start").set("main.duration", "\"16 s\"");
     over_ipv_6: healthy("plain").set("runner.metrics_addr", "'[::1]:0'");
 }

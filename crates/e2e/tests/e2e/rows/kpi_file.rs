@@ -43,7 +43,7 @@ rows! {
     memory_in_mebibytes_of_bits: broken("plain").arg("--kpi-scale", "peak_rss_bytes=8").judged("C2", "fail").kpi("memory_usage_mb", "implausible");
     cpu_seconds_that_are_not_true: broken("cpu-lie").judged("C2", "fail").kpi("cpu_usage_pct", "implausible").reports("cpu_usage_pct");
     metrics_with_a_constant_cpu: broken("plain").arg("--busy-ms", "6").arg("--page-set", "process_cpu_seconds_total=1").arg("--break-after-seconds", "0").judged("C2", "fail").kpi("cpu_usage_pct", "implausible");
-    a_memory_gauge_that_stands: broken("saw-tooth").set("main.duration", "\"18 s\"").arg("--page-set", "process_memory_usage_mb=150").arg("--break-after-seconds", "0").arg("--kpi-drop", "memory_usage_mb").arg("--kpi-drop", "peak_rss_bytes")
+    a_memory_gauge_that_stands: broken("saw-tooth").set("main.duration", "\"18 s\"").set("rules.A6.over", "\"60 s\"").arg("--page-set", "process_memory_usage_mb=150").arg("--break-after-seconds", "0").arg("--kpi-drop", "memory_usage_mb").arg("--kpi-drop", "peak_rss_bytes")
         .judged("C2", "fail").implausible("flat against movement").reports("150");
     a_clock_that_jumps: broken("plain").arg("--kpi-set", "duration_s=3608").judged("C2", "fail").implausible("measured twice").reports("3608");
     a_clock_that_stands: broken("plain").arg("--kpi-set", "duration_s=0.5").judged("C2", "fail").implausible("measured twice");

@@ -35,7 +35,7 @@ rows! {
     killed_from_outside: broken("kill-self").arg("--signal", "9").aborts("A1").judged("C3", "fail").reports("signal 9");
     a_bus_error_in_the_smoke: broken("kill-self").arg("--signal", "7").arg("--break-in", "smoke").arg("--break-after-seconds", "0.8")
         .smoke_aborts("A1").judged("C3", "fail").reports("signal 7");
-    stopped_by_a_signal: broken("kill-self").arg("--signal", "19").interrupted().reports("SIGSTOP");
+    stopped_by_a_signal: broken("kill-self").arg("--signal", "19").set("rules.A8.for", "\"40 s\"").set("rules.A9.for", "\"40 s\"").interrupted().reports("SIGSTOP");
     exit_3_of_a_foreign_runner: broken("die").arg("--exit-code", "3").aborts("A1").judged("C3", "fail").reports("exit code 3");
     exit_1_in_silence: broken("die").arg("--exit-code", "1").aborts("A1").judged("C3", "fail").reports("exit code 1");
     exit_0_early: broken("exit-early").aborts("A1").reports("exited with code 0").judged("C1", "fail");
@@ -62,7 +62,7 @@ rows! {
     ignores_its_stop_signal_when_aborted: broken("ignore-signals,dlq").aborts("A2").reports("alert_dlq_total");
     a_daemon_that_keeps_the_pipe: broken("grandchild-early,die").arg("--exit-code", "1").aborts("A1").reports("exit code 1");
     cpu_burnt: broken("plain").arg("--busy-ms", "18").set("measure.cpu_cores", "0.25").heavy().aborts("A5").reports("CPU");
-    cpu_above_70_percent: broken("plain").arg("--busy-ms", "15").set("measure.cpu_cores", "0.3").set("rules.A5.for", "\"30 s\"").heavy()
+    cpu_above_70_percent: broken("plain").arg("--busy-ms", "15").arg("--kpi-drop", "cpu_usage_pct").set("measure.cpu_cores", "0.3").set("rules.A5.for", "\"30 s\"").heavy()
         .code(12).judged("H2", "fail").reports("would be");
     latency_steps_to_150_ms: broken("plain").arg("--latency-ms", "150").aborts("A4").reports("loop latency p99");
     latency_of_90_ms: broken("plain").arg("--latency-ms", "90").arg("--break-after-seconds", "0").code(12).judged("H1", "fail").reports("H1");
