@@ -49,7 +49,10 @@ fn record(args: &Args) -> std::io::Result<()> {
     let mut file = std::io::BufWriter::new(std::fs::File::create(&args.out)?);
     writeln!(file, "# {}; {}; {}", args.what, args.version, args.workload)?;
     writeln!(file, "# {}", args.machine)?;
-    writeln!(file, "# the group as the supervisor samples it; cpu_ms is cumulative with reaped children; KiB")?;
+    writeln!(
+        file,
+        "# the group as the supervisor samples it; cpu_ms is cumulative with reaped children; KiB"
+    )?;
     writeln!(file, "t_ms,cpu_ms,rss_kib,peak_kib,pss_kib,threads,fds,processes")?;
     let (program, rest) = args.command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
     let mut child = Command::new(program).args(rest).spawn()?;
@@ -76,7 +79,10 @@ fn record(args: &Args) -> std::io::Result<()> {
     }
     // Ended in order: a server told to stop writes down what it holds.
     if child.try_wait()?.is_none() {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)?;
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&child),
+            rustix::process::Signal::INT,
+        )?;
     }
     child.wait()?;
     file.flush()
