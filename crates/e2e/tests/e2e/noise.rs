@@ -80,6 +80,8 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         alerts: Found::No("not part of this test".into()),
         log: Found::Yes(LogFacts::default()),
         rule_events: vec![],
+        trades: Found::No("not part of this test".into()),
+        iteration_gaps: Found::No("not part of this test".into()),
     };
     gate::judge(&Evidence {
         run_id: "noise".into(),
@@ -91,6 +93,10 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         smoke_failed: None,
         panels: vec![],
         interrupted: None,
+        origin: gate::evidence::Origin::Supervised,
+        cores: Some(4),
+        attestations: vec![],
+        rerun: "assay validate --profile d77-4".into(),
     })
 }
 
