@@ -371,7 +371,7 @@ impl LogWatch {
         let alike =
             self.previous(stream).take_while(|past| prefix.is_on(past)).map(|past| prefix.strip(past));
         let start = starts::weak(prefix.strip(line), alike)?;
-        (start.back > 0).then(|| Start { prefix: Some(prefix), ..start })
+        (start.back > 0).then_some(Start { prefix: Some(prefix), ..start })
     }
 
     /// The lines of a stream before this one, the nearest first.

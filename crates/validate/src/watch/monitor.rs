@@ -342,7 +342,7 @@ impl Monitor<'_> {
                 let used = os.cpu_seconds - last.cpu_seconds;
                 (sample.t > *before && used >= 0.0).then(|| used / (sample.t - before) * 100.0)
             });
-            self.cpu = Some((sample.t, os.clone()));
+            self.cpu = Some((sample.t, *os));
         }
         if let Some(jump) = polled.reading.jump_s {
             self.note(&format!("the wall clock jumped by {jump:+.1} s"))?;
