@@ -6,7 +6,7 @@ mod runner;
 
 use catalogue::CriterionId;
 use gate::evidence::{Evidence, EvidenceClass, Found, PhaseEnd, PhaseEvidence, RoundTripProof, RuleState};
-use gate::evidence::{LogFacts, Sample, Settings};
+use gate::evidence::{LogFacts, Origin, Sample, Settings};
 use gate::{Outcome, RuleEngine};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -80,6 +80,8 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         alerts: Found::No("not part of this test".into()),
         log: Found::Yes(LogFacts::default()),
         rule_events: vec![],
+        trades: Found::No("not part of this test".into()),
+        iteration_gaps: Found::No("not part of this test".into()),
     };
     gate::judge(&Evidence {
         run_id: "noise".into(),
@@ -91,6 +93,10 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         smoke_failed: None,
         panels: vec![],
         interrupted: None,
+        origin: Origin::Supervised,
+        cores: None,
+        attestations: vec![],
+        rerun: String::new(),
     })
 }
 
