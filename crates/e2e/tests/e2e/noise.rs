@@ -6,7 +6,7 @@ mod runner;
 
 use catalogue::CriterionId;
 use gate::evidence::{Evidence, EvidenceClass, Found, PhaseEnd, PhaseEvidence, RoundTripProof, RuleState};
-use gate::evidence::{LogFacts, Sample, Settings};
+use gate::evidence::{LogFacts, Origin, Sample, Settings};
 use gate::{Outcome, RuleEngine};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -93,10 +93,10 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         smoke_failed: None,
         panels: vec![],
         interrupted: None,
-        origin: gate::evidence::Origin::Supervised,
-        cores: Some(4),
+        origin: Origin::Supervised,
+        cores: None,
         attestations: vec![],
-        rerun: "assay validate --profile d77-4".into(),
+        rerun: String::new(),
     })
 }
 

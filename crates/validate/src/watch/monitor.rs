@@ -407,7 +407,7 @@ impl Monitor<'_> {
             log.top_errors.extend(top_errors);
             log.dropped_bytes += dropped;
         }
-        log.top_errors.sort_by(|a, b| b.1.cmp(&a.1));
+        log.top_errors.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         log.top_errors.truncate(5);
         log.blocks = self.suspects.take();
         let aborts: Vec<Abort> =
