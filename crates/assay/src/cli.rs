@@ -47,6 +47,10 @@ pub enum Command {
     Rehearse(Rehearse),
     /// Validate a runner by a profile: preflight, smoke, main run, verdict
     Validate(Validate),
+    /// End the running validation in order: for it, that is an interruption
+    Stop(Stop),
+    /// Watch a process that runs already; no verdict, and it is never signalled
+    Monitor(Monitor),
     /// Check the environment only
     Preflight(Preflight),
     /// Judge a finished run again from its artefacts alone
@@ -71,6 +75,8 @@ pub enum Command {
     Exchange(exchange::Args),
     /// Profiles: what a validation does
     Profile(Profiles),
+    /// A first profile from a running bot: what it shows, under Assay's names
+    Init(Init),
     /// Watch rules: unit tests, and rules over a recorded run
     Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
@@ -127,14 +133,62 @@ pub enum Accept {
 #[derive(Debug, Args)]
 pub struct Validate {
     /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
-    #[arg(long, value_name = "NAME|FILE")]
-    pub profile: String,
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "resume")]
+    pub profile: Option<String>,
+    /// Carry on a killed run: run id, run folder, or `latest`
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["profile", "mode"])]
+    pub resume: Option<String>,
+    /// End the living run that holds the run lock, and take its place
+    #[arg(long)]
+    pub take_over: bool,
     /// How far to go
     #[arg(long, value_enum, default_value = "full")]
     pub mode: Mode,
     /// Which decisions give exit code 0, for CI; all others keep their own
     #[arg(long, value_enum)]
     pub accept: Option<Accept>,
+    /// Machine-readable progress and result
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay stop`.
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// Run id; whichever runs when left out
+    pub run: Option<String>,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay monitor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 no rule would have aborted, 21 one would have, 66 no such process, 130 and 143 the monitor was interrupted"
+)]
+pub struct Monitor {
+    /// The process; its descendants belong to it
+    #[arg(long)]
+    pub pid: i32,
+    /// What to scrape
+    #[arg(long, value_name = "URL")]
+    pub metrics_url: Option<String>,
+    /// A log to follow from its end, through rotations; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+    /// The KPI file, whose rewrites are the progress signal when there are no metrics
+    #[arg(long, value_name = "FILE")]
+    pub kpi: Option<PathBuf>,
+    /// Polls and rules: a built-in profile or the path of a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
+    pub profile: String,
+    /// How long, such as "30 min"; until the process ends when left out
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<String>,
     /// Machine-readable progress and result
     #[arg(long)]
     pub json: bool,
@@ -253,7 +307,73 @@ pub struct Runs {
 #[derive(Debug, Subcommand)]
 pub enum RunsCommand {
     /// Every run with its verdict
-    List(Logs),
+    List(RunsList),
+    /// One run: verdict, phases, criteria, KPIs
+    Show(Show),
+    /// Two runs side by side: decision, criteria, KPIs, settings
+    Diff(Diff),
+    /// Remove old runs; shows what it would remove unless --yes is given
+    Prune(Prune),
+}
+
+/// `assay runs list`.
+#[derive(Debug, Args)]
+pub struct RunsList {
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay runs show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Run id, run folder, or `latest`
+    pub run: String,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay runs diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The first run
+    pub a: String,
+    /// The second
+    pub b: String,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay runs prune`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub struct Prune {
+    /// Keep the newest N, remove the others
+    #[arg(long, value_name = "N", group = "which")]
+    pub keep: Option<usize>,
+    /// Remove what started longer ago than this, such as "30 d"
+    #[arg(long, value_name = "AGE", group = "which")]
+    pub older_than: Option<String>,
+    /// Really remove
+    #[arg(long)]
+    pub yes: bool,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
 }
 
 /// `assay profile`.
@@ -274,11 +394,36 @@ pub enum ProfilesCommand {
         /// Its name
         name: String,
     },
+    /// Print the JSON Schema of the profile language, for editors
+    Schema,
     /// Check a profile without starting anything
     Check {
         /// A built-in profile or a file
         profile: String,
     },
+}
+
+/// `assay init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The command that starts the bot
+    #[arg(long, value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// The running bot, whose command line is taken when none is given
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Its metrics page, such as http://127.0.0.1:8000/metrics
+    #[arg(long, value_name = "URL")]
+    pub metrics_url: Option<String>,
+    /// Its result file (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub kpi: Option<PathBuf>,
+    /// Some of its log
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Where to write the profile; it must not be there yet. Printed without this
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `assay catalogue`.

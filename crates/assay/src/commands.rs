@@ -1,23 +1,20 @@
 //! Doing what was typed.
 
-use crate::cli::{
-    Accept, CatalogueFormat, Cli, Command, Format, Lang, Market, Mode, OneRun, ProfilesCommand, Rehearse,
-    RunsCommand, Validate,
-};
+use crate::cli::{CatalogueFormat, Cli, Command, Format, Init, Lang, OneRun, ProfilesCommand};
 use crate::fail::Failure;
 use crate::judging;
+use crate::supervising;
 use catalogue::exit_codes;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use validate::pipeline::{Options, validate};
 use validate::{archive, preflight, profile, report, review};
 
 pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
-        Command::Rehearse(args) => rehearse(&args),
-        Command::Validate(args) => validate_command(&args),
+        Command::Rehearse(args) => supervising::rehearse(&args),
+        Command::Validate(args) => supervising::validate(&args),
+        Command::Stop(args) => supervising::stop(&args),
+        Command::Monitor(args) => supervising::monitor(&args),
         Command::Preflight(args) => preflight_command(&args.profile, &args.logs.logs, args.json),
         Command::Rejudge(args) => rejudge(&args),
         Command::Verify(args) => verify(&args),
@@ -29,18 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
             print(&review::render(&dir, lang, args.format == Format::Html)?);
             Ok(0)
         }
-        Command::Runs(args) => match args.command {
-            RunsCommand::List(logs) => {
-                let runs = archive::list_runs(&logs.logs);
-                if runs.is_empty() {
-                    print(&format!("no runs below {}\n", logs.logs.display()));
-                }
-                for run in runs {
-                    print(&format!("{}  {:<12}  {}\n", run.run_id, run.profile, run.headline));
-                }
-                Ok(0)
-            }
-        },
+        Command::Runs(args) => crate::runs::runs(args.command),
         Command::Run(args) => Ok(runner::run(args)?),
         Command::Replay(args) => Ok(runner::replay(args)?),
         Command::Kpi(args) => Ok(runner::kpi(args)?),
@@ -48,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
             exchange::main(args)?;
             Ok(0)
         }
+        Command::Init(args) => init(args),
         Command::Profile(args) => profiles(args.command),
         Command::Rules(args) => crate::rules::run(&args.command),
         Command::Catalogue(args) => {
@@ -68,87 +55,9 @@ pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn own_path() -> Result<PathBuf, Failure> {
+pub(crate) fn own_path() -> Result<PathBuf, Failure> {
     std::env::current_exe()
         .map_err(|e| Failure::new(exit_codes::INTERNAL, format!("cannot find this executable: {e}")))
-}
-
-/// Counts Ctrl-C and SIGTERM: once ends in order, twice kills.
-fn interrupts() -> Result<(Arc<AtomicU32>, Arc<AtomicU32>), Failure> {
-    let failed =
-        |e: std::io::Error| Failure::new(exit_codes::INTERNAL, format!("cannot watch for signals: {e}"));
-    let count = Arc::new(AtomicU32::new(0));
-    let terminated = Arc::new(AtomicU32::new(0));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let (counted, term) = (Arc::clone(&count), Arc::clone(&terminated));
-    let (ready, is_ready) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        runtime.block_on(async move {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut int), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            let _ = ready.send(());
-            loop {
-                tokio::select! {
-                    _ = int.recv() => {}
-                    _ = terminate.recv() => term.store(1, Ordering::SeqCst),
-                }
-                counted.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-    });
-    is_ready.recv().map_err(|_| {
-        Failure::new(exit_codes::INTERNAL, "cannot watch for signals: the handlers were refused")
-    })?;
-    Ok((count, terminated))
-}
-
-fn rehearse(args: &Rehearse) -> Result<u8, Failure> {
-    let mut loaded = profile::load("rehearsal")?;
-    if let Some(exchange) = &mut loaded.profile.exchange {
-        exchange.market = if args.market == Market::Calm { "calm" } else { "edge" }.to_owned();
-        exchange.seed = args.seed.unwrap_or(exchange.seed);
-    }
-    start(Options {
-        loaded,
-        smoke_only: false,
-        logs: args.logs.logs.clone(),
-        program: own_path()?,
-        rehearse: true,
-        json: args.json,
-        rerun: judging::rehearse_again(args),
-    })
-}
-
-fn validate_command(args: &Validate) -> Result<u8, Failure> {
-    let code = start(Options {
-        loaded: profile::load(&args.profile)?,
-        smoke_only: args.mode == Mode::SmokeOnly,
-        logs: args.logs.logs.clone(),
-        program: own_path()?,
-        rehearse: false,
-        json: args.json,
-        rerun: format!("assay validate --profile {}", judging::quoted(&args.profile)),
-    })?;
-    let accepted: &[u8] = match args.accept {
-        None => &[],
-        Some(Accept::Go) => &[exit_codes::COMPLETE_GO],
-        Some(Accept::Conditional) => &[exit_codes::COMPLETE_GO, exit_codes::CONDITIONAL_GO],
-        Some(Accept::Concerns) => {
-            &[exit_codes::COMPLETE_GO, exit_codes::CONDITIONAL_GO, exit_codes::CONCERNS]
-        }
-    };
-    Ok(if accepted.contains(&code) { 0 } else { code })
-}
-
-fn start(options: Options) -> Result<u8, Failure> {
-    let (count, terminated) = interrupts()?;
-    let code = validate(&options, &count)?;
-    let by_sigterm = terminated.load(Ordering::SeqCst) > 0;
-    Ok(if code == exit_codes::INTERRUPTED && by_sigterm { exit_codes::TERMINATED } else { code })
 }
 
 fn preflight_command(name: &str, logs: &std::path::Path, json: bool) -> Result<u8, Failure> {
@@ -197,6 +106,25 @@ fn verify(args: &OneRun) -> Result<u8, Failure> {
     Ok(exit_codes::DISAGREES)
 }
 
+fn init(args: Init) -> Result<u8, Failure> {
+    let Init { command, pid, metrics_url, kpi, log, out } = args;
+    let sources = validate::init::Sources { command, pid, metrics_url, kpi, log };
+    let text =
+        validate::init::profile(&sources).map_err(|e| Failure::new(exit_codes::USAGE, e.to_string()))?;
+    profile::load_text("the new profile", &text)?;
+    let Some(path) = out else {
+        print(&text);
+        return Ok(0);
+    };
+    let written = std::fs::File::options().write(true).create_new(true).open(&path);
+    written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| {
+        let what = format!("cannot write {}: {e}; choose a file that is not there yet", path.display());
+        Failure::new(exit_codes::USAGE, what)
+    })?;
+    print(&format!("{} is written: read every line, then `assay profile check {0}`\n", path.display()));
+    Ok(0)
+}
+
 fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
     match command {
         ProfilesCommand::List => {
@@ -213,6 +141,7 @@ fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
                 return Err(Failure::new(exit_codes::NOT_FOUND, text));
             }
         },
+        ProfilesCommand::Schema => print(&profile::schema()?),
         ProfilesCommand::Check { profile: name } => {
             let loaded = profile::load(&name)?;
             let kind = match (loaded.of_record, loaded.base.as_str()) {
@@ -223,6 +152,9 @@ fn profiles(command: ProfilesCommand) -> Result<u8, Failure> {
             print(&format!("{name} is a valid profile ({kind})\n  sha256 {}\n", loaded.hash));
             for difference in &loaded.differences {
                 print(&format!("  custom because: {difference}\n"));
+            }
+            if let Some(sentence) = profile::outlook(&loaded.profile).sentence() {
+                print(&format!("  {sentence}\n"));
             }
         }
     }

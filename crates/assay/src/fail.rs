@@ -6,6 +6,7 @@ use validate::attest::AttestError;
 use validate::pipeline::ValidateError;
 use validate::profile::ProfileError;
 use validate::review::ReviewError;
+use validate::watch::monitor::MonitorError;
 
 /// A failed command.
 #[derive(Debug)]
@@ -36,6 +37,16 @@ impl From<ProfileError> for Failure {
 impl From<ValidateError> for Failure {
     fn from(error: ValidateError) -> Self {
         Self::new(error.exit_code(), error.to_string())
+    }
+}
+
+impl From<MonitorError> for Failure {
+    fn from(error: MonitorError) -> Self {
+        let code = match error {
+            MonitorError::NoProcess(_) => exit_codes::NOT_FOUND,
+            MonitorError::Write(_) | MonitorError::Copy(_) | MonitorError::Http(_) => exit_codes::INTERNAL,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

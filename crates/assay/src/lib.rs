@@ -1,12 +1,14 @@
 //! The one binary as a library, so that the end-to-end tests can have a thin copy of it.
 //!
-//! [`cli`] is what was typed; `commands` does it; `fail` turns errors into sentences with a next step and an exit code.
+//! [`cli`] is what was typed; `commands` does it (`supervising` what runs, `runs` the archive); `fail` turns errors into sentences with a next step and an exit code.
 
 pub mod cli;
 mod commands;
 mod fail;
 mod judging;
 pub mod rules;
+mod runs;
+mod supervising;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -16,10 +18,8 @@ pub fn main() -> ExitCode {
     let mut arguments = std::env::args();
     // The guardian is not for people: it is recognised before anything else can write to its inherited streams.
     if arguments.nth(1).as_deref() == Some("guardian") {
-        let rest: Vec<String> = arguments.skip_while(|word| word == "--").collect();
-        if let Some((program, args)) = rest.split_first() {
-            validate::supervise::guardian::main(program, args);
-        }
+        let words: Vec<String> = arguments.collect();
+        validate::supervise::guardian::main(&words);
         return ExitCode::SUCCESS;
     }
     let cli = match cli::Cli::try_parse() {

@@ -159,6 +159,11 @@ impl Bench<'_> {
         }
     }
 
+    /// True when the profile declares that the runner cannot have it.
+    fn lacks(&self, name: &str) -> bool {
+        self.evidence.settings.not_applicable.contains_key(name)
+    }
+
     fn kpi(&self, number: u8) -> Option<&KpiResult> {
         self.kpis.iter().find(|k| k.number == number)
     }
@@ -309,6 +314,7 @@ impl Bench<'_> {
         let sources = ["alerts.jsonl".to_owned(), artefact(self.phase, "metrics_final.prom")];
         let own = self.evidence.settings.has_alerts;
         let rows = self.phase.alerts.get();
+        let stored = !self.evidence.settings.not_applicable.contains_key("alert_store");
         let table = rows.map(|rows| {
             let counted = if own { runner_deliveries(rows) } else { rows.deliveries.iter().collect() };
             let of = |status: &str| counted.iter().filter(|d| d.status == status).count();
@@ -323,6 +329,9 @@ impl Bench<'_> {
             let sent = table.map_or_else(|| "?".to_owned(), |t| t.0.to_string());
             return said(Outcome::Fail, text(sent)).from(&sources);
         }
+        if own && !stored && table.is_none_or(|(sent, _)| sent == 0) {
+            return self.no_alert_lost_by_metrics(&metric).from(&sources);
+        }
         let Some((sent, _)) = table else {
             let why = format!("no delivery table: {}", why_not(&self.phase.alerts));
             return said(Outcome::inconclusive(why.clone()), why).from(&sources);
@@ -332,6 +341,19 @@ impl Bench<'_> {
         }
         let finding = said(passed(sent >= 1), text(sent.to_string())).from(&sources);
         if own { finding } else { finding.noted("judged on Assay's own dispatcher") }
+    }
+
+    /// C4 of a runner whose alerting keeps no table: its own counters are all there is.
+    fn no_alert_lost_by_metrics(&self, dlq: &Value) -> Finding {
+        let sent = self.value(25);
+        let text = format!("DLQ {dlq}, {sent} delivered");
+        match (dlq.number(), sent.number()) {
+            (Some(_), Some(sent)) => {
+                said(passed(sent >= 1.0), text).noted("no delivery table: by the runner's own counters")
+            }
+            (None, _) => said(unmeasured(dlq), text),
+            (_, None) => said(unmeasured(&sent), text),
+        }
     }
 
     fn endpoint(&self) -> Finding {
@@ -426,21 +448,24 @@ impl Bench<'_> {
                 let text = format!("{} of {} triggers, {} %", figure(*wrong), figure(*all), figure(percent));
                 said(passed(percent <= 5.0), text).from(&source)
             }
+            (Value::NotApplicable { .. }, _) => said(unmeasured(&wrong), wrong.to_string()).from(&source),
             _ => said(unmeasured(&wrong), format!("{wrong} of {triggers}")).from(&source),
         }
     }
 
     /// Closed round trips without those of the run's end, by reason; the journal's where there is one.
-    fn closes(&self) -> Result<BTreeMap<String, f64>, String> {
+    fn closes(&self) -> Result<BTreeMap<String, f64>, Outcome> {
         let mut reasons = match (self.accounts, &self.phase.kpi_file) {
             (Some(accounts), _) => accounts.exit_reasons(),
             (None, _) if self.evidence.settings.has_journal => {
-                return Err(format!("the journal cannot be added up: {}", why_not(&self.phase.journal)));
+                let why = why_not(&self.phase.journal);
+                return Err(Outcome::inconclusive(format!("the journal cannot be added up: {why}")));
             }
-            (None, Found::No(why)) => return Err(why.clone()),
+            (None, Found::No(why)) => return Err(Outcome::inconclusive(why.clone())),
             (None, Found::Yes(file)) => match file_value(file, "exit_reasons") {
                 Value::Map(map) => map,
-                other => return Err(format!("exit_reasons: {other}")),
+                _ if self.lacks("exit_reasons") => return Err(Outcome::inconclusive(WAIVED)),
+                other => return Err(Outcome::inconclusive(format!("exit_reasons: {other}"))),
             },
         };
         reasons.remove("shutdown");
@@ -454,7 +479,10 @@ impl Bench<'_> {
             return said(unmeasured(&trips), trips.to_string()).from(&source);
         }
         match self.closes() {
-            Err(why) => said(Outcome::inconclusive(why.clone()), why).from(&source),
+            Err(outcome) => {
+                let text = format!("{trips} round trips, which of them were shutdown closes is not known");
+                said(outcome, text).from(&source)
+            }
             Ok(reasons) => {
                 let n: f64 = reasons.values().sum();
                 said(passed(n >= 10.0), counted(n, "round trip", "round trips")).from(&source)
@@ -466,6 +494,10 @@ impl Bench<'_> {
         let source = ["journal/main".to_owned()];
         let net = self.value(8);
         let Some(accounts) = self.accounts else {
+            if self.lacks("journal") {
+                return said(Outcome::inconclusive(WAIVED), format!("net {net} USD, no journal"))
+                    .from(&source);
+            }
             let why = format!("no journal to form episodes from: {}", why_not(&self.phase.journal));
             return said(Outcome::inconclusive(why), net.to_string()).from(&source);
         };
@@ -495,7 +527,7 @@ impl Bench<'_> {
     fn exit_reasons(&self) -> Finding {
         let source = self.source(4);
         match self.closes() {
-            Err(why) => said(Outcome::inconclusive(why.clone()), why).from(&source),
+            Err(outcome) => said(outcome, "the reasons of the exits are not known").from(&source),
             Ok(reasons) => {
                 let n: f64 = reasons.values().sum();
                 let text = format!("{}: {}", counted(n, "close", "closes"), Value::Map(reasons.clone()));

@@ -9,7 +9,17 @@ use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
 use catalogue::{Class, CriterionId, RULES, RuleId};
 
 /// Parts of critical criteria that a profile can waive.
-const CRITICAL_PARTS: [&str; 5] = ["venue_books", "alerts", "journal", "metrics", "dashboard"];
+const CRITICAL_PARTS: [&str; 9] = [
+    "venue_books",
+    "alerts",
+    "alert_store",
+    "journal",
+    "metrics",
+    "dashboard",
+    "exit_reasons",
+    "assay_run_info",
+    "process_start_time_seconds",
+];
 
 /// Every reason why the decision cannot be a COMPLETE GO.
 pub(crate) fn caps(
@@ -68,6 +78,11 @@ pub(crate) fn caps(
     for id in CriterionId::ALL.into_iter().filter(|id| id.class() == Class::Critical) {
         if let Some(reason) = settings.not_applicable.get(id.as_str()) {
             caps.push(format!("a part of {id} is waived: {reason}"));
+        }
+    }
+    for rule in RULES.iter() {
+        if let Some(reason) = settings.not_applicable.get(rule.id.as_str()) {
+            caps.push(format!("{} is waived: {reason}", rule.id));
         }
     }
     if !settings.has_alerts {

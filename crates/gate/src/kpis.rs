@@ -123,7 +123,9 @@ impl Desk<'_> {
             25..=32 if !settings.has_alerts => settings.not_applicable.get("alerts"),
             _ => None,
         };
-        let declared = settings.not_applicable.get(kpi.field).or(group);
+        // What the supervisor measures itself, and what the runner's file holds after all, is not lacking: a declaration hides nothing.
+        let there = matches!(kpi.number, 21..=24) || self.holds(kpi.field);
+        let declared = settings.not_applicable.get(kpi.field).filter(|_| !there).or(group);
         let (value, cross_check) = match declared {
             // A waiver excuses what is not there. A figure that is there and cannot be true stays one.
             Some(reason) => match guarded(|| self.measure(kpi)) {
@@ -159,6 +161,11 @@ impl Desk<'_> {
             artefact: what,
             cross_check,
         }
+    }
+
+    /// True when the runner's KPI file has a value of this name.
+    fn holds(&self, field: &str) -> bool {
+        self.file.as_ref().is_ok_and(|file| file.fields.get(field).is_some_and(|value| !value.is_null()))
     }
 
     fn measure(&self, kpi: &Kpi) -> (Value, CrossCheck) {
@@ -385,8 +392,9 @@ fn outside_domain(number: u8, value: &Value) -> Option<Value> {
         _ => true,
     };
     let possible = match value {
-        Value::Measured(n) => fits(*n),
-        Value::Map(map) => map.values().all(|n| fits(*n)),
+        // The two that are maps, by guard type and by notifier, are no numbers, and the others are no maps.
+        Value::Measured(n) => !matches!(number, 13 | 30) && fits(*n),
+        Value::Map(map) => matches!(number, 13 | 30) && map.values().all(|n| fits(*n)),
         _ => true,
     };
     (!possible).then(|| Value::Implausible { figures: format!("{value} is no possible value") })

@@ -5,7 +5,9 @@
 pub mod analyze;
 pub mod archive;
 pub mod attest;
+pub mod init;
 pub mod logwatch;
+pub mod mapping;
 pub mod pipeline;
 pub mod preflight;
 pub mod profile;

@@ -4,11 +4,16 @@
 
 mod it {
     pub mod archive;
+    pub mod by_hand;
+    pub mod elsewhere;
     pub mod group;
+    pub mod log_cases;
     pub mod logwatch;
     pub mod outcomes;
     pub mod panels;
     pub mod preflight;
     pub mod profile;
+    pub mod profile_mapping;
+    pub mod profile_schema;
     pub mod rules;
 }

@@ -5,10 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod any_runner;
 mod archive;
 mod bad_input;
 mod harness;
 mod kill;
+mod liar;
 mod noise;
 mod rehearsals;
 mod rows;

@@ -6,12 +6,14 @@ mod runner;
 
 use catalogue::CriterionId;
 use gate::evidence::{Evidence, EvidenceClass, Found, PhaseEnd, PhaseEvidence, RoundTripProof, RuleState};
-use gate::evidence::{LogFacts, Sample, Settings};
+use gate::evidence::{LogFacts, Origin, Sample, Settings};
 use gate::{Outcome, RuleEngine};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use resample::Recording;
 use runner::{Course, Defect};
+
+const MIN: f64 = 60.0;
 
 /// The rules of a shipped profile, with its true windows.
 fn settings(profile: &str) -> Settings {
@@ -23,6 +25,7 @@ fn settings(profile: &str) -> Settings {
 struct Firing {
     rule: String,
     t: f64,
+    #[expect(dead_code, reason = "for the messages of assertions")]
     text: String,
 }
 
@@ -77,6 +80,8 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         alerts: Found::No("not part of this test".into()),
         log: Found::Yes(LogFacts::default()),
         rule_events: vec![],
+        trades: Found::No("not part of this test".into()),
+        iteration_gaps: Found::No("not part of this test".into()),
     };
     gate::judge(&Evidence {
         run_id: "noise".into(),
@@ -88,6 +93,10 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         smoke_failed: None,
         panels: vec![],
         interrupted: None,
+        origin: Origin::Supervised,
+        cores: None,
+        attestations: vec![],
+        rerun: String::new(),
     })
 }
 
@@ -191,24 +200,27 @@ fn first_for_good(times: impl Iterator<Item = f64>, holds: impl Fn(f64) -> bool)
 /// rules and from the course of events, not from the rules' code.
 fn expected(defect: Defect, s: &Settings, course: &Course, samples: &[Sample]) -> (&'static str, f64, f64) {
     let first = samples.iter().find(|sample| sample.t > course.from).unwrap().t;
-    let last_before = samples.iter().rfind(|sample| sample.t <= course.from).map_or(0.0, |sample| sample.t);
+    let scraped = || samples.iter().filter(|sample| sample.scrape.get().is_some());
+    let last_before = scraped().rfind(|sample| sample.t <= course.from).map_or(0.0, |sample| sample.t);
+    // The counter's last value may first be seen after a gap.
+    let stands = scraped().find(|sample| sample.t > course.from - s.poll_s).map_or(0.0, |sample| sample.t);
     match defect {
         Defect::None | Defect::Memory(..) => ("", 0.0, 0.0),
-        Defect::Cpu(_) => ("A5", first, s.a5_for_s),
-        Defect::Latency(_) => ("A4", first, s.a4_for_s),
-        Defect::Hang => ("A8", last_before, s.a8_for_s),
-        Defect::Blind => ("A9", last_before, s.a9_for_s),
+        Defect::Cpu(_) => ("A5", first, 10.0 * MIN),
+        Defect::Latency(_) => ("A4", first, 5.0 * MIN),
+        Defect::Hang => ("A8", stands, MIN),
+        Defect::Blind => ("A9", last_before, MIN),
         Defect::DeadLetter => ("A2", first, 0.0),
         Defect::Notifier => ("A3", first, 0.0),
         Defect::Loss(_) => ("A7", first, 0.0),
         Defect::Loser => {
             let loses =
                 |t: f64| matches!(course.closed(t), (closed, won) if closed >= 20 && won * 2 < closed);
-            ("B1", first_for_good(seen(samples, course), loses), s.b2_over_s)
+            ("B1", first_for_good(seen(samples, course), loses), 30.0 * MIN)
         }
         Defect::Idle => {
             let (all, _) = course.closed(f64::INFINITY);
-            ("B2", samples.iter().find(|sample| course.closed(sample.t).0 == all).unwrap().t, s.b2_over_s)
+            ("B2", samples.iter().find(|sample| course.closed(sample.t).0 == all).unwrap().t, 30.0 * MIN)
         }
         Defect::Guards => {
             let many = |t: f64| course.guards_until(t) - course.guards_until(t - s.hour_s) > 50;
@@ -217,7 +229,7 @@ fn expected(defect: Defect, s: &Settings, course: &Course, samples: &[Sample]) -
         Defect::Alerts => {
             let fails =
                 |t: f64| matches!(course.delivered(t), (sent, failed) if sent * 10 < (sent + failed) * 9);
-            ("B4", first_for_good(seen(samples, course), fails), s.b2_over_s)
+            ("B4", first_for_good(seen(samples, course), fails), 30.0 * MIN)
         }
     }
 }
@@ -317,20 +329,32 @@ fn leak(recording: &Recording, percent: f64, mib: f64, seed: u64) -> (Option<f64
     (late, outcome(&judged(&hour, first), CriterionId::H3))
 }
 
+/// A leak that doubles the process in an hour is found within the half hour after A6's window, whatever the noise; how soon a smaller
+/// one is depends on how much larger the noise is than it.
 #[test]
 fn a_leak_is_found_as_soon_as_the_noise_allows() {
     for name in RECORDINGS {
         let recording = Recording::load(name);
-        for percent in [12.0, 25.0, 60.0, 100.0] {
-            let found: Vec<(Option<f64>, Outcome)> =
-                (0..12).map(|seed| leak(&recording, percent, 8.5, seed)).collect();
-            let (lates, ends): (Vec<Option<f64>>, Vec<Outcome>) = found.into_iter().unzip();
-            let words: Vec<i32> = lates.iter().map(|late| late.map_or(-1, |l| l as i32)).collect();
-            let passes = ends.iter().filter(|end| **end == Outcome::Pass).count();
-            let fails = ends.iter().filter(|end| **end == Outcome::Fail).count();
-            eprintln!(
-                "{name} + {percent} %/h: after the window {words:?}; H3 {fails} FAIL, {passes} PASS of 12"
-            );
+        for seed in 0..4 {
+            let (late, end) = leak(&recording, 100.0, 8.5, seed);
+            assert!(late.is_some_and(|late| late <= 30.0 * MIN), "{name}, seed {seed}: {late:?}");
+            assert_eq!(end, Outcome::Fail, "{name}, seed {seed}: H3 of the first hour");
         }
     }
+}
+
+/// Without noise nothing is to be waited for: 12 %/h is found with the reading that completes the window.
+#[test]
+fn a_small_leak_of_a_quiet_process_is_found_at_once() {
+    let settings = settings("d77-4");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let usage: Vec<_> = Recording::load("postgres").flat((settings.main_s / settings.poll_s) as usize);
+    let course = Course::new(settings.main_s, settings.poll_s, Defect::Memory(12.0, 8.5), 0.0, &mut rng);
+    let samples = course.samples(&usage, settings.poll_s, &mut rng);
+    let fired = watch(&settings, &samples);
+    let due = settings.memory_skip_s + settings.memory_min_s;
+    assert!(
+        fired.first().is_some_and(|f| f.rule == "A6" && (f.t - due).abs() <= settings.poll_s + 0.1),
+        "{fired:?}"
+    );
 }

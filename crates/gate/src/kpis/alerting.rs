@@ -92,12 +92,16 @@ impl Desk<'_> {
 
     pub(super) fn availability(&self) -> (Value, CrossCheck) {
         let mut seen: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut unread: BTreeMap<String, u64> = BTreeMap::new();
         for scrape in self.phase.samples.iter().filter_map(|s| s.scrape.get()) {
             for (series, value) in &scrape.series {
                 let (name, labels) = scrape::parse_series(series);
                 if name == "notifier_available"
                     && let Some((_, notifier)) = labels.into_iter().find(|(label, _)| label == "notifier")
                 {
+                    if !value.is_finite() {
+                        *unread.entry(notifier.clone()).or_insert(0u64) += 1;
+                    }
                     let counts = seen.entry(notifier).or_insert((0, 0));
                     counts.0 += u64::from(*value == 1.0);
                     counts.1 += 1;
@@ -114,6 +118,11 @@ impl Desk<'_> {
         }
         if seen.is_empty() {
             return (Value::absent("notifier_available was never scraped"), missing("no value"));
+        }
+        // What was no number was no reading, and a share of the others would be kinder than the truth.
+        if let Some((notifier, n)) = unread.into_iter().next() {
+            let why = format!("notifier_available of {notifier} was no number in {n} scrapes");
+            return (Value::absent(why), missing("no value"));
         }
         let shares: BTreeMap<String, f64> =
             seen.into_iter().map(|(name, (up, all))| (name, up as f64 / all as f64 * 100.0)).collect();

@@ -113,10 +113,14 @@ fn increments(samples: &[Sample]) -> Said {
     for (trips, pnl) in SOURCES {
         let steps = steps(samples, trips, pnl);
         most = most.max(steps.len());
+        let means: Vec<f64> = steps.iter().map(|(mean, _)| *mean).collect();
+        if let Some(text) = same_means(&steps) {
+            return Said::Violated(text, RESULTS.to_owned());
+        }
         if steps.len() < LEAST {
             continue;
         }
-        if let Some((step, n)) = repeated(&steps) {
+        if let Some((step, n)) = repeated(&means) {
             let text = format!(
                 "{n} of {} steps of the PnL are exactly {} USD for each round trip",
                 steps.len(),
@@ -134,13 +138,30 @@ fn increments(samples: &[Sample]) -> Said {
     }
 }
 
-fn steps(samples: &[Sample], trips: Reading, pnl: Reading) -> Vec<f64> {
+/// Fewest steps of several round trips each that convict, when all of them have the very same mean.
+const FEWEST_MEANS: usize = 5;
+
+/// A step may hold many round trips: that the mean of every step is the same to the millionth of a USD, over 20 round trips and more, is no
+/// weaker a sign than one by one.
+fn same_means(steps: &[(f64, f64)]) -> Option<String> {
+    let micros = |mean: f64| (mean * 1e6).round() as i64;
+    let first = micros(steps.first()?.0);
+    let trips: f64 = steps.iter().map(|(_, trips)| trips).sum();
+    let several = steps.iter().filter(|(_, trips)| *trips > 1.0).count();
+    let same = steps.iter().all(|(mean, _)| micros(*mean) == first);
+    (same && first != 0 && several >= FEWEST_MEANS && trips >= LEAST as f64).then(|| {
+        format!("{} round trips made exactly {} USD each", figure(trips), figure(first as f64 / 1e6))
+    })
+}
+
+/// Mean result of each step of the series, and its round trips.
+fn steps(samples: &[Sample], trips: Reading, pnl: Reading) -> Vec<(f64, f64)> {
     let mut last: Option<(f64, f64)> = None;
     let mut steps = Vec::new();
     for (trips, pnl) in samples.iter().filter_map(|s| Some((trips(s)?, pnl(s)?))) {
         match last {
             Some((before, pnl_before)) if trips > before => {
-                steps.push((pnl - pnl_before) / (trips - before));
+                steps.push(((pnl - pnl_before) / (trips - before), trips - before));
                 last = Some((trips, pnl));
             }
             Some(_) => {}

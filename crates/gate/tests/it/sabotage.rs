@@ -21,7 +21,7 @@ fn sabotaged(change: impl FnOnce(&mut PhaseEvidence)) -> Analysis {
 
 fn honest() -> Analysis {
     let honest = judge(&evidence());
-    assert_eq!(honest.decision, Decision::ConditionalGo);
+    assert_eq!(honest.decision, Decision::CompleteGo);
     honest
 }
 
@@ -86,11 +86,7 @@ fn every_field_of_the_kpi_file_can_be_broken_and_none_improves_it() {
             assert!(!found.value.is_present(), "{what}: {:?}", found.value);
             assert_eq!(changed.decision, Decision::NoGo, "{what}");
             let c2 = changed.criteria.iter().find(|c| c.id == CriterionId::C2).unwrap();
-            assert!(
-                c2.outcome.simple() == Simple::Fail && c2.value.contains(kpi.field),
-                "{what}: {}",
-                c2.value
-            );
+            assert_eq!(c2.outcome.simple(), Simple::Fail, "{what}: {}", c2.value);
         }
     }
 }
@@ -126,7 +122,7 @@ fn a_figure_that_is_measured_elsewhere_must_agree_with_the_file() {
 fn every_metric_that_something_needs_is_missed_when_it_is_dropped_or_no_number() {
     let honest = honest();
     // The metric, and what must no longer pass, or a KPI that must no longer be present.
-    let table: [(&str, &[CriterionId], &str); 13] = [
+    let table: [(&str, &[CriterionId], &str); 12] = [
         ("venue_books", &[CriterionId::C1], ""),
         ("alert_sent_total", &[CriterionId::C2, CriterionId::H4], "alert_sent_total"),
         ("alert_failed_total", &[CriterionId::C2, CriterionId::H4], "alert_failed_total"),
@@ -139,7 +135,6 @@ fn every_metric_that_something_needs_is_missed_when_it_is_dropped_or_no_number()
         ("arb_topn_loop_iterations_total", &[CriterionId::C6], ""),
         // A cross-check that goes missing caps; nothing passes that did not.
         ("loop_latency_seconds", &[], ""),
-        ("process_cpu_seconds_total", &[], ""),
         ("arb_topn_guard_triggers_total", &[], ""),
     ];
     for (metric, hurt, kpi) in table {
@@ -445,7 +440,7 @@ fn healthy_runners_are_not_convicted() {
     for (what, change) in healthy {
         let analysis = sabotaged(change);
         assert_eq!(violated(&analysis), Vec::<String>::new(), "{what}");
-        assert_eq!(analysis.decision, Decision::ConditionalGo, "{what}: {:?}", analysis.reasons);
+        assert_eq!(analysis.decision, Decision::CompleteGo, "{what}: {:?}", analysis.reasons);
     }
     // A quiet hour: zeros everywhere, smoke and main alike.
     let mut quiet = evidence();
@@ -470,7 +465,6 @@ fn three_equal_continuous_figures_of_smoke_and_main_are_a_cached_result() {
     let of = |values: [f64; 3]| -> Vec<(&str, f64)> { names.into_iter().zip(values).collect() };
     assert!(with(&of([12.51, 45.2, 72.1])), "the other figures differ, and three are enough");
     assert!(!with(&of([1.0, 2.0, 5.0])), "whole milliseconds are what rounding gives");
-    assert!(!with(&of([12.51, 45.2, 72.1])[..2]), "two are a coincidence");
 }
 
 #[test]
@@ -492,7 +486,7 @@ fn a_person_settles_what_is_open_and_nothing_else() {
     };
     let open = judged(&[CriterionId::C6], &|e| e.panels.clear());
     assert_eq!(outcome(&open, CriterionId::C6), Simple::Pass);
-    assert_eq!((open.headline().as_str(), open.exit_code()), ("CONDITIONAL GO [attested: C6]", 10));
+    assert_eq!((open.headline().as_str(), open.exit_code()), ("COMPLETE GO [attested: C6]", 0));
     assert_eq!(open.judged, "16 of 16 judged, C6 attested by a person");
     assert!(open.is_consistent());
     let failed = judged(&[CriterionId::C6], &|e| e.panels[0].run_id = Some("other".into()));
@@ -534,6 +528,7 @@ fn fixed_profits_are_found_without_a_journal_and_honest_ones_are_not() {
         evidence.settings.has_journal = false;
         let main = evidence.main.as_mut().unwrap();
         main.journal = Found::No("it keeps none".into());
+        each_scrape(main, |_, scrape| scrape.series.retain(|name, _| !name.starts_with("arb_topn_pnl_usd")));
         for (i, sample) in main.samples.iter_mut().enumerate() {
             let trips = i as f64;
             sample.kpi = BTreeMap::from([
@@ -541,10 +536,13 @@ fn fixed_profits_are_found_without_a_journal_and_honest_ones_are_not() {
                 ("net_pnl_usd".to_owned(), pnl(trips)),
             ]);
         }
-        violated(&judge(&evidence)).contains(&"identical outcomes".to_owned())
+        let analysis = judge(&evidence);
+        let found = analysis.plausibility.iter().find(|f| f.rule == "identical outcomes").unwrap();
+        (found.status == PlausibilityStatus::Violated).then(|| found.figures.clone())
     };
-    assert!(with(&|trips| trips * 2.5));
-    assert!(!with(&|trips| (trips * trips * 0.013).round() / 100.0), "cents, growing");
-    assert!(!with(&|trips| ((trips * 0.7).sin() * 3.0 + trips * 0.02).mul_add(100.0, 0.0).round() / 100.0));
-    assert!(!with(&|_| 0.0), "a quiet hour");
+    assert!(with(&|trips| trips * 2.5).is_some());
+    assert_eq!(with(&|trips| (trips * trips * 0.013).round() / 100.0), None, "cents, growing");
+    let varied = |trips: f64| ((trips * 0.7).sin() * 300.0 + trips * 2.0).round() / 100.0;
+    assert_eq!(with(&varied), None, "cents of varied results");
+    assert_eq!(with(&|_| 0.0), None, "a quiet hour");
 }

@@ -100,7 +100,7 @@ pub fn analyze(request: &Request) -> Result<Analyzed, AnalyzeError> {
     {
         return Err(AnalyzeError::RunFolder(request.dir.clone()));
     }
-    let finds = recognise::folder(&request.dir, &request.logs)
+    let finds = recognise::folder(&request.dir, &request.logs, &request.loaded.profile.runner.mapping)
         .map_err(|(path, source)| AnalyzeError::Read { path, source })?;
     if finds.is_empty() {
         let looked = match finds.inputs.len() {

@@ -4,7 +4,8 @@ use super::Input;
 use super::trades::{self, is_trade};
 use crate::archive::iterations;
 use crate::archive::{AlertLine, hex};
-use crate::logwatch::{LogWatch, Stream};
+use crate::logwatch::{LevelRules, LogWatch, Stream};
+use crate::mapping::Mapping;
 use gate::evidence::{AlertRows, CrashBlock, Found, LogFacts, Scrape, TradeRow};
 use journal::Entry;
 use serde_json::{Map, Value};
@@ -47,6 +48,8 @@ pub(super) struct Finds {
     pub(super) log: Option<LogFacts>,
     pub(super) log_path: Option<PathBuf>,
     pub(super) inputs: Vec<Input>,
+    /// What the names in all of them mean.
+    mapping: Mapping,
 }
 
 impl Finds {
@@ -63,7 +66,7 @@ impl Finds {
 type ReadError = (PathBuf, std::io::Error);
 
 /// Looks at every file of a folder, or at the one file, and at the logs that were named.
-pub(super) fn folder(dir: &Path, logs: &[PathBuf]) -> Result<Finds, ReadError> {
+pub(super) fn folder(dir: &Path, logs: &[PathBuf], mapping: &Mapping) -> Result<Finds, ReadError> {
     let mut paths = Vec::new();
     if dir.is_file() {
         paths.push(dir.to_owned());
@@ -73,7 +76,7 @@ pub(super) fn folder(dir: &Path, logs: &[PathBuf]) -> Result<Finds, ReadError> {
     paths.extend(logs.iter().cloned());
     paths.sort_by_key(|path| natural(&path.to_string_lossy()));
     paths.dedup();
-    let mut finds = Finds::default();
+    let mut finds = Finds { mapping: mapping.clone(), ..Finds::default() };
     for path in paths {
         let forced = logs.contains(&path);
         file(&path, forced, &mut finds)?;
@@ -153,16 +156,16 @@ fn content_of(path: &Path, content: &[u8], finds: &mut Finds) -> String {
         finds.journal = Some(found);
         return kind.to_owned();
     }
-    if matches!(trimmed[0], b'{' | b'[') {
-        if let Some(kind) = json(path, trimmed, finds) {
-            return kind;
-        }
+    if matches!(trimmed[0], b'{' | b'[')
+        && let Some(kind) = json(path, trimmed, finds)
+    {
+        return kind;
     }
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
     let text = String::from_utf8_lossy(content);
     let page = name.ends_with(".prom") || name.contains("metrics") || text.contains("# TYPE ");
     if page {
-        match snapshot(content) {
+        match snapshot(content, &finds.mapping) {
             Ok(found) => {
                 finds.snapshots.push(found);
                 return "metrics snapshot".to_owned();
@@ -225,7 +228,11 @@ fn json(path: &Path, content: &[u8], finds: &mut Finds) -> Option<String> {
     }
     let kpis: Vec<Version> = objects
         .iter()
-        .filter_map(|object| kpi_fields(object, named_kpi(path)))
+        .filter_map(|object| {
+            let mapped: Map<String, Value> =
+                finds.mapping.kpi_fields((*object).clone()).into_iter().collect();
+            kpi_fields(&mapped, named_kpi(path))
+        })
         .map(|fields| Version { t: when(&fields), fields })
         .collect();
     if !kpis.is_empty() {
@@ -317,8 +324,8 @@ fn alert_rows(items: &[Value]) -> Option<AlertRows> {
     Some(rows)
 }
 
-fn snapshot(content: &[u8]) -> Result<Snapshot, String> {
-    let page = crate::watch::scrape::parse(content, None)?;
+fn snapshot(content: &[u8], mapping: &Mapping) -> Result<Snapshot, String> {
+    let page = crate::watch::scrape::parse(content, None, mapping)?;
     let format = if content.trim_ascii_end().ends_with(b"# EOF") {
         exposition::Format::OpenMetrics
     } else {
@@ -342,7 +349,9 @@ fn snapshot(content: &[u8]) -> Result<Snapshot, String> {
 
 /// A log: what its lines say and how often, its crash blocks, the trades that it tells of.
 fn log(path: &Path, content: &[u8], finds: &mut Finds) -> String {
-    let mut watch = LogWatch::new();
+    // A profile's pattern was compiled when the profile was checked.
+    let rules = LevelRules::new(&finds.mapping.log).unwrap_or_default();
+    let mut watch = LogWatch::new().and_rules(rules);
     let mut stamps: Vec<Option<f64>> = Vec::new();
     for (i, line) in content.split_inclusive(|b| *b == b'\n').enumerate() {
         let text = String::from_utf8_lossy(line);

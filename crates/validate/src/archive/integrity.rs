@@ -1,11 +1,13 @@
 //! Whether what lies in a run folder can be what a run wrote: order, uniqueness, settings that follow from the profile, a smoke that
 //! carries the main run. What cannot is said; nothing is repaired.
 
-use super::{Metadata, PhaseRecord, RunDir, Tagged, names};
+use super::{Metadata, PhaseRecord, RunDir, Tagged, attempts, names};
 use crate::pipeline::smoke as passing;
 use crate::profile::{self, Loaded};
-use gate::evidence::{PhaseEvidence, RoundTripProof, Sample, Settings};
+use crate::watch::gap_limit_s;
+use gate::evidence::{PhaseEvidence, RoundTripProof, RuleState, Sample, Settings};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What was read, as far as its order matters.
 pub(super) struct Read<'a> {
@@ -22,31 +24,16 @@ pub(super) fn damage(read: &Read<'_>) -> Option<String> {
     let problem = read.problems.into_iter().flatten().find(|problem| started || problem.contains(" line "));
     problem
         .cloned()
-        .or_else(|| twice(read.records))
+        .or_else(|| attempts::disorder(read.records, &read.metadata.run_id))
         .or_else(|| disorder(read.samples))
+        .or_else(|| gaps(read))
         .or_else(|| settings(&read.metadata.profile, &read.metadata.settings))
-}
-
-/// A phase starts once and ends once: a new main run is a new run.
-fn twice(records: &[PhaseRecord]) -> Option<String> {
-    ["smoke", "planted", "main"].into_iter().find_map(|phase| {
-        let starts =
-            records.iter().filter(|r| matches!(r, PhaseRecord::Start(start) if start.phase == phase));
-        let ends = records.iter().filter(|r| matches!(r, PhaseRecord::End { phase: p, .. } if p == phase));
-        let (starts, ends) = (starts.count(), ends.count());
-        if ends > starts {
-            return Some(format!("{}: {phase} has an end record and no start record", names::PHASES));
-        }
-        [("start", starts), ("end", ends)]
-            .into_iter()
-            .find(|(_, n)| *n > 1)
-            .map(|(what, n)| format!("{}: {n} {what} records of {phase}", names::PHASES))
-    })
 }
 
 /// A supervisor's monotonic clock goes forward.
 fn disorder(samples: &[Tagged<Sample>]) -> Option<String> {
-    ["smoke", "main"].into_iter().find_map(|phase| {
+    let phases: BTreeSet<&str> = samples.iter().map(|line| line.phase.as_str()).collect();
+    phases.into_iter().find_map(|phase| {
         let mut last = 0.0;
         samples.iter().filter(|line| line.phase == phase).find_map(|line| {
             let t = line.record.t;
@@ -54,6 +41,29 @@ fn disorder(samples: &[Tagged<Sample>]) -> Option<String> {
             let text = format!("{}: {phase} has a sample of {t} s after one of {last} s", names::SAMPLES);
             last = t;
             (!follows).then_some(text)
+        })
+    })
+}
+
+/// Whoever stood still for long did not watch: a hole between two samples, or after the last one, is an interruption. A phase without
+/// any sample is for the criteria to judge.
+fn gaps(read: &Read<'_>) -> Option<String> {
+    let watch = &read.metadata.profile.watch;
+    let limit = gap_limit_s(watch.poll.secs(), watch.scrape_timeout.secs());
+    let ends = read.records.iter().filter_map(|record| match record {
+        PhaseRecord::End { phase, end, .. } if attempts::base(phase) != "planted" => Some((phase, end)),
+        _ => None,
+    });
+    ends.filter(|(_, end)| end.interrupted.is_none()).find_map(|(phase, end)| {
+        let of_phase = read.samples.iter().filter(|line| line.phase == *phase).map(|line| line.record.t);
+        let mut of_phase = of_phase.peekable();
+        let watched_until = of_phase.peek().is_some().then_some(end.ran_s);
+        let mut last = 0.0;
+        of_phase.chain(watched_until).find_map(|t| {
+            let gap = t - last;
+            let text = format!("{}: {phase} has no sample for {gap:.0} s after {last:.0} s", names::SAMPLES);
+            last = t;
+            (gap > limit).then_some(text)
         })
     })
 }
@@ -89,7 +99,7 @@ fn settings(profile: &profile::Profile, recorded: &Settings) -> Option<String> {
 /// The proof as the artefacts bear it out: what was recorded is a claim.
 pub(super) fn proof(
     dir: &RunDir,
-    records: &[PhaseRecord],
+    (records, attempt): (&[PhaseRecord], u32),
     settings: &Settings,
     smoke: Option<&PhaseEvidence>,
     claimed: RoundTripProof,
@@ -108,9 +118,10 @@ pub(super) fn proof(
             }
         }
         RoundTripProof::Planted => {
+            let planted = attempts::tag("planted", attempt);
             let ended =
-                records.iter().any(|r| matches!(r, PhaseRecord::End { phase, .. } if phase == "planted"));
-            let journal = dir.journal_dir("planted").join("journal.log");
+                records.iter().any(|r| matches!(r, PhaseRecord::End { phase, .. } if *phase == planted));
+            let journal = dir.journal_dir(&planted).join("journal.log");
             match passing::completed_by_market_exit(&journal) {
                 _ if !ended => none("recorded as planted, but no planted phase is on record".to_owned()),
                 Ok(0) => none("recorded as planted, but the planted journal closes nothing".to_owned()),
@@ -120,6 +131,37 @@ pub(super) fn proof(
         }
         RoundTripProof::None { why } => none(why),
     }
+}
+
+/// Why an attempt that was killed had failed by then: a resumption must never turn that into anything better. `None` when nothing was
+/// found out before the kill.
+pub(crate) fn failed_before(
+    dir: &RunDir,
+    metadata: &Metadata,
+    attempt: u32,
+    records: &[PhaseRecord],
+    smoke: &PhaseEvidence,
+) -> Option<Vec<String>> {
+    let fired = smoke
+        .rule_events
+        .iter()
+        .filter(|event| event.state == RuleState::Fired && metadata.settings.aborts(&event.rule));
+    let mut reasons: Vec<String> = fired.map(|event| format!("{}: {}", event.rule, event.text)).collect();
+    if reasons.is_empty() && smoke.end.is_some() {
+        reasons = passing::reasons(smoke, &metadata.settings);
+    }
+    let planted = attempts::tag("planted", attempt);
+    let planted_ended =
+        records.iter().any(|r| matches!(r, PhaseRecord::End { phase, .. } if *phase == planted));
+    if planted_ended && metadata.profile.planted.is_some() && metadata.profile.runner.own_contract {
+        match passing::completed_by_market_exit(&dir.journal_dir(&planted).join("journal.log")) {
+            Ok(0) => reasons.push("the planted gap was not traded".to_owned()),
+            Ok(_) => {}
+            Err(why) => reasons.push(why),
+        }
+    }
+    let text = |why: String| format!("attempt {attempt} had failed before it was killed: {why}");
+    (!reasons.is_empty()).then(|| reasons.into_iter().map(text).collect())
 }
 
 /// Why the smoke cannot have passed although a main run followed; `None` when it can.
@@ -138,8 +180,8 @@ pub(super) fn smoke_contradicted(
 
 #[cfg(test)]
 mod tests {
-    use super::{disorder, settings, twice};
-    use crate::archive::{PhaseRecord, PhaseStart, Tagged};
+    use super::{disorder, settings};
+    use crate::archive::Tagged;
     use crate::profile;
     use gate::evidence::{Found, LogCounters, Sample, Scrape};
     use std::collections::BTreeMap;
@@ -164,19 +206,6 @@ mod tests {
             let found = disorder(&bad.map(sample));
             assert!(found.is_some_and(|text| text.contains("samples.jsonl: main")), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_phase_starts_once() {
-        let start = PhaseRecord::Start(PhaseStart {
-            phase: "main".to_owned(),
-            label: "full_60s".to_owned(),
-            runner_id: "r.main".to_owned(),
-            planned_s: 60.0,
-            at: String::new(),
-        });
-        assert_eq!(twice(std::slice::from_ref(&start)), None);
-        assert!(twice(&[start.clone(), start]).is_some_and(|text| text.contains("2 start records of main")));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Reads a run folder back as evidence. `validate` and `rejudge` both judge what this returns, so they judge the same.
 
-use super::integrity;
 use super::records::Identity;
 use super::{FORMAT, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, names};
+use super::{attempts, integrity};
+use crate::mapping::Mapping;
 use crate::profile::DataSource;
 use crate::watch::scrape;
 use gate::evidence::{
@@ -125,26 +126,34 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
         problems: [&records.problem, &samples.problem, &rules.problem, &panels.problem],
     })
     .map(|what| format!("damaged evidence: {what}"));
+    let attempts = attempts::split(&records.items);
+    let attempt = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+    let current = attempts.last().copied().unwrap_or_default();
     let mut smoke_failed = None;
     for record in &records.items {
         match record {
-            PhaseRecord::Proof(found) => proof = found.clone(),
             PhaseRecord::Interrupted { why } => interrupted = Some(why.clone()),
             PhaseRecord::SmokeFailed { reasons } => smoke_failed = Some(reasons.clone()),
-            PhaseRecord::Start(_) | PhaseRecord::End { .. } => {}
+            _ => {}
+        }
+    }
+    for record in current {
+        if let PhaseRecord::Proof(found) = record {
+            proof = found.clone();
         }
     }
     let mut sampled: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
     for line in samples.items {
         sampled.entry(line.phase).or_default().push(line.record);
     }
-    let mut phases = ["smoke", "main"].map(|phase| {
-        let start = records.items.iter().find_map(|record| match record {
+    let mut read = |phase: &str, records: &[PhaseRecord], attempt: u32| {
+        let phase = attempts::tag(phase, attempt);
+        let start = records.iter().find_map(|record| match record {
             PhaseRecord::Start(start) if start.phase == phase => Some(start.clone()),
             _ => None,
         })?;
-        let ended = records.items.iter().find_map(|record| match record {
-            PhaseRecord::End { phase: p, end, log, remote, identity } if p == phase => Some(Ended {
+        let ended = records.iter().find_map(|record| match record {
+            PhaseRecord::End { phase: p, end, log, remote, identity } if *p == phase => Some(Ended {
                 end: end.clone(),
                 log: log.clone(),
                 remote: remote.clone(),
@@ -152,17 +161,23 @@ pub fn load_evidence(dir: &RunDir) -> Result<(Metadata, Evidence), LoadError> {
             }),
             _ => None,
         });
-        let of = |tag: &str| tag == phase;
-        let samples = sampled.remove(phase).unwrap_or_default();
+        let of = |tag: &str| *tag == phase;
+        let samples = sampled.remove(&phase).unwrap_or_default();
         let rule_events: Vec<RuleEvent> =
             rules.items.iter().filter(|line| of(&line.phase)).map(|line| line.record.clone()).collect();
         Some((phase_evidence(dir, &metadata, start, ended.as_ref(), samples, rule_events, &alerts), ended))
-    });
-    let main = phases[1].take();
-    let smoke = phases[0].take();
+    };
+    let main = read("main", current, attempt);
+    let smoke = read("smoke", current, attempt);
     let remote = main.as_ref().and_then(|(_, ended)| ended.as_ref()).map(|ended| ended.remote.clone());
     let (smoke, main_ran) = (smoke.map(|(phase, _)| phase), main.is_some());
-    let proof = integrity::proof(dir, &records.items, &metadata.settings, smoke.as_ref(), proof);
+    let proof = integrity::proof(dir, (current, attempt), &metadata.settings, smoke.as_ref(), proof);
+    if smoke_failed.is_none() {
+        let earlier = (1..attempt).zip(&attempts);
+        smoke_failed = earlier
+            .filter_map(|(n, records)| Some((n, *records, read("smoke", records, n)?.0)))
+            .find_map(|(n, records, smoke)| integrity::failed_before(dir, &metadata, n, records, &smoke));
+    }
     if main_ran && smoke_failed.is_none() {
         smoke_failed = integrity::smoke_contradicted(&metadata, smoke.as_ref(), &proof);
     }
@@ -202,6 +217,7 @@ fn phase_evidence(
     rule_events: Vec<RuleEvent>,
     alerts: &Lines<AlertLine>,
 ) -> PhaseEvidence {
+    let mapping = &metadata.profile.runner.mapping;
     let journal = if metadata.settings.has_journal {
         read_journal(&dir.journal_dir(&start.phase).join("journal.log"), ended)
     } else {
@@ -215,8 +231,8 @@ fn phase_evidence(
             crate::analyze::trades_of_log(&console)
         },
         iteration_gaps: super::iterations::gaps(&console),
-        kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json")),
-        final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended),
+        kpi_file: read_kpi(&dir.phase_path(&start.label, "kpi.json"), mapping),
+        final_scrape: read_final(&dir.phase_path(&start.label, "metrics_final.prom"), ended, mapping),
         journal,
         alerts: alert_rows(alerts, &start.phase),
         log: ended.map_or_else(
@@ -224,7 +240,7 @@ fn phase_evidence(
             |ended| Found::Yes(ended.log.clone()),
         ),
         end: ended.map(|ended| ended.end.clone()),
-        phase: start.phase,
+        phase: attempts::base(&start.phase).to_owned(),
         runner_id: start.runner_id,
         planned_s: start.planned_s,
         samples,
@@ -247,8 +263,8 @@ fn alert_rows(lines: &Lines<AlertLine>, phase: &str) -> Found<AlertRows> {
     Found::Yes(rows)
 }
 
-/// Reads a KPI file.
-pub fn read_kpi(path: &Path) -> Found<KpiFile> {
+/// Reads a KPI file; its fields get Assay's names.
+pub fn read_kpi(path: &Path, mapping: &Mapping) -> Found<KpiFile> {
     let name = file_name(path);
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -258,11 +274,14 @@ pub fn read_kpi(path: &Path) -> Found<KpiFile> {
         Err(e) => return Found::No(format!("{name}: {e}")),
     };
     match serde_json::from_slice::<serde_json::Value>(&bytes) {
-        Ok(serde_json::Value::Object(fields)) => Found::Yes(KpiFile {
-            complete: fields.get("complete").and_then(serde_json::Value::as_bool),
-            run_id: fields.get("run_id").and_then(serde_json::Value::as_str).map(str::to_owned),
-            fields: fields.into_iter().collect(),
-        }),
+        Ok(serde_json::Value::Object(fields)) => {
+            let fields = mapping.kpi_fields(fields);
+            Found::Yes(KpiFile {
+                complete: fields.get("complete").and_then(serde_json::Value::as_bool),
+                run_id: fields.get("run_id").and_then(serde_json::Value::as_str).map(str::to_owned),
+                fields,
+            })
+        }
         Ok(_) => Found::No(format!("{name}: not a JSON object")),
         Err(e) => Found::No(format!("{name}: not whole JSON ({e})")),
     }
@@ -284,7 +303,7 @@ fn read_journal(path: &Path, ended: Option<&Ended>) -> Found<Vec<journal::Entry>
     }
 }
 
-fn read_final(path: &Path, ended: Option<&Ended>) -> Found<FinalScrape> {
+fn read_final(path: &Path, ended: Option<&Ended>, mapping: &Mapping) -> Found<FinalScrape> {
     let Some(identity) = ended.and_then(|ended| ended.identity.clone()) else {
         return Found::No("no scrape ever succeeded".to_owned());
     };
@@ -292,7 +311,7 @@ fn read_final(path: &Path, ended: Option<&Ended>) -> Found<FinalScrape> {
         Ok(text) => text,
         Err(e) => return Found::No(format!("{}: {e}", file_name(path))),
     };
-    match scrape::parse(&text, None) {
+    match scrape::parse(&text, None, mapping) {
         Ok(page) => Found::Yes(FinalScrape {
             scrape: page.scrape,
             t: identity.t,
@@ -313,6 +332,9 @@ fn derive_class(
 ) -> EvidenceClass {
     if metadata.class != EvidenceClass::Record {
         return metadata.class.clone();
+    }
+    if metadata.profile.time_scale != 1.0 {
+        return EvidenceClass::Rehearsal { why: "time was scaled (time_scale)".to_owned() };
     }
     let real = matches!(metadata.endpoints.as_slice(), [upbit_rest, upbit_ws, binance_rest, binance_ws]
         if venues::Endpoints {

@@ -3,21 +3,29 @@
 //! Append-only files get whole lines; every other file is written aside, synced and renamed. What was not written cannot be read:
 //! a missing file is `Found::No` with the reason.
 
+pub(crate) mod attempts;
 pub(crate) mod attestations;
 mod integrity;
 pub(crate) mod iterations;
 mod load;
 mod manifest;
 mod old;
+pub mod prune;
 mod records;
 mod runs;
+mod show;
 
 pub use attestations::{Anchor, AttestationLine, anchors, keep_history};
-pub use load::{AlertLine, LoadError, load_evidence, phase_records, read_kpi};
+pub(crate) use integrity::failed_before;
+pub use load::{AlertLine, LoadError, load_evidence, metadata, phase_records, read_kpi};
 pub use manifest::{ManifestError, read_head, verify, write_manifest};
 pub(crate) use manifest::{extend_manifest, hex};
 pub use records::{FORMAT, Identity, Machine, Metadata, PhaseRecord, PhaseStart, Tagged};
-pub use runs::{RunSummary, find_run, list_runs};
+pub use runs::{MONITORED, RunSummary, find_run, list_runs};
+pub use show::{Difference, PhaseLine, RunView, differences, differences_text, view, view_text};
+
+/// `mode` of the metadata of a process that was only watched: such a folder holds no verdict and never will.
+pub const MONITOR_MODE: &str = "monitor";
 
 use serde::Serialize;
 use std::fs::File;
@@ -220,7 +228,7 @@ pub fn tighten(dir: &Path) {
     }
 }
 
-/// The label of a phase in file names: `smoke_60s`, `full_1h`.
+/// The label of a phase in file names: `smoke_60s`, `full_1h`, `smoke.2_60s` of a second attempt.
 pub fn phase_label(phase: &str, seconds: u64) -> String {
     let name = if phase == "main" { "full" } else { phase };
     if seconds >= 3_600 && seconds.is_multiple_of(3_600) {

@@ -19,7 +19,7 @@ pub struct Metadata {
     pub started_at: String,
     /// Version of Assay.
     pub version: String,
-    /// `full` or `smoke-only`.
+    /// `full`, `smoke-only`, or `monitor` of a process that was only watched.
     pub mode: String,
     /// The effective profile.
     pub profile: Profile,
@@ -63,7 +63,7 @@ pub struct Tagged<T> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PhaseStart {
-    /// `smoke`, `planted`, `main`.
+    /// `smoke`, `planted`, `main`; `smoke.2` of a second attempt.
     pub phase: String,
     /// File label, `smoke_60s`.
     pub label: String,
@@ -101,6 +101,13 @@ pub enum PhaseRecord {
     SmokeFailed {
         /// Reasons.
         reasons: Vec<String>,
+    },
+    /// The supervisor was killed before the main run, and phases 1 to 3 begin again. Nothing before this line counts for the run.
+    Resumed {
+        /// The attempt that begins: 2, 3, ...
+        attempt: u32,
+        /// Wall time, RFC 3339.
+        at: String,
     },
     /// The run was interrupted as a whole.
     Interrupted {

@@ -18,6 +18,9 @@ pub struct RunSummary {
     pub dir: RunDir,
 }
 
+/// What a folder of `assay monitor` reads as.
+pub const MONITORED: &str = "MONITORED, NO VERDICT";
+
 fn folders(path: &Path) -> Vec<std::path::PathBuf> {
     let mut found: Vec<_> = std::fs::read_dir(path)
         .into_iter()
@@ -39,6 +42,27 @@ fn said(analysis: &gate::Analysis) -> String {
     }
 }
 
+/// The recorded analysis, when it can be read.
+pub(super) fn analysis(dir: &RunDir) -> Option<gate::Analysis> {
+    serde_json::from_slice(&std::fs::read(dir.path(names::ANALYSIS)).ok()?).ok()
+}
+
+/// A run's line in a list.
+pub(super) fn summary(dir: &RunDir, metadata: &Metadata) -> RunSummary {
+    let headline = match analysis(dir) {
+        _ if metadata.mode == super::MONITOR_MODE => MONITORED.to_owned(),
+        Some(analysis) => said(&analysis),
+        None => "NO-GO (no decision on record)".to_owned(),
+    };
+    RunSummary {
+        run_id: metadata.run_id.clone(),
+        profile: metadata.profile.name.clone(),
+        started_at: metadata.started_at.clone(),
+        headline,
+        dir: dir.clone(),
+    }
+}
+
 /// Every run below `root`, oldest first.
 pub fn list_runs(root: &Path) -> Vec<RunSummary> {
     let mut runs: Vec<RunSummary> = folders(root)
@@ -47,17 +71,7 @@ pub fn list_runs(root: &Path) -> Vec<RunSummary> {
         .filter_map(|path| {
             let text = std::fs::read(path.join(names::METADATA)).ok()?;
             let metadata: Metadata = serde_json::from_slice(&text).ok()?;
-            let headline = std::fs::read(path.join(names::ANALYSIS))
-                .ok()
-                .and_then(|bytes| serde_json::from_slice::<gate::Analysis>(&bytes).ok())
-                .map_or_else(|| "NO-GO (no decision on record)".to_owned(), |analysis| said(&analysis));
-            Some(RunSummary {
-                run_id: metadata.run_id,
-                profile: metadata.profile.name,
-                started_at: metadata.started_at,
-                headline,
-                dir: RunDir(path),
-            })
+            Some(summary(&RunDir(path), &metadata))
         })
         .collect();
     runs.sort_by(|a, b| a.started_at.cmp(&b.started_at));

@@ -222,7 +222,7 @@ impl Block {
             self.skips = 0;
             return Step::Take;
         }
-        if self.skips < SKIPS && self.may_skip(line, raw) {
+        if self.skips < SKIPS && self.may_skip(line) {
             self.skips += 1;
             return Step::Skip;
         }
@@ -230,12 +230,12 @@ impl Block {
     }
 
     /// Threads share a stream: a line of another one between two frames does not end a trace.
-    fn may_skip(&self, line: &[u8], raw: &[u8]) -> bool {
+    fn may_skip(&self, line: &[u8]) -> bool {
         if self.after_blank {
             return false;
         }
         let waits = !self.confirmed && self.at == At::Head && matches!(self.lang, Lang::Python | Lang::Go);
-        if (self.at == At::Frames || waits) && is_log_line(raw) {
+        if (self.at == At::Frames || waits) && is_log_line(line) {
             return true;
         }
         // A Python traceback is not complete before its last line: prints of other threads may come before it.

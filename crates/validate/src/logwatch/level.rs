@@ -229,7 +229,7 @@ fn letter(line: &[u8]) -> Option<Found> {
 }
 
 /// The level of a word that stands in a level's place.
-fn named(name: &[u8]) -> Option<Level> {
+pub(super) fn named(name: &[u8]) -> Option<Level> {
     if name.len() < 3 || name.len() > 11 {
         return None;
     }

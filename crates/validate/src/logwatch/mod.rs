@@ -6,6 +6,7 @@
 //! the process does afterwards.
 
 mod block;
+mod foreign;
 mod grammar;
 mod level;
 mod levels;
@@ -14,11 +15,12 @@ mod prefix;
 mod shapes;
 mod starts;
 
+pub use foreign::LevelRules;
 pub use levels::{Level, Levels, LevelsError};
 
 use block::{Block, Line, Start, Step, shown};
 use gate::evidence::LogCounters;
-use marks::Marks;
+use marks::{Cursor, Marks};
 use prefix::Prefix;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -93,6 +95,7 @@ pub struct LogWatch {
     last_slot: Option<i64>,
     errors: BTreeMap<String, u64>,
     suspects: Vec<Suspect>,
+    rules: LevelRules,
     error_lines: Option<Vec<u8>>,
 }
 
@@ -120,6 +123,7 @@ impl LogWatch {
             last_slot: None,
             errors: BTreeMap::new(),
             suspects: Vec::new(),
+            rules: LevelRules::default(),
             error_lines: None,
         }
     }
@@ -128,6 +132,13 @@ impl LogWatch {
     #[must_use]
     pub fn keeping_error_lines(mut self) -> Self {
         self.error_lines = Some(Vec::new());
+        self
+    }
+
+    /// Reads levels and phrases as a profile says, too: then every line is looked at.
+    #[must_use]
+    pub fn and_rules(mut self, rules: LevelRules) -> Self {
+        self.rules = rules;
         self
     }
 
@@ -160,11 +171,11 @@ impl LogWatch {
         let mut at = 0;
         // Up to here the lines are in the ring.
         let mut known = 0;
+        let mut cursor = Cursor::new();
         while at < body.len() {
             // The first line has no line feed before it, by which some marks are found.
-            if at > 0 && self.half(stream).block.is_none() {
-                let next = self.marks.find(&body[at - 1..]).map_or(body.len(), |found| {
-                    let found = at - 1 + found;
+            if at > 0 && self.rules.are_usual() && self.half(stream).block.is_none() {
+                let next = self.marks.find(body, at - 1, &mut cursor).map_or(body.len(), |found| {
                     if body[found] == b'\n' { found + 1 } else { line_start(body, at, found) }
                 });
                 if next > at {
@@ -220,6 +231,11 @@ impl LogWatch {
         }
     }
 
+    /// True while a block is open, or a suspect waits to be taken.
+    pub fn is_busy(&self) -> bool {
+        self.out.block.is_some() || self.err.block.is_some() || !self.suspects.is_empty()
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> LogCounters {
         self.counters
@@ -265,11 +281,13 @@ impl LogWatch {
             counters.position_limit += u64::from(shapes::contains(line, b"Position limit"));
             counters.emergency_stop += u64::from(shapes::contains(line, b"Emergency stop"));
         }
+        counters.position_limit += u64::from(self.rules.position_limit(line));
+        counters.emergency_stop += u64::from(self.rules.emergency_stop(line));
         // The inner lines of a trace are no log lines, whatever they say.
         if taken == Taken::Inside {
             return;
         }
-        let Some(found) = level::of(line, &self.levels) else { return };
+        let Some(found) = self.rules.level(line, &self.levels) else { return };
         match found.level {
             Level::Warning => counters.warnings += 1,
             Level::Error => counters.errors += 1,
@@ -332,7 +350,8 @@ impl LogWatch {
         let was_in_block = self.half(stream).was_in_block;
         let start = match begin {
             Begin::Start(start) => {
-                let extra = starts::extra_head(&start, self.previous(stream));
+                let bare = |line| start.prefix.as_ref().map_or(line, |prefix| prefix.strip(line));
+                let extra = starts::extra_head(&start, self.previous(stream).map(bare));
                 Some(Start { back: extra.lines, thread_died: start.thread_died || extra.worker, ..start })
             }
             // A frame that continues a block which had already been closed.
@@ -352,7 +371,7 @@ impl LogWatch {
         let alike =
             self.previous(stream).take_while(|past| prefix.is_on(past)).map(|past| prefix.strip(past));
         let start = starts::weak(prefix.strip(line), alike)?;
-        (start.back > 0).then(|| Start { prefix: Some(prefix), ..start })
+        (start.back > 0).then_some(Start { prefix: Some(prefix), ..start })
     }
 
     /// The lines of a stream before this one, the nearest first.
@@ -454,7 +473,7 @@ impl Past {
     }
 }
 
-/// A line without terminal colours and without the carriage return at its end.
+/// A line without terminal colours and without carriage returns at its end.
 struct Plain<'a> {
     bytes: Cow<'a, [u8]>,
     cut: u64,
@@ -467,8 +486,14 @@ impl Plain<'_> {
 }
 
 fn plain(raw: Line<'_>) -> Plain<'_> {
-    let bytes = raw.bytes.strip_suffix(b"\r").unwrap_or(raw.bytes);
-    Plain { bytes: shapes::without_colours(bytes), cut: raw.cut }
+    let mut bytes = shapes::without_colours(raw.bytes);
+    while bytes.last() == Some(&b'\r') {
+        match &mut bytes {
+            Cow::Borrowed(bytes) => *bytes = &bytes[..bytes.len() - 1],
+            Cow::Owned(bytes) => bytes.truncate(bytes.len() - 1),
+        }
+    }
+    Plain { bytes, cut: raw.cut }
 }
 
 /// Where the line begins that holds a place, not before `from`.

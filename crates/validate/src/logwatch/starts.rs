@@ -75,7 +75,7 @@ fn strong_by_shape(line: &[u8]) -> Option<Start> {
 }
 
 /// Text that the heads of blocks begin with, to find them behind a prefix.
-const HEADS: [&str; 16] = [
+const HEADS: [&str; 17] = [
     "thread '",
     "panicked at ",
     "Traceback (most recent call last):",
@@ -92,6 +92,7 @@ const HEADS: [&str; 16] = [
     "terminate called ",
     "#<Thread:0x",
     "goroutine ",
+    "  File \"",
 ];
 
 static HEAD: LazyLock<Option<AhoCorasick>> =
@@ -107,7 +108,7 @@ pub(super) fn prefixed(line: &[u8], is_error: impl Fn() -> bool) -> Option<Start
         if bar && quote_free(front) {
             return Some(Start::new(Lang::Python, At::Head, false));
         }
-        let Some(prefix) = Prefix::of(front) else { continue };
+        let Some(prefix) = Prefix::of(front).filter(|_| !is_indented(front)) else { continue };
         if found.pattern().as_usize() == 1 {
             // The text of a panic as a hook logs it, without its thread.
             if s::RUST_PLACE.is_match(rest.strip_prefix(b"panicked at ").unwrap_or_default()) && is_error() {
@@ -126,6 +127,14 @@ pub(super) fn prefixed(line: &[u8], is_error: impl Fn() -> bool) -> Option<Start
         }
     }
     None
+}
+
+/// Two blanks and more before a head: it is indented text, unless a level is padded with them.
+fn is_indented(front: &[u8]) -> bool {
+    let trimmed = front.trim_ascii_end();
+    let level = trimmed.rsplit(|b| *b == b' ').next().unwrap_or_default();
+    let padded = level.len() >= 4 && level.iter().all(u8::is_ascii_uppercase);
+    front.len() > trimmed.len() + 1 && !padded
 }
 
 fn quote_free(front: &[u8]) -> bool {

@@ -14,8 +14,8 @@ const SETTLE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`AlertError`]: then there is no row, and C4 says so.
-pub fn deliver(dir: &RunDir, runner_id: &str, phase: &str) -> Result<(), AlertError> {
-    let folder = dir.journal_dir(phase);
+pub fn deliver(dir: &RunDir, runner_id: &str, phase: &str, tag: &str) -> Result<(), AlertError> {
+    let folder = dir.journal_dir(tag);
     let source = folder.join("drill.log");
     let mut spool = Spool::open(&source, runner_id)?;
     let now = market::Timestamp(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX));

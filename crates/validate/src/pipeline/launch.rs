@@ -1,7 +1,8 @@
 //! A runner's command line and configuration, and what is collected when it has ended.
 
-use crate::archive::{self, AlertLine, PhaseRecord, RunDir, WriteError, names};
+use crate::archive::{self, AlertLine, PhaseRecord, RunDir, WriteError, attempts, names};
 use crate::profile::{DataSource, Profile};
+use crate::watch::wall_jump_s;
 use gate::evidence::{AlertRow, DeliveryRow};
 use serde::Serialize;
 use std::path::Path;
@@ -15,8 +16,10 @@ pub struct Request<'a> {
     pub dir: &'a RunDir,
     /// This executable.
     pub program: &'a Path,
-    /// Phase.
+    /// Phase: `smoke`, `planted`, `main`.
     pub phase: &'a str,
+    /// The phase with its attempt, `smoke.2`: names its folder.
+    pub tag: &'a str,
     /// File label.
     pub label: &'a str,
     /// Runner id.
@@ -44,7 +47,7 @@ pub struct Prepared {
 /// # Errors
 /// [`WriteError`].
 pub fn prepare(request: &Request<'_>) -> Result<Prepared, WriteError> {
-    let journal = request.dir.journal_dir(request.phase);
+    let journal = request.dir.journal_dir(request.tag);
     std::fs::create_dir_all(&journal).map_err(|source| WriteError { path: journal.clone(), source })?;
     let config_path = request.dir.phase_path(request.label, "config.toml");
     if request.profile.runner.own_contract {
@@ -116,7 +119,7 @@ fn config(request: &Request<'_>, journal: &Path) -> String {
 ///
 /// # Errors
 /// [`WriteError`].
-pub fn export_alerts(dir: &RunDir, run_id: &str) -> Result<(), WriteError> {
+pub fn export_alerts(dir: &RunDir) -> Result<(), WriteError> {
     let path = dir.path(names::ALERT_DB);
     if !path.exists() {
         return Ok(());
@@ -124,8 +127,17 @@ pub fn export_alerts(dir: &RunDir, run_id: &str) -> Result<(), WriteError> {
     let failed = |what: String| WriteError { path: path.clone(), source: std::io::Error::other(what) };
     let store = alerts::Store::open(&path).map_err(|e| failed(e.to_string()))?;
     let (mut alerts, mut deliveries) = (Vec::new(), Vec::new());
-    for phase in ["smoke", "planted", "main"] {
-        let rows = store.rows(&format!("{run_id}.{phase}"), None).map_err(|e| failed(e.to_string()))?;
+    for record in archive::phase_records(dir) {
+        let PhaseRecord::Start(start) = record else { continue };
+        let mut rows = store.rows(&start.runner_id, None).map_err(|e| failed(e.to_string()))?;
+        // A runner knows its phase, not its attempt: the rows of a repeated smoke are told apart by its runner id.
+        let of_attempt = |phase: &mut String| {
+            if attempts::base(&start.phase) == phase.as_str() {
+                phase.clone_from(&start.phase);
+            }
+        };
+        rows.0.iter_mut().for_each(|row| of_attempt(&mut row.phase));
+        rows.1.iter_mut().for_each(|row| of_attempt(&mut row.phase));
         alerts.extend(rows.0);
         deliveries.extend(rows.1);
     }
@@ -178,6 +190,8 @@ struct PhaseSummary {
     phase: String,
     polls: usize,
     scrapes_missed: usize,
+    /// Jumps of the wall clock: seconds after the phase's start, and by how much, seconds.
+    clock_jumps: Vec<(f64, f64)>,
     log: Option<gate::evidence::LogCounters>,
     crash_blocks: Option<usize>,
     end: Option<gate::evidence::PhaseEnd>,
@@ -196,6 +210,14 @@ pub fn monitor_summary(dir: &RunDir) -> Result<MonitorSummary, WriteError> {
         phase: phase.phase.clone(),
         polls: phase.samples.len(),
         scrapes_missed: phase.samples.iter().filter(|sample| sample.scrape.get().is_none()).count(),
+        clock_jumps: phase
+            .samples
+            .windows(2)
+            .filter_map(|pair| {
+                let at = |sample: &gate::evidence::Sample| (sample.t, sample.wall_ms);
+                wall_jump_s(at(&pair[0]), at(&pair[1])).map(|jump| (pair[1].t, jump))
+            })
+            .collect(),
         log: phase.log.get().map(|log| log.counters),
         crash_blocks: phase.log.get().map(|log| log.blocks.len()),
         abort_cause: phase.end.as_ref().and_then(|end| end.abort.as_ref()).map(|abort| abort.cause.clone()),

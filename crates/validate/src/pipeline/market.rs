@@ -6,7 +6,7 @@ use crate::supervise::{ChildError, Guarded, Launch};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -48,7 +48,12 @@ struct Ready {
 ///
 /// # Errors
 /// [`MarketError`].
-pub fn start(profile: &Profile, program: &Path, dir: &RunDir) -> Result<Option<LocalExchange>, MarketError> {
+pub fn start(
+    profile: &Profile,
+    program: &Path,
+    dir: &RunDir,
+    locks: &[PathBuf],
+) -> Result<Option<LocalExchange>, MarketError> {
     let Some(exchange) = &profile.exchange else { return Ok(None) };
     let args = [
         "--market".to_owned(),
@@ -58,20 +63,30 @@ pub fn start(profile: &Profile, program: &Path, dir: &RunDir) -> Result<Option<L
         "--seed".to_owned(),
         exchange.seed.to_string(),
     ];
-    launch(program, args.to_vec(), &dir.path("exchange.log")).map(Some)
+    launch(program, args.to_vec(), &dir.path("exchange.log"), locks).map(Some)
 }
 
 /// Starts a calm market with one gap that opens and closes.
 ///
 /// # Errors
 /// [`MarketError`].
-pub fn start_planted(planted: &Planted, program: &Path, dir: &RunDir) -> Result<LocalExchange, MarketError> {
+pub fn start_planted(
+    planted: &Planted,
+    program: &Path,
+    dir: &RunDir,
+    locks: &[PathBuf],
+) -> Result<LocalExchange, MarketError> {
     let gap = format!("{}@{}:{}", planted.gap_bps, planted.gap_at.secs(), planted.gap_lasts.secs());
     let args = ["--market", "calm", "--symbols", "30", "--seed", "1", "--gap"].map(str::to_owned);
-    launch(program, args.into_iter().chain([gap]).collect(), &dir.path("exchange_planted.log"))
+    launch(program, args.into_iter().chain([gap]).collect(), &dir.path("exchange_planted.log"), locks)
 }
 
-fn launch(program: &Path, args: Vec<String>, log: &Path) -> Result<LocalExchange, MarketError> {
+fn launch(
+    program: &Path,
+    args: Vec<String>,
+    log: &Path,
+    locks: &[PathBuf],
+) -> Result<LocalExchange, MarketError> {
     let program = program.to_string_lossy().into_owned();
     let launch = Launch {
         guardian: program.clone().into(),
@@ -79,6 +94,7 @@ fn launch(program: &Path, args: Vec<String>, log: &Path) -> Result<LocalExchange
         program,
         env: Vec::new(),
         cwd: None,
+        hold: locks.to_vec(),
     };
     let mut child = Guarded::start(&launch, |_| {})?;
     let (tx, ready) = mpsc::channel();

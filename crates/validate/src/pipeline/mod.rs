@@ -4,12 +4,17 @@ mod drill;
 mod junit;
 mod launch;
 mod market;
+mod resume;
 pub(crate) mod smoke;
 
-use crate::archive::{self, Metadata, PhaseRecord, RunDir, WriteError, names};
+pub use gate::Decision;
+pub use resume::{ResumeError, recorded};
+
+use crate::archive::{self, Metadata, PhaseRecord, RunDir, WriteError, attempts, names};
 use crate::preflight::{self, Step};
-use crate::profile::{DataSource, Loaded};
+use crate::profile::{DataSource, Loaded, outlook};
 use crate::report;
+use crate::supervise::Interrupts;
 use crate::terminal::Screen;
 use crate::watch::console::{Console, ConsoleError};
 use crate::watch::phase::{self, PhaseError, Spec, abort_text, now_text};
@@ -20,8 +25,6 @@ use gate::Analysis;
 use gate::evidence::{EvidenceClass, RoundTripProof};
 use market::MarketError;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the person asked for.
 #[derive(Debug, Clone)]
@@ -40,6 +43,25 @@ pub struct Options {
     pub json: bool,
     /// The command that starts such a run again, as it was typed.
     pub rerun: String,
+    /// Ends a living supervisor that holds the run lock.
+    pub take_over: bool,
+    /// A killed run that is to be carried on; `loaded` is its recorded profile then.
+    pub resume: Option<RunDir>,
+}
+
+/// How a validation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The documented exit code.
+    pub code: u8,
+    /// The decision; `None` when none was made (preflight, `smoke-only`), or when the run was interrupted or its smoke failed.
+    pub decision: Option<Decision>,
+}
+
+impl Ended {
+    const fn without_decision(code: u8) -> Self {
+        Self { code, decision: None }
+    }
 }
 
 /// Why a validation could not be carried through.
@@ -66,6 +88,9 @@ pub enum ValidateError {
     /// The folder could not be read back.
     #[error(transparent)]
     Load(#[from] archive::LoadError),
+    /// It cannot be resumed.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
 }
 
 impl ValidateError {
@@ -73,6 +98,7 @@ impl ValidateError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Lock(_) | Self::Write(_) | Self::Console(_) | Self::Market(_) => exit_codes::PREFLIGHT,
+            Self::Resume(_) => exit_codes::USAGE,
             _ => exit_codes::INTERNAL,
         }
     }
@@ -86,29 +112,63 @@ struct Run<'a> {
     endpoints: venues::Endpoints,
     console: Console,
     http: Http,
-    interrupts: Arc<AtomicU32>,
+    interrupts: Interrupts,
+    locks: Vec<PathBuf>,
     screen: Screen,
     log: archive::Appender,
+    /// 1, or the attempt of a resumed run.
+    attempt: u32,
 }
 
-/// Runs a validation to its end and returns the exit code.
+/// Runs a validation to its end, or carries a killed one on.
 ///
 /// # Errors
 /// [`ValidateError`] when it could not be carried through; whatever was found by then is in the run folder, which without a
 /// decision reads as NO-GO.
-pub fn validate(options: &Options, interrupts: &Arc<AtomicU32>) -> Result<u8, ValidateError> {
+pub fn validate(options: &Options, interrupts: &Interrupts) -> Result<Ended, ValidateError> {
     let profile = &options.loaded.profile;
-    let run_id = new_run_id();
-    let dir = RunDir::create(&options.logs, &profile.name, &run_id)?;
-    let _lock = preflight::RunLock::take(&options.logs, &profile.runner.metrics_addr, &run_id)?;
+    let before = match &options.resume {
+        Some(dir) => Some((dir, recorded(dir)?.0)),
+        None => None,
+    };
+    let run_id = before.as_ref().map_or_else(new_run_id, |(_, metadata)| metadata.run_id.clone());
+    let (lock, ended) = if options.take_over {
+        preflight::RunLock::take_over(&options.logs, &profile.runner.metrics_addr, &run_id)?
+    } else {
+        (preflight::RunLock::take(&options.logs, &profile.runner.metrics_addr, &run_id)?, Vec::new())
+    };
+    let locks: Vec<PathBuf> = lock.paths().into_iter().map(Path::to_owned).collect();
     let mut screen = Screen::new(options.json);
+    // Looked at under the lock: by now nobody writes into it any more.
+    let left = before.as_ref().map(|(dir, metadata)| resume::left(dir, metadata)).transpose()?;
+    let dir = match &before {
+        Some((dir, _)) => (*dir).clone(),
+        None => RunDir::create(&options.logs, &profile.name, &run_id)?,
+    };
+    let cut = if before.is_some() { resume::tidy(&dir) } else { Vec::new() };
     screen.opening(&run_id, profile, &dir.0);
+    for text in &ended {
+        screen.note(&format!("taken over: {text}"));
+    }
+    if let (Some((_, metadata)), Some(left)) = (&before, &left)
+        && !matches!(left, resume::Left::Repeat(_))
+    {
+        return resume::judge(&dir, metadata, left, &mut screen);
+    }
+    if let Some(sentence) = outlook(profile).sentence() {
+        screen.note(&sentence);
+    }
 
     // A rehearsal brings its own market; it is up before preflight asks for it.
-    let exchange = market::start(profile, &options.program, &dir)?;
+    let exchange = market::start(profile, &options.program, &dir, &locks)?;
     let endpoints =
         exchange.as_ref().map_or_else(venues::Endpoints::real, |exchange| exchange.endpoints.clone());
-    let metadata = metadata(options, &run_id, &endpoints);
+    let mut metadata = metadata(options, &run_id, &endpoints);
+    if let Some((_, recorded)) = before {
+        metadata.started_at = recorded.started_at;
+        metadata.settings = recorded.settings;
+        metadata.mode = recorded.mode;
+    }
     dir.write_json(names::METADATA, &metadata)?;
     if let Some(exchange) = &exchange {
         screen.note(&format!("local exchange: control http://{}", exchange.control));
@@ -123,11 +183,19 @@ pub fn validate(options: &Options, interrupts: &Arc<AtomicU32>) -> Result<u8, Va
         endpoints,
         console,
         http: Http::new()?,
-        interrupts: Arc::clone(interrupts),
+        interrupts: interrupts.clone(),
+        locks,
         screen,
         log,
         dir,
+        attempt: 1,
     };
+    for text in ended.iter().map(|text| format!("taken over: {text}")).chain(cut) {
+        run.say(&text)?;
+    }
+    if let Some(resume::Left::Repeat(attempt)) = left {
+        resume::begin(&mut run, attempt)?;
+    }
     let result = run.phases();
     if let Err(error) = &result {
         let _ = run.log.line(&format!("{} failed: {error}", now_text()));
@@ -155,12 +223,15 @@ impl Run<'_> {
     }
 
     fn is_interrupted(&self) -> bool {
-        self.interrupts.load(Ordering::SeqCst) > 0
+        self.interrupts.asked() > 0
     }
 
-    fn phases(&mut self) -> Result<u8, ValidateError> {
+    fn phases(&mut self) -> Result<Ended, ValidateError> {
         if !self.preflight(1)? {
-            return Ok(exit_codes::PREFLIGHT);
+            return Ok(Ended::without_decision(exit_codes::PREFLIGHT));
+        }
+        if self.is_interrupted() {
+            return self.interrupted();
         }
         let reasons = self.smoke()?;
         if self.is_interrupted() {
@@ -173,13 +244,16 @@ impl Run<'_> {
             return self.judge();
         }
         self.say("phase 2 smoke: passed")?;
-        if self.options.smoke_only {
+        if self.metadata.mode == SMOKE_ONLY {
             self.screen.smoke_only();
-            self.collect()?;
-            return Ok(0);
+            collect(&self.dir)?;
+            return Ok(Ended::without_decision(0));
         }
         if !self.preflight(3)? {
-            return Ok(exit_codes::PREFLIGHT);
+            return Ok(Ended::without_decision(exit_codes::PREFLIGHT));
+        }
+        if self.is_interrupted() {
+            return self.interrupted();
         }
         self.main()?;
         if self.is_interrupted() {
@@ -219,7 +293,7 @@ impl Run<'_> {
         let (duration, topn) = (profile.smoke.duration, profile.smoke.topn);
         let endpoints = self.endpoints.clone();
         self.run_phase("smoke", duration.0, topn, &endpoints, profile.data_source)?;
-        self.export_alerts()?;
+        launch::export_alerts(&self.dir)?;
         let (_, evidence) = archive::load_evidence(&self.dir)?;
         let Some(smoke) = &evidence.smoke else {
             return Ok(vec!["the smoke left no record".to_owned()]);
@@ -263,11 +337,11 @@ impl Run<'_> {
             return Ok(RoundTripProof::None { why: "the profile plants no gap".to_owned() });
         };
         self.screen.phase(2, "planted round trip");
-        let exchange = market::start_planted(planted, &self.options.program, &self.dir)?;
+        let exchange = market::start_planted(planted, &self.options.program, &self.dir, &self.locks)?;
         let topn = profile.smoke.topn;
         let outcome =
             self.run_phase("planted", planted.duration.0, topn, &exchange.endpoints, DataSource::Local)?;
-        let journal = self.dir.journal_dir("planted").join("journal.log");
+        let journal = self.dir.journal_dir(&attempts::tag("planted", self.attempt)).join("journal.log");
         Ok(match smoke::completed_by_market_exit(&journal) {
             Ok(0) => RoundTripProof::None {
                 why: format!("the planted gap was not traded (runner exit {:?})", outcome.end.exit_code),
@@ -297,13 +371,15 @@ impl Run<'_> {
         data_source: DataSource,
     ) -> Result<phase::Outcome, ValidateError> {
         let profile = &self.options.loaded.profile;
-        let label = archive::phase_label(phase_name, duration.as_secs());
-        let runner_id = format!("{}.{phase_name}", self.run_id);
+        let tag = attempts::tag(phase_name, self.attempt);
+        let label = archive::phase_label(&tag, duration.as_secs());
+        let runner_id = format!("{}.{tag}", self.run_id);
         let launch = launch::prepare(&launch::Request {
             profile,
             dir: &self.dir,
             program: &self.options.program,
             phase: phase_name,
+            tag: &tag,
             label: &label,
             runner_id: &runner_id,
             duration,
@@ -316,7 +392,7 @@ impl Run<'_> {
             profile,
             settings: &self.metadata.settings,
             dir: &self.dir,
-            phase: phase_name,
+            phase: &tag,
             label: &label,
             runner_id: &runner_id,
             duration,
@@ -326,12 +402,13 @@ impl Run<'_> {
             console: &self.console,
             http: &self.http,
             interrupts: &self.interrupts,
+            locks: self.locks.clone(),
             judged: phase_name != "planted",
         };
         let outcome = phase::run(&spec, &mut self.screen)?;
         self.screen.phase_done();
         if !self.metadata.settings.has_alerts
-            && let Err(error) = drill::deliver(&self.dir, &runner_id, phase_name)
+            && let Err(error) = drill::deliver(&self.dir, &runner_id, phase_name, &tag)
         {
             self.say(&format!("the drill of {phase_name} failed: {error}"))?;
         }
@@ -339,36 +416,45 @@ impl Run<'_> {
         Ok(outcome)
     }
 
-    fn export_alerts(&self) -> Result<(), ValidateError> {
-        launch::export_alerts(&self.dir, &self.run_id)?;
-        Ok(())
-    }
-
-    /// Phase 5: what can only be had now.
-    fn collect(&mut self) -> Result<(), ValidateError> {
-        self.export_alerts()?;
-        let summary = launch::monitor_summary(&self.dir)?;
-        self.dir.write_json(names::MONITOR_SUMMARY, &summary)?;
-        Ok(())
-    }
-
     /// Phases 5 to 7.
-    fn judge(&mut self) -> Result<u8, ValidateError> {
-        self.screen.phase(5, "collect, analyse, decide");
-        self.collect()?;
-        let analysis = conclude(&self.dir)?;
-        self.say(&format!("phase 7 decision: {}", analysis.headline()))?;
-        let head = archive::write_manifest(&self.dir, &self.run_id)?;
-        let code = exit_code(&analysis, self.options.rehearse);
-        self.screen.verdict(&analysis, &self.dir.0, &head, code);
-        Ok(code)
+    fn judge(&mut self) -> Result<Ended, ValidateError> {
+        judge_folder(&self.dir, &self.run_id, &mut self.screen, &mut self.log, self.options.rehearse)
     }
 
-    fn interrupted(&mut self) -> Result<u8, ValidateError> {
-        self.record(&PhaseRecord::Interrupted { why: "stopped by a person (Ctrl-C or SIGTERM)".to_owned() })?;
+    fn interrupted(&mut self) -> Result<Ended, ValidateError> {
+        let why = "stopped by a person (Ctrl-C, SIGTERM or `assay stop`)".to_owned();
+        self.record(&PhaseRecord::Interrupted { why })?;
         self.judge()?;
-        Ok(exit_codes::INTERRUPTED)
+        Ok(Ended::without_decision(exit_codes::INTERRUPTED))
     }
+}
+
+/// Phase 5: what can only be had now.
+fn collect(dir: &RunDir) -> Result<(), ValidateError> {
+    launch::export_alerts(dir)?;
+    let summary = launch::monitor_summary(dir)?;
+    dir.write_json(names::MONITOR_SUMMARY, &summary)?;
+    Ok(())
+}
+
+/// Phases 5 to 7, from the folder alone.
+fn judge_folder(
+    dir: &RunDir,
+    run_id: &str,
+    screen: &mut Screen,
+    log: &mut archive::Appender,
+    rehearse: bool,
+) -> Result<Ended, ValidateError> {
+    screen.phase(5, "collect, analyse, decide");
+    collect(dir)?;
+    archive::tighten(&dir.0);
+    let analysis = conclude(dir)?;
+    log.line(&format!("{} phase 7 decision: {}", now_text(), analysis.headline()))?;
+    let head = archive::write_manifest(dir, run_id)?;
+    let code = exit_code(&analysis, rehearse);
+    screen.verdict(&analysis, &dir.0, &head, code);
+    let decided = analysis.interrupted.is_none() && analysis.smoke_failed.is_none();
+    Ok(Ended { code, decision: decided.then_some(analysis.decision) })
 }
 
 /// Phases 6 and 7 on what is on disk: analysis and reports.
@@ -404,7 +490,10 @@ pub fn exit_code(analysis: &Analysis, rehearse: bool) -> u8 {
     if rehearse && code == exit_codes::REHEARSAL_GO { 0 } else { code }
 }
 
-fn new_run_id() -> String {
+/// `mode` of the metadata when there is to be no main run.
+const SMOKE_ONLY: &str = "smoke-only";
+
+pub(crate) fn new_run_id() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let noise = std::process::id() ^ jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
     format!("{now}-{:04x}", noise & 0xffff)
@@ -413,7 +502,12 @@ fn new_run_id() -> String {
 fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> Metadata {
     let loaded = &options.loaded;
     let urls = [&endpoints.upbit_rest, &endpoints.upbit_ws, &endpoints.binance_rest, &endpoints.binance_ws];
-    let class = if !endpoints.is_real() || loaded.profile.data_source == DataSource::Local {
+    let pace = loaded.profile.time_scale;
+    let class = if pace != 1.0 {
+        EvidenceClass::Rehearsal {
+            why: format!("time was scaled: everything ran {pace} times as fast (time_scale)"),
+        }
+    } else if !endpoints.is_real() || loaded.profile.data_source == DataSource::Local {
         EvidenceClass::Rehearsal {
             why: format!("the market was a local exchange ({}), not the venues", endpoints.upbit_rest),
         }
@@ -427,7 +521,7 @@ fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> M
         run_id: run_id.to_owned(),
         started_at: now_text(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        mode: if options.smoke_only { "smoke-only" } else { "full" }.to_owned(),
+        mode: if options.smoke_only { SMOKE_ONLY } else { "full" }.to_owned(),
         profile: loaded.profile.clone(),
         profile_hash: loaded.hash.clone(),
         settings: crate::profile::settings(loaded),
@@ -438,7 +532,7 @@ fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> M
     }
 }
 
-fn machine() -> archive::Machine {
+pub(crate) fn machine() -> archive::Machine {
     let uname = rustix::system::uname();
     let memory = std::fs::read_to_string(Path::new("/proc/meminfo")).ok().and_then(|text| {
         let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -460,7 +554,7 @@ pub fn preflight_only(loaded: &Loaded, logs: &Path, program: &Path) -> Result<Ve
     let run_id = new_run_id();
     let dir = RunDir::create(&logs.join("preflight"), &profile.name, &run_id)?;
     let _lock = preflight::RunLock::take(logs, &profile.runner.metrics_addr, &run_id)?;
-    let exchange = market::start(profile, program, &dir)?;
+    let exchange = market::start(profile, program, &dir, &[])?;
     let endpoints =
         exchange.as_ref().map_or_else(venues::Endpoints::real, |exchange| exchange.endpoints.clone());
     let steps = preflight::run(&preflight::Context {

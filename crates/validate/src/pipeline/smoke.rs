@@ -1,8 +1,11 @@
 //! Whether the smoke passed: the conditions of phase 2, each with its reason when it did not.
 
+use catalogue::{KPIS, Source};
 use gate::evidence::{Found, PhaseEvidence, RoundTripProof, Sample, Settings};
 use journal::Body;
 use journal::record::{ExitReason, Purpose};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Why the smoke did not pass; empty when it did.
@@ -29,6 +32,9 @@ pub fn reasons(smoke: &PhaseEvidence, settings: &Settings) -> Vec<String> {
         Found::Yes(file) if file.complete.is_none() && !settings.has_journal => {}
         Found::Yes(_) => reasons.push("the KPI file does not say complete: true".to_owned()),
     }
+    if let Found::Yes(file) = &smoke.kpi_file {
+        reasons.extend(incomplete(&file.fields, settings));
+    }
     let blocks = smoke.log.get().map(|log| log.blocks.as_slice()).unwrap_or_default();
     let crashes = blocks.iter().filter(|block| block.kind != "handled").count();
     if crashes > 0 && end.abort.is_none() {
@@ -45,6 +51,27 @@ pub fn reasons(smoke: &PhaseEvidence, settings: &Settings) -> Vec<String> {
         reasons.push(format!("{dlq} alerts in the dead letters"));
     }
     reasons
+}
+
+/// The runner's own KPIs that its file neither has nor may lack.
+fn incomplete(fields: &BTreeMap<String, Value>, settings: &Settings) -> Option<String> {
+    let there = |field: &str| match fields.get(field) {
+        None => false,
+        // Our own runner says why; another one has it, or declares that it cannot.
+        Some(Value::Null) => fields
+            .get(&format!("{field}_reason"))
+            .and_then(Value::as_str)
+            .is_some_and(|why| settings.has_journal || why.to_lowercase().starts_with("undefined")),
+        Some(value) => value.is_number() || value.is_object(),
+    };
+    let of_runner = || KPIS.iter().filter(|kpi| kpi.source == Source::Runner);
+    let missing: Vec<&str> = of_runner()
+        .map(|kpi| kpi.field)
+        .filter(|field| !there(field) && !settings.not_applicable.contains_key(*field))
+        .collect();
+    let all = of_runner().count();
+    (!missing.is_empty())
+        .then(|| format!("the KPI file lacks {} of {all} fields: {}", missing.len(), missing.join(", ")))
 }
 
 /// Books Live and pairs evaluated. Books must be Live in 90 % of symbol-seconds of the smoke's last third: the start grace of C1 may

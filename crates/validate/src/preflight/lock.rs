@@ -1,9 +1,11 @@
 //! The run lock: one run per folder of logs and per metrics port.
 //!
-//! A lock is a file that its holder keeps locked with `flock`, so that the kernel frees it whatever ends the holder. What is
-//! written in it says who holds it: boot id, pid, start time, run id. Nothing is ever known by a process's name.
+//! A lock is a file that its holder keeps locked with `flock`, so that the kernel frees it whatever ends the holder. It is taken for
+//! oneself alone and then shared with one's guardians, which keep it until their groups are empty: whoever gets it for himself
+//! alone knows that nobody of the run before is left. What is written in it says who holds it: boot id, pid, start time, run id.
+//! Nothing is ever known by a process's name. Ending a holder is in `holder`.
 
-use super::{Context, Finding};
+use super::{Context, Finding, holder};
 use procfs::process::Process;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -59,7 +61,7 @@ fn boot_id() -> Result<String, LockError> {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run is alive.
-    #[error("run {run_id} (pid {pid}) holds {}; wait for it, end it with Ctrl-C or SIGTERM, or use another --logs folder and metrics port", .path.display())]
+    #[error("run {run_id} (pid {pid}) holds {}; wait for it, end it with `assay stop {run_id}` or --take-over, or use another --logs folder and metrics port", .path.display())]
     Held {
         /// The lock.
         path: PathBuf,
@@ -73,6 +75,14 @@ pub enum LockError {
     HeldByUnknown {
         /// The lock.
         path: PathBuf,
+    },
+    /// The group of a dead supervisor cannot be ended.
+    #[error("{} is still shared by pid {pid}, the guardian of a dead run, and its group does not end even by SIGKILL; end it by hand", .path.display())]
+    Orphan {
+        /// The lock.
+        path: PathBuf,
+        /// The guardian.
+        pid: i32,
     },
     /// The file cannot be used.
     #[error("cannot use the lock {}: {source}; check who owns it and its folder's permissions", .path.display())]
@@ -115,13 +125,32 @@ impl RunLock {
     /// [`LockError`], which names the holder.
     pub fn take(logs: &Path, metrics_addr: &str, run_id: &str) -> Result<Self, LockError> {
         // A name such as localhost counts too: it is the port that must not be shared.
-        let port = metrics_addr.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         let mut lock = Self { held: Vec::new() };
-        lock.add(logs_lock(logs), run_id)?;
-        if let Some(port) = port.filter(|port| *port != 0) {
-            lock.add(std::env::temp_dir().join(format!("assay-port-{port}.lock")), run_id)?;
+        for path in lock_paths(logs, metrics_addr) {
+            lock.add(path, run_id)?;
         }
         Ok(lock)
+    }
+
+    /// As [`RunLock::take`], but a living supervisor that holds one of the locks is ended first: for it, that is an interruption.
+    /// Also says what was ended.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn take_over(
+        logs: &Path,
+        metrics_addr: &str,
+        run_id: &str,
+    ) -> Result<(Self, Vec<String>), LockError> {
+        let mut ended = Vec::new();
+        for path in lock_paths(logs, metrics_addr) {
+            if let Some(holder) = living_holder(&path)
+                && let Some(how) = holder::end(&holder)
+            {
+                ended.push(format!("run {} (pid {}) {}", holder.run_id, holder.pid, how.words()));
+            }
+        }
+        Self::take(logs, metrics_addr, run_id).map(|lock| (lock, ended))
     }
 
     fn add(&mut self, path: PathBuf, run_id: &str) -> Result<(), LockError> {
@@ -129,14 +158,21 @@ impl RunLock {
             std::fs::create_dir_all(folder)
                 .map_err(|source| LockError::File { path: path.clone(), source })?;
         }
-        let mut file = lock_file(&path)?;
+        let (mut file, ended) = lock_file(&path)?;
         let mut holder = Holder::me(run_id)?;
         let before = read(&mut file).map_err(|source| LockError::File { path: path.clone(), source })?;
         holder.took_over = before.map(|text| match serde_json::from_str::<Holder>(&text) {
-            Ok(dead) => format!("{} (pid {}, no longer alive)", dead.run_id, dead.pid),
+            Ok(dead) => {
+                let gone = std::iter::once(format!("{} (pid {}, no longer alive)", dead.run_id, dead.pid));
+                gone.chain(ended).collect::<Vec<_>>().join("; ")
+            }
             Err(_) => "an unreadable lock".to_owned(),
         });
         write(&mut file, &holder).map_err(|source| LockError::File { path: path.clone(), source })?;
+        // From here on the guardians can share it. Somebody may get it in the moment between the two: then it is his.
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+            return Err(refusal(&path, &mut file));
+        }
         self.held.push(Held { path, _file: file });
         Ok(())
     }
@@ -151,28 +187,61 @@ fn logs_lock(logs: &Path) -> PathBuf {
     logs.join("assay.lock")
 }
 
-/// Opens and locks; when the holder of before removed the file in between, again.
-fn lock_file(path: &Path) -> Result<File, LockError> {
+fn lock_paths(logs: &Path, metrics_addr: &str) -> Vec<PathBuf> {
+    // A name such as localhost counts too: it is the port that must not be shared.
+    let port = metrics_addr.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = port.filter(|port| *port != 0);
+    let by_port = port.map(|port| std::env::temp_dir().join(format!("assay-port-{port}.lock")));
+    std::iter::once(logs_lock(logs)).chain(by_port).collect()
+}
+
+/// Opens and locks; when the holder of before removed the file in between, again. A dead holder's guardians are ended; says
+/// which.
+fn lock_file(path: &Path) -> Result<(File, Vec<String>), LockError> {
     let io = |source: std::io::Error| LockError::File { path: path.to_owned(), source };
+    let mut ended = Vec::new();
+    let mut tries = 0;
     loop {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|e| io(e.into()))?;
         let mut file = File::from(fd);
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(refusal(path, &mut file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let dead = named(&mut file).is_some_and(|holder| !holder.is_alive());
+                if !dead || tries > 0 {
+                    return Err(refusal(path, &mut file));
+                }
+                tries += 1;
+                drop(file);
+                ended = holder::end_orphans(path)?;
+                continue;
+            }
             Err(e) => return Err(io(e.into())),
         }
         let mine = file.metadata().map_err(io)?;
         if std::fs::metadata(path).is_ok_and(|there| there.ino() == mine.ino() && there.dev() == mine.dev()) {
-            return Ok(file);
+            return Ok((file, ended));
         }
     }
 }
 
+/// Who holds the lock of a logs root, if its supervisor is alive.
+pub fn running(logs: &Path) -> Option<Holder> {
+    living_holder(&logs_lock(logs))
+}
+
+fn living_holder(path: &Path) -> Option<Holder> {
+    let mut file = File::open(path).ok()?;
+    named(&mut file).filter(Holder::is_alive)
+}
+
+fn named(file: &mut File) -> Option<Holder> {
+    read(file).ok().flatten().and_then(|text| serde_json::from_str(&text).ok())
+}
+
 fn refusal(path: &Path, file: &mut File) -> LockError {
-    let holder = read(file).ok().flatten().and_then(|text| serde_json::from_str::<Holder>(&text).ok());
-    match holder {
+    match named(file) {
         Some(holder) => LockError::Held { path: path.to_owned(), run_id: holder.run_id, pid: holder.pid },
         None => LockError::HeldByUnknown { path: path.to_owned() },
     }
@@ -213,7 +282,7 @@ pub(super) fn previous(context: &Context<'_>) -> Finding {
         },
         Ok(holder) => Finding::failed(
             format!("{} belongs to run {} (pid {})", path.display(), holder.run_id, holder.pid),
-            "wait for that run or end it with Ctrl-C or SIGTERM",
+            "wait for that run or end it with `assay stop`",
         ),
         Err(e) => Finding::failed(
             format!("{} is not a run lock: {e}", path.display()),

@@ -145,6 +145,12 @@ pub(super) fn runner(context: &Context<'_>) -> Finding {
     // Words before the first option are subcommands; a foreign one may be a script, which is no place to ask for help.
     let words: Vec<&str> =
         command[1..].iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
+    if !context.profile.runner.own_contract && !words.is_empty() {
+        return Finding::ok(format!(
+            "{} is executable; its options were not asked for: a script may start trading on --help",
+            path.display()
+        ));
+    }
     let asked: Vec<&str> = if context.profile.runner.own_contract { words } else { Vec::new() };
     let options: Vec<&str> = command[1..]
         .iter()

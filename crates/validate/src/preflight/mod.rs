@@ -1,15 +1,16 @@
 //! Preflight: is this machine ready for the run? Each check is a typed step: what it found, what it changed, how long it
 //! took, what to do next.
 //!
-//! [`lock`] is the run lock, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports, the runner and the notifiers.
+//! [`lock`] is the run lock, [`holder`] ends who holds it, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports, the runner and the notifiers.
 //! Left out in this version: stores other than embedded (the profile refuses them), state reset, and Grafana (the console is
 //! C6's source).
 
+pub mod holder;
 mod lock;
 mod machine;
 mod venue;
 
-pub use lock::{Holder, LockError, RunLock};
+pub use lock::{Holder, LockError, RunLock, running};
 
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
@@ -122,7 +123,7 @@ impl Finding {
 type Check = fn(&Context<'_>) -> Finding;
 
 /// Id, title, required, check; in this order.
-const CHECKS: [(&str, &str, bool, Check); 9] = [
+const CHECKS: [(&str, &str, bool, Check); 10] = [
     ("previous_runner", "previous run", true, lock::previous),
     ("run_folder", "run folder and disk", true, machine::run_folder),
     ("stores", "alert store", true, machine::stores),
@@ -131,8 +132,20 @@ const CHECKS: [(&str, &str, bool, Check); 9] = [
     ("venues", "venues", true, venue::check),
     ("runner", "runner", true, machine::runner),
     ("notifiers", "notifiers", true, machine::notifiers),
+    ("outlook", "best decision", false, outlook),
     ("look_alikes", "similar processes", false, machine::look_alikes),
 ];
+
+/// Whether the profile itself keeps the run from a GO, or from the best one: said before the time is spent.
+fn outlook(context: &Context<'_>) -> Finding {
+    match crate::profile::outlook(context.profile).sentence() {
+        None => Finding::ok("the profile declares nothing that keeps a criterion from passing"),
+        Some(sentence) => Finding::warning(
+            sentence,
+            "give the runner what it lacks (runner.not_applicable), or go on for what the run shows",
+        ),
+    }
+}
 
 /// Runs every check; a failed one does not keep the next from being made.
 pub fn run(context: &Context<'_>) -> Vec<Step> {

@@ -1,6 +1,6 @@
 //! Checks of a profile's text: known keys, right types and units, then whether the values make sense together.
 
-use super::{Profile, ProfileError, Span, rules};
+use super::{Profile, ProfileError, Span, foreign, rules};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -73,7 +73,7 @@ fn descend(value: &Spanned<DeValue<'_>>, path: &str, places: &mut Vec<(String, P
     }
 }
 
-fn join(above: &str, key: &str) -> String {
+pub(super) fn join(above: &str, key: &str) -> String {
     if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") }
 }
 
@@ -90,9 +90,6 @@ pub(super) fn no_parent(document: Option<&Document>, parent: &str, names: &[&str
         None => ProfileError::plain(what, help),
     }
 }
-
-/// Tables whose keys are the user's own.
-const FREE: [&str; 1] = ["runner.not_applicable"];
 
 /// Checks every key and type of a user's document against what the built-in profiles have.
 pub(super) fn keys(
@@ -135,8 +132,11 @@ fn table(
             continue;
         }
         match (value, expected) {
-            (toml::Value::Table(given), toml::Value::Table(_)) if FREE.contains(&path.as_str()) => {
-                reasons(doc, given, &path)?;
+            (toml::Value::Table(given), toml::Value::Table(_)) if path == "runner.not_applicable" => {
+                foreign::reasons(doc, given, &path)?;
+            }
+            (toml::Value::Table(given), toml::Value::Table(_)) if path == "runner.mapping" => {
+                foreign::mapping(doc, given, &path)?;
             }
             (toml::Value::Table(given), toml::Value::Table(expected)) => {
                 table(doc, given, expected, &path, own)?
@@ -153,31 +153,6 @@ fn unknown(doc: &Document, path: &str, key: &str, schema: &toml::Table, above: &
     let near = nearest(key, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
     let help = format!("{near}{place} there are: {}", known.join(", "));
     doc.at_key(path, format!("unknown key `{key}` {place}"), "unknown key".to_owned(), help)
-}
-
-fn reasons(doc: &Document, given: &toml::Table, path: &str) -> Result<(), ProfileError> {
-    for (key, value) in given {
-        let at = join(path, key);
-        if matches!(key.as_str(), "C5" | "C6") {
-            let help = "declare the single metrics or panels that the runner cannot have".to_owned();
-            return Err(doc.at_key(
-                &at,
-                format!("{key} is never waived whole"),
-                "not allowed".to_owned(),
-                help,
-            ));
-        }
-        if value.as_str().is_none_or(|reason| reason.trim().is_empty()) {
-            let help = format!("write {key} = \"the reason why the runner cannot have it\"");
-            return Err(doc.at_value(
-                &at,
-                format!("`{at}` needs a reason as text"),
-                "no reason".to_owned(),
-                help,
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn leaf(doc: &Document, path: &str, value: &toml::Value, expected: &toml::Value) -> Result<(), ProfileError> {
@@ -219,8 +194,16 @@ fn leaf(doc: &Document, path: &str, value: &toml::Value, expected: &toml::Value)
 }
 
 /// Keys that take one of a few words.
-const CHOICES: [(&str, &[&str]); 2] =
+pub(super) const CHOICES: [(&str, &[&str]); 2] =
     [("data_source", &["real", "local"]), ("runner.progress", &["metric", "kpi_file"])];
+
+/// Keys whose words are checked with the whole profile at hand.
+pub(super) const WORDS: [(&str, &[&str]); 4] = [
+    ("runner.stop_signal", &["SIGTERM", "SIGINT"]),
+    ("exchange.market", &["edge", "calm"]),
+    ("stores.alerts", &["embedded"]),
+    ("stores.state", &["embedded"]),
+];
 
 fn choice(doc: &Document, path: &str, value: &toml::Value) -> Result<(), ProfileError> {
     let Some((_, words)) = CHOICES.iter().find(|(key, _)| *key == path) else { return Ok(()) };
@@ -237,7 +220,7 @@ fn choice(doc: &Document, path: &str, value: &toml::Value) -> Result<(), Profile
 
 const DURATION: &str = "write a whole number and ms, s, min or h, such as \"10 s\" or \"5 min\"";
 
-fn kind(value: &toml::Value) -> &'static str {
+pub(super) fn kind(value: &toml::Value) -> &'static str {
     match value {
         toml::Value::String(_) => "text",
         toml::Value::Integer(_) => "a whole number",
@@ -326,13 +309,28 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
             "name the program and its arguments",
         );
     }
-    if let Some(bad) = profile.runner.command.iter().find_map(|word| unknown_placeholder(word)) {
-        let help = format!("there are {}", PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(", "));
-        return wrong(
-            "runner.command",
-            format!("`runner.command` has the unknown placeholder {{{bad}}}"),
-            &help,
-        );
+    let url = std::slice::from_ref(&profile.runner.metrics_url);
+    for (path, words) in [("runner.command", profile.runner.command.as_slice()), ("runner.metrics_url", url)]
+    {
+        if let Some(bad) = words.iter().find_map(|word| unknown_placeholder(word)) {
+            let known: Vec<String> = PLACEHOLDERS.iter().map(|(name, _)| format!("{{{name}}}")).collect();
+            let help = format!("there are {}", known.join(", "));
+            return wrong(path, format!("`{path}` has the unknown placeholder {{{bad}}}"), &help);
+        }
+    }
+    if !profile.runner.own_contract
+        && profile.runner.command.iter().any(|word| word.contains("{config_path}"))
+    {
+        let what = "{config_path} is written for a runner of our own contract only".to_owned();
+        return wrong("runner.command", what, "give the runner the path of its own configuration file");
+    }
+    if let Some(name) = foreign::contradiction(profile) {
+        let what = format!("`{name}` is mapped and declared not applicable");
+        return wrong(&format!("runner.not_applicable.{name}"), what, "leave one of the two out");
+    }
+    if !(profile.time_scale.is_finite() && profile.time_scale >= 1.0) {
+        let what = format!("`time_scale` is {}, it must be 1 or more", profile.time_scale);
+        return wrong("time_scale", what, "10 makes an hour of 6 minutes; 1 is the true pace");
     }
     if let Some(exchange) =
         profile.exchange.as_ref().filter(|e| !matches!(e.market.as_str(), "edge" | "calm"))
@@ -348,24 +346,26 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
     spans(profile).map_or(Ok(()), |(path, what, help)| wrong(path, what, help))
 }
 
-const PLACEHOLDERS: [&str; 10] = [
-    "assay",
-    "duration_s",
-    "topn",
-    "data_source",
-    "kpi_path",
-    "metrics_addr",
-    "runner_id",
-    "config_path",
-    "phase_dir",
-    "phase",
+/// What a command line may hold between braces, and what stands there when the runner is started. `launch` fills in these and no others.
+pub(crate) const PLACEHOLDERS: [(&str, &str); 11] = [
+    ("assay", "this executable"),
+    ("duration_s", "the phase's duration in whole seconds"),
+    ("topn", "the size of the universe"),
+    ("data_source", "`real` or `local`"),
+    ("kpi_path", "where the KPI file belongs"),
+    ("metrics_addr", "host and port to serve metrics on"),
+    ("runner_id", "the id of this runner in this run"),
+    ("config_path", "the configuration file (our own contract only)"),
+    ("phase_dir", "a folder of the phase, for the runner's own files"),
+    ("phase", "`smoke`, `planted` or `main`"),
+    ("profile_dir", "the folder of the profile"),
 ];
 
 fn unknown_placeholder(word: &str) -> Option<&str> {
     let mut rest = word;
     while let Some((_, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}')?;
-        if !PLACEHOLDERS.contains(&name) {
+        if !PLACEHOLDERS.iter().any(|(known, _)| *known == name) {
             return Some(name);
         }
         rest = after;
@@ -389,6 +389,10 @@ fn spans(p: &Profile) -> Option<(&'static str, String, &'static str)> {
     ];
     if let Some((path, _)) = positive.into_iter().find(|(_, span)| span.0.is_zero()) {
         return Some((path, format!("`{path}` is zero"), "it must be longer than nothing"));
+    }
+    let phases = [("smoke.duration", p.smoke.duration), ("main.duration", p.main.duration)];
+    if let Some((path, span)) = phases.into_iter().find(|(_, span)| span.0.subsec_nanos() != 0) {
+        return Some((path, format!("`{path}` is {span}"), "a runner is asked for whole seconds"));
     }
     if let Some((path, _)) =
         [("smoke.topn", p.smoke.topn), ("main.topn", p.main.topn)].into_iter().find(|(_, n)| *n == 0)

@@ -1,7 +1,7 @@
 //! Finding, reading and merging profiles.
 
 use super::check::{self, Document};
-use super::{Profile, ProfileError, record, rules};
+use super::{Profile, ProfileError, foreign, record, rules, scale};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -88,9 +88,17 @@ pub fn load_text(file: &str, text: &str) -> Result<Loaded, ProfileError> {
         ));
     };
     let base = root.file.clone();
-    let merged = merge(&chain);
+    let mut merged = merge(&chain);
     for document in chain.iter().filter(|document| !builtin(document)) {
         check::keys(document, &schema()?, &merged)?;
+    }
+    let pace = merged.get("time_scale").and_then(toml::Value::as_float);
+    // The rules are read as they were written, so that a message shows what stands in the file, and again at the profile's pace.
+    rules::specs(&chain, &merged)?;
+    let differences =
+        if builtin(&chain[0]) { Vec::new() } else { record::differences(&base_profile(&base)?, &merged) };
+    if let Some(pace) = pace.filter(|pace| pace.is_finite() && *pace >= 1.0) {
+        scale::apply(&mut merged, pace);
     }
     let specs = rules::specs(&chain, &merged)?;
     let mut effective = merged.clone();
@@ -101,13 +109,19 @@ pub fn load_text(file: &str, text: &str) -> Result<Loaded, ProfileError> {
         )
     })?;
     effective.insert("rules".to_owned(), specs);
-    let profile = Profile::deserialize(toml::Value::Table(effective)).map_err(|e| {
+    let mut profile = Profile::deserialize(toml::Value::Table(effective)).map_err(|e| {
         ProfileError::plain(format!("{file}: {}", e.message()), "compare it with `assay profile show d77-4`")
     })?;
     check::meaning(&chain, &profile)?;
-    let differences =
-        if builtin(&chain[0]) { Vec::new() } else { record::differences(&base_profile(&base)?, &merged) };
+    // The same profile in another folder is the same profile.
     let hash = hash(&profile)?;
+    let sets_it = |document: &&Document| {
+        document.table.get("runner").is_some_and(|runner| runner.get("command").is_some())
+    };
+    let folder = folder_of(chain.iter().find(sets_it).map_or(file, |document| document.file.as_str()));
+    for word in &mut profile.runner.command {
+        *word = word.replace("{profile_dir}", &folder);
+    }
     Ok(Loaded {
         profile,
         base,
@@ -116,6 +130,13 @@ pub fn load_text(file: &str, text: &str) -> Result<Loaded, ProfileError> {
         hash,
         source: text.to_owned(),
     })
+}
+
+/// The folder that a profile's file lies in, absolute.
+fn folder_of(file: &str) -> String {
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).to_string_lossy().into_owned()
 }
 
 /// The document and what it extends, the document first.
@@ -147,9 +168,12 @@ fn chain(file: &str, text: &str) -> Result<Vec<Document>, ProfileError> {
 fn merge(chain: &[Document]) -> toml::Table {
     let mut merged = toml::Table::new();
     for document in chain.iter().rev() {
-        overlay(&mut merged, &document.table);
+        let mut table = document.table.clone();
+        foreign::expand(&mut table);
+        overlay(&mut merged, &table);
     }
     merged.remove("extends");
+    foreign::complete(&mut merged);
     merged
 }
 
@@ -171,7 +195,7 @@ fn overlay(base: &mut toml::Table, top: &toml::Table) {
 }
 
 /// Every key that any built-in profile has.
-fn schema() -> Result<toml::Table, ProfileError> {
+pub(super) fn schema() -> Result<toml::Table, ProfileError> {
     let mut all = toml::Table::new();
     for (name, text) in BUILTIN {
         overlay(&mut all, &Document::parse(name, text)?.table);

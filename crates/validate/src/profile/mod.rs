@@ -2,17 +2,24 @@
 
 mod check;
 mod error;
+mod foreign;
 mod load;
+mod outlook;
 mod record;
 mod rules;
+mod scale;
+mod schema;
 mod settings;
 mod span;
 
 pub use error::ProfileError;
 pub use load::{Loaded, builtin_names, load, load_text, source_of};
+pub use outlook::{Outlook, outlook};
+pub use schema::schema;
 pub use settings::settings;
 pub use span::Span;
 
+use crate::mapping::Mapping;
 use catalogue::CriterionId;
 use gate::RuleSpec;
 use serde::{Deserialize, Serialize};
@@ -30,6 +37,10 @@ pub struct Profile {
     pub data_source: DataSource,
     /// What one "hour" of rates and slopes is.
     pub hour: Span,
+    /// How many times faster than the built-in durations everything runs; already applied to every duration of this value. Runs of
+    /// versions that did not know it ran at the true pace.
+    #[serde(default = "true_pace")]
+    pub time_scale: f64,
     /// What to do after a GO.
     pub next_stage: String,
     /// The runner.
@@ -63,6 +74,10 @@ pub struct Profile {
     pub planted: Option<Planted>,
 }
 
+const fn true_pace() -> f64 {
+    1.0
+}
+
 /// Where market data comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,7 +103,7 @@ impl DataSource {
 #[serde(deny_unknown_fields)]
 pub struct Runner {
     /// The command line. Placeholders: `{assay}` (this executable), `{duration_s}`, `{topn}`, `{data_source}`, `{kpi_path}`,
-    /// `{metrics_addr}`, `{runner_id}`, `{config_path}`, `{phase_dir}`.
+    /// `{metrics_addr}`, `{runner_id}`, `{config_path}`, `{phase_dir}`, `{phase}`, `{profile_dir}`.
     pub command: Vec<String>,
     /// `host:port` that the runner serves metrics on; port 0 picks a free one.
     pub metrics_addr: String,
@@ -104,6 +119,9 @@ pub struct Runner {
     pub progress: Progress,
     /// What the runner cannot have, with the reason.
     pub not_applicable: BTreeMap<String, String>,
+    /// What the runner calls things; empty in runs of versions that could not map.
+    #[serde(default)]
+    pub mapping: Mapping,
     /// Settings handed to the runner in its configuration file (TOML), beside paths and endpoints, which Assay fills in.
     pub config: toml::Table,
 }

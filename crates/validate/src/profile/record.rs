@@ -5,7 +5,7 @@ use super::{Span, rules};
 use toml::Value;
 
 /// Keys that may change: a whole key, or a table with a dot at its end.
-const FREE: [&str; 18] = [
+const FREE: [&str; 19] = [
     "name",
     "about",
     "next_stage",
@@ -20,6 +20,7 @@ const FREE: [&str; 18] = [
     "runner.own_contract",
     "runner.progress",
     "runner.not_applicable.",
+    "runner.mapping.",
     "runner.config.env",
     "runner.config.iteration_log_ms",
     "watch.interim_every",
@@ -49,6 +50,11 @@ const LARGER: [&str; 6] = [
     "smoke.topn",
 ];
 
+/// What makes any profile `custom`: another pace.
+pub(super) fn pace(scale: f64) -> Option<String> {
+    (scale != 1.0).then(|| format!("time_scale is {scale}: every duration is divided by it"))
+}
+
 /// One sentence for each difference that is not allowed.
 pub(super) fn differences(base: &toml::Table, effective: &toml::Table) -> Vec<String> {
     let own =
@@ -59,7 +65,9 @@ pub(super) fn differences(base: &toml::Table, effective: &toml::Table) -> Vec<St
         let free = FREE.iter().any(|key| path == *key || (key.ends_with('.') && path.starts_with(key)))
             || (!own && path.starts_with("runner.config."));
         let rule = path.starts_with("rules.") && rules::stricter(path, before, after, base);
-        if !free && !rule && !stricter(path, before, after) {
+        if path == "time_scale" {
+            found.extend(after.and_then(magnitude).and_then(pace));
+        } else if !free && !rule && !stricter(path, before, after) {
             found.push(sentence(path, before, after));
         }
     });

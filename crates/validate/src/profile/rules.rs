@@ -7,7 +7,7 @@ use gate::rules::{Action, Comparison, Condition, RuleName, RuleSpec, Signal, Sig
 use toml::Value;
 
 /// What a rule may say.
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 12] = [
     "signal",
     "above",
     "below",

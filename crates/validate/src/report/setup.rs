@@ -89,6 +89,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_smoke, phase(&p.smoke)),
         (w.set_main, phase(&p.main)),
         (w.set_hour, p.hour.to_string()),
+        (w.set_pace, figure(p.time_scale)),
         (w.set_command, redacted_command(&p.runner.command)),
         (w.set_contract, yes_no(p.runner.own_contract)),
         (
@@ -97,6 +98,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         ),
         (w.set_stop, format!("{}, {}", p.runner.stop_signal, p.runner.stop_grace)),
         (w.set_progress, progress.to_owned()),
+        (w.set_mapping, list(&p.runner.mapping.lines())),
         (w.set_not_applicable, list(&declared)),
         (w.set_poll, format!("{}, {}", p.watch.poll, p.watch.scrape_timeout)),
         (w.set_graces, format!("{}, {}", p.watch.start_grace, p.watch.overrun_grace)),

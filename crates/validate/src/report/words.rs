@@ -319,6 +319,8 @@ words! {
     set_metrics: "metrics", "메트릭 주소";
     set_stop: "stop signal and grace", "정지 시그널과 유예";
     set_progress: "progress signal", "진행 신호";
+    set_pace: "pace (time_scale)", "진행 배율 (time_scale)";
+    set_mapping: "what the runner calls things", "실행기의 이름 대응";
     set_not_applicable: "declared not applicable", "해당 없음으로 선언된 항목";
     set_poll: "poll, scrape timeout", "수집 주기, 수집 제한 시간";
     set_graces: "start grace, overrun grace", "시작 유예, 초과 유예";

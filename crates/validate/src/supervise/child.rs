@@ -23,6 +23,8 @@ pub struct Launch {
     pub cwd: Option<PathBuf>,
     /// The executable that is a guardian when called with `guardian -- PROGRAM ARGS`: normally our own.
     pub guardian: PathBuf,
+    /// Run locks that the guardian shares until its group is empty.
+    pub hold: Vec<PathBuf>,
 }
 
 /// Why a process could not be put under guard.
@@ -67,6 +69,7 @@ impl Guarded {
         let mut command = Command::new(&launch.guardian);
         command
             .arg("guardian")
+            .args(launch.hold.iter().flat_map(|path| ["--hold".as_ref(), path.as_os_str()]))
             .arg("--")
             .arg(&launch.program)
             .args(&launch.args)
@@ -111,6 +114,13 @@ impl Guarded {
         self.guardian.id() as i32
     }
 
+    /// Lets a guardian that a signal has stopped go on: supervision depends on it.
+    pub fn continue_guardian(&self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.guardian_pid()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
+        }
+    }
+
     /// Sends a signal to the process's group.
     pub fn signal(&mut self, number: i32) {
         self.order(&Order::Signal(number));
@@ -142,7 +152,8 @@ impl Guarded {
         self.kill_everything();
     }
 
-    fn kill_everything(&mut self) {
+    /// Ends the guardian and everything below it by force: for a guardian that answers no more.
+    pub fn kill_everything(&mut self) {
         let mut victims = group::descendants(self.guardian_pid());
         victims.push(group::Member { pid: self.pid, name: String::new(), state: 'S' });
         let _ = self.guardian.kill();

@@ -1,17 +1,19 @@
-//! The guardian process: `assay guardian -- PROGRAM ARGS`. Not for people; the supervisor starts it.
+//! The guardian process: `assay guardian [--hold LOCK]... -- PROGRAM ARGS`. Not for people; the supervisor starts it.
 //!
 //! Its standard input is a Unix socket to the supervisor: commands come in, [`Event`]s go out, one JSON object a line, and
 //! its end means that the supervisor is gone. Standard output and error are the runner's: the guardian hands them on and keeps no copy,
 //! so that the supervisor sees the end of the pipes when the runner's last holder is gone.
 
 use super::group;
+use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -57,42 +59,77 @@ pub enum Event {
 
 /// How long descendants that outlive the runner may take to end after SIGTERM.
 const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
-/// How often the guardian looks for ended children. It sleeps in between; the figure bounds how late an exit is noticed.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often what does not die is killed again: a process may be forked while the others are being killed.
+const KILL_AGAIN: Duration = Duration::from_millis(50);
 
 enum Heard {
     Order(Order),
+    Reaped(Pid, WaitStatus),
+    /// There is no child left, and therefore no descendant: orphans become our children.
+    Empty,
     SupervisorGone,
 }
 
-/// Runs the guardian until no descendant is left. Never returns an error to the shell: what fails is told to the supervisor.
-pub fn main(program: &str, args: &[String]) {
+/// Runs the guardian until no descendant is left: `[--hold LOCK]... -- PROGRAM ARGS`. Never returns an error to the shell: what
+/// fails is told to the supervisor.
+pub fn main(words: &[String]) {
     // Orphans of the runner become our children instead of init's.
     let subreaper = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let Ok(socket) = rustix::stdio::stdin().as_fd().try_clone_to_owned() else { return };
     let mut socket = UnixStream::from(socket);
     let Ok(listening) = socket.try_clone() else { return };
-    let (tx, heard) = mpsc::channel();
-    std::thread::spawn(move || listen(listening, &tx));
-
-    let spawned = Command::new(program).args(args).stdin(Stdio::null()).process_group(0).spawn();
-    let child = match (subreaper, spawned) {
-        (Ok(()), Ok(child)) => child,
-        (subreaper, spawned) => {
-            let why = match (subreaper, spawned) {
-                (Err(e), _) => format!("cannot adopt orphans (prctl): {e}"),
-                (_, Err(e)) => format!("cannot start {program}: {e}"),
-                _ => unreachable!("one of the two failed"),
-            };
+    let started =
+        subreaper.map_err(|e| format!("cannot adopt orphans (prctl): {e}")).and_then(|()| start(words));
+    // The run lock stays held until this process ends, that is until the group is empty.
+    let (child, _held) = match started {
+        Ok(started) => started,
+        Err(why) => {
             tell(&mut socket, &Event::Failed { why });
             end_all(Duration::ZERO);
             return;
         }
     };
+    let (tx, heard) = mpsc::channel();
+    let reaper = tx.clone();
+    std::thread::spawn(move || listen(listening, &tx));
+    std::thread::spawn(move || reap(&reaper));
     drop_output();
     let pid = child.id() as i32;
     tell(&mut socket, &Event::Started { pid });
     watch(pid, &mut socket, &heard);
+}
+
+fn start(words: &[String]) -> Result<(Child, Vec<File>), String> {
+    let split = words.iter().position(|word| word == "--").ok_or("no command after --")?;
+    let mut held = Vec::new();
+    for path in words[..split].iter().filter(|word| *word != "--hold") {
+        held.push(hold(path).map_err(|e| format!("cannot share the run lock {path}: {e}"))?);
+    }
+    let (program, args) = words[split + 1..].split_first().ok_or("no command after --")?;
+    let child = Command::new(program).args(args).stdin(Stdio::null()).process_group(0).spawn();
+    child.map(|child| (child, held)).map_err(|e| format!("cannot start {program}: {e}"))
+}
+
+/// A share of a lock that the supervisor holds: as long as we live, nobody gets it for himself.
+fn hold(path: &str) -> std::io::Result<File> {
+    let file = File::open(path)?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared)?;
+    Ok(file)
+}
+
+/// Sleeps until a child ends, again and again.
+fn reap(tx: &mpsc::Sender<Heard>) {
+    loop {
+        let heard = match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) => Heard::Reaped(pid, status),
+            Ok(None) | Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => Heard::Empty,
+        };
+        let last = matches!(heard, Heard::Empty);
+        if tx.send(heard).is_err() || last {
+            return;
+        }
+    }
 }
 
 /// Replaces our copies of the runner's output pipes with `/dev/null`.
@@ -125,36 +162,39 @@ fn tell(socket: &mut UnixStream, event: &Event) {
 
 fn watch(pid: i32, socket: &mut UnixStream, heard: &mpsc::Receiver<Heard>) {
     let mut ended = false;
-    let mut deadline: Option<Instant> = None;
+    let mut kill_at: Option<Instant> = None;
     loop {
-        match heard.recv_timeout(LOOK_EVERY) {
-            Ok(Heard::Order(Order::Signal(number))) => signal_group(pid, number),
+        let next = match kill_at {
+            Some(at) => heard.recv_timeout(at.saturating_duration_since(Instant::now())),
+            None => heard.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+        };
+        match next {
+            // Once it is reaped its number may be somebody else's.
+            Ok(Heard::Order(Order::Signal(number))) if !ended => signal_group(pid, number),
+            Ok(Heard::Order(Order::Signal(_))) => {}
             Ok(Heard::Order(Order::End(grace_ms))) => {
                 signal_descendants(Signal::TERM);
-                deadline = Some(Instant::now() + Duration::from_millis(grace_ms));
+                kill_at = Some(Instant::now() + Duration::from_millis(grace_ms));
             }
-            Ok(Heard::SupervisorGone) => {
+            Ok(Heard::Reaped(who, status)) if who.as_raw_nonzero().get() == pid => {
+                ended = true;
+                tell(socket, &exited(status, names()));
+                signal_descendants(Signal::TERM);
+                kill_at = Some(Instant::now() + LEFTOVER_GRACE);
+            }
+            Ok(Heard::Reaped(..)) => {}
+            Ok(Heard::Empty) => {
+                tell(socket, &Event::Empty { cpu_seconds: group::reaped_cpu_seconds() });
+                return;
+            }
+            Ok(Heard::SupervisorGone) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                 end_all(Duration::ZERO);
                 return;
             }
-            Err(_) => {}
-        }
-        while let Ok(Some((who, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            if who.as_raw_nonzero().get() == pid {
-                ended = true;
-                let leftovers = names();
-                tell(socket, &exited(status, leftovers));
-                signal_descendants(Signal::TERM);
-                deadline = Some(Instant::now() + LEFTOVER_GRACE);
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                signal_descendants(Signal::KILL);
+                kill_at = Some(Instant::now() + KILL_AGAIN);
             }
-        }
-        // Reading /proc is dear: only when the group may have become empty.
-        if ended && group::descendants(std::process::id() as i32).is_empty() {
-            tell(socket, &Event::Empty { cpu_seconds: group::reaped_cpu_seconds() });
-            return;
-        }
-        if deadline.is_some_and(|at| Instant::now() >= at) {
-            signal_descendants(Signal::KILL);
         }
     }
 }

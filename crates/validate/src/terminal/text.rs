@@ -66,6 +66,9 @@ pub(super) fn bar(share: f64, width: usize) -> String {
 
 /// `main  [####----]  12:03 of 60:00  47:57 left`.
 pub(super) fn phase_line(phase: &str, elapsed_s: f64, planned_s: f64) -> String {
+    if planned_s <= 0.0 {
+        return format!("{phase}  {}  until it ends", clock(elapsed_s));
+    }
     let left = planned_s - elapsed_s;
     let tail =
         if left > 0.0 { format!("{} left", clock(left)) } else { format!("ending, {} over", clock(-left)) };

@@ -108,6 +108,14 @@ impl Console {
     }
 }
 
+/// Counters that can tie an answer to the samples around it, the most lively first.
+const ANCHORS: [&str; 4] = [
+    "arb_topn_loop_iterations_total",
+    "arb_topn_trades_total",
+    "arb_topn_round_trips_total",
+    "process_cpu_seconds_total",
+];
+
 type SharedState = State<Arc<Mutex<Shared>>>;
 
 fn refuse(headers: &HeaderMap) -> Option<Response> {
@@ -146,7 +154,7 @@ async fn panels(State(shared): SharedState, Query(which): Query<Which>, headers:
         run_id: shared.run_id.clone(),
         process_start: find("process_start_time_seconds").map(|(_, value)| value),
         t: latest.map(|(t, _)| *t),
-        anchor: find("arb_topn_loop_iterations_total"),
+        anchor: ANCHORS.iter().find_map(|name| find(name)),
         panels: PANELS
             .iter()
             .filter(|panel| which.dashboard.is_none_or(|wanted| panel.dashboard == wanted))

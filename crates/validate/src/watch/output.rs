@@ -1,19 +1,20 @@
 //! The runner's standard output and error, so that the runner never waits for us: a thread each reads them into a bounded queue, and
 //! one thread takes from it, writes the console log (see [`super::rotate`]) and the error log, and feeds the log watch.
 //!
-//! When the disk does not take what the runner writes, the queue fills. A reader then waits for room once, for a second; after
-//! that what finds no room is dropped and counted.
+//! When the runner writes faster than the disk takes it, the queue fills and the runner is slowed down to that pace. When nothing is
+//! taken at all for five seconds, what finds no room is dropped and counted: a disk that hangs does not hang the runner.
 
 use super::rotate::Rotating;
 use crate::archive::names;
-use crate::logwatch::{Levels, LogWatch, Stream, Suspect};
+use crate::logwatch::{LevelRules, Levels, LogWatch, Stream, Suspect};
+use crate::supervise::Wake;
 use gate::evidence::{LogCounters, LogFacts};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// What a phase's output needs.
@@ -26,14 +27,18 @@ pub struct Setup<'a> {
     pub cap: u64,
     /// How the runner's log levels are read.
     pub levels: Levels,
+    /// What the profile says of a runner's own log.
+    pub rules: LevelRules,
     /// The phase's start.
     pub began: Instant,
 }
 
 /// Bytes that may wait for the disk.
 const QUEUE: usize = 64 << 20;
-/// How long a reader waits for room, once, before it drops.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a reader waits for room in a full queue from which nothing is taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits with every further chunk until there is room again.
+const IMPATIENCE: Duration = Duration::from_millis(100);
 /// Size that the pipes are given, and the largest read.
 const PIPE: usize = 1 << 20;
 
@@ -53,7 +58,7 @@ struct Queue {
     open_streams: u32,
     /// A chunk is out of the queue and not yet worked off.
     at_work: bool,
-    /// A reader has waited in vain: what finds no room is dropped at once.
+    /// A reader has waited in vain: what finds no room soon is dropped.
     impatient: bool,
     dropped: u64,
     /// Nothing more is taken: the phase is over, whoever still holds a pipe.
@@ -73,6 +78,9 @@ struct State {
     watch: LogWatch,
     console: Rotating,
     errors: ErrorLog,
+    /// Told when the log holds something that may be a crash; once until the next look.
+    waker: Option<mpsc::Sender<Wake>>,
+    woken: bool,
 }
 
 /// The shared state of the readers.
@@ -97,9 +105,11 @@ impl Output {
         setup: Setup<'_>,
     ) -> std::io::Result<Self> {
         let state = State {
-            watch: LogWatch::with_levels(setup.levels).keeping_error_lines(),
+            watch: LogWatch::with_levels(setup.levels).and_rules(setup.rules).keeping_error_lines(),
             console: Rotating::create(setup.folder, setup.label, setup.cap)?,
             errors: ErrorLog::create(setup.folder, setup.label, setup.cap / 10)?,
+            waker: None,
+            woken: false,
         };
         let output = Self { shared: Arc::default(), state: Arc::new(Mutex::new(state)) };
         for (pipe, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
@@ -140,12 +150,13 @@ impl Output {
     /// Puts a chunk into the queue, and gives a buffer back for the next one; `None` when the phase is over.
     fn put(&self, chunk: Chunk) -> Option<Vec<u8>> {
         let mut queue = lock(&self.shared.queue);
-        if queue.bytes >= QUEUE && !queue.impatient {
+        if queue.bytes >= QUEUE {
+            let patience = if queue.impatient { IMPATIENCE } else { PATIENCE };
             let full = |queue: &mut Queue| queue.bytes >= QUEUE && !queue.ended;
             let (waited, _) = self
                 .shared
                 .emptied
-                .wait_timeout_while(queue, PATIENCE, full)
+                .wait_timeout_while(queue, patience, full)
                 .unwrap_or_else(PoisonError::into_inner);
             queue = waited;
         }
@@ -186,6 +197,21 @@ impl Output {
         }
     }
 
+    /// Takes bytes that did not come through a pipe: a log that is followed.
+    pub fn feed(&self, stream: Stream, bytes: &[u8], t: f64) {
+        lock(&self.state).take(&Chunk { stream, bytes: bytes.to_vec(), t });
+    }
+
+    /// From now on this channel is woken when the log holds something that may be a crash.
+    pub fn wake(&self, waker: mpsc::Sender<Wake>) {
+        lock(&self.state).waker = Some(waker);
+    }
+
+    /// True while a block is open or a suspect waits.
+    pub fn is_busy(&self) -> bool {
+        lock(&self.state).watch.is_busy()
+    }
+
     /// True when every holder of the pipes has closed them and all that they wrote was looked at.
     pub fn is_closed(&self) -> bool {
         let queue = lock(&self.shared.queue);
@@ -195,6 +221,7 @@ impl Output {
     /// The counters so far, and the crash blocks that were completed since the last call.
     pub fn look(&self, t: f64) -> (LogCounters, Vec<Suspect>) {
         let mut state = lock(&self.state);
+        state.woken = false;
         state.watch.idle(t);
         (state.watch.counters(), state.watch.take_suspects())
     }
@@ -245,6 +272,12 @@ impl State {
         self.console.append(&chunk.bytes);
         self.watch.feed(chunk.stream, &chunk.bytes, chunk.t);
         self.keep_errors();
+        if !self.woken
+            && self.watch.is_busy()
+            && let Some(waker) = &self.waker
+        {
+            self.woken = waker.send(Wake::Log).is_ok();
+        }
     }
 
     fn keep_errors(&mut self) {

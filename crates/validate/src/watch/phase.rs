@@ -1,27 +1,27 @@
-//! The loop over one phase: start the runner under its guardian, poll, feed the rules, stop it when one says so, write everything down
-//! as it happens. What this returns is also on disk.
+//! The loop over one phase: start the runner under its guardian, poll, feed the rules, write everything down as it happens. It sleeps
+//! until something happens or the next thing is due. How a runner is stopped and what is collected at its end is in `ending`.
 
+use super::clocks::{Clocks, gap_limit_s};
 use super::collect::ask_panels;
 use super::console::Console;
+use super::due::Due;
+use super::ending::{Exit, Stop};
 use super::output::{Output, Setup};
 use super::panels::Window;
+use super::sampler::{Poll, Root, Sampler, Seen};
 use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
-use super::suspects::{self, Ending, Suspects};
-use crate::archive::{Appender, Identity, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
-use crate::logwatch::Levels;
+use super::suspects::{self, Suspects};
+use crate::archive::{Appender, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
+use crate::logwatch::{LevelRules, Levels};
 use crate::profile::Profile;
 use crate::supervise::guardian::Event;
-use crate::supervise::{ChildError, Guarded, Launch, group};
+use crate::supervise::{ChildError, Guarded, Interrupts, Launch, Wake, group};
 use catalogue::{Dashboard, RuleId};
-use gate::evidence::{Abort, Found, LogFacts, OsSample, PhaseEnd, RuleState, Sample, Scrape, Settings};
+use gate::evidence::{Abort, PhaseEnd, RuleState, Scrape, Settings};
 use gate::{ProcessEvent, RuleEngine};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// What a phase needs.
@@ -32,7 +32,7 @@ pub struct Spec<'a> {
     pub settings: &'a Settings,
     /// The run folder.
     pub dir: &'a RunDir,
-    /// `smoke`, `planted`, `main`.
+    /// `smoke`, `planted`, `main`; `smoke.2` of a second attempt.
     pub phase: &'a str,
     /// File label.
     pub label: &'a str,
@@ -50,8 +50,10 @@ pub struct Spec<'a> {
     pub console: &'a Console,
     /// The HTTP client.
     pub http: &'a Http,
-    /// How often the person has asked us to stop (Ctrl-C, SIGTERM).
-    pub interrupts: &'a Arc<AtomicU32>,
+    /// How often a person has asked us to stop (Ctrl-C, SIGTERM, `assay stop`).
+    pub interrupts: &'a Interrupts,
+    /// The run locks, which the guardian shares until its group is empty.
+    pub locks: Vec<PathBuf>,
     /// True to evaluate rules, write samples and panels (not for the planted proof).
     pub judged: bool,
 }
@@ -79,55 +81,29 @@ pub struct Outcome {
     pub last_scrape: Option<Scrape>,
 }
 
-struct Files {
-    phases: Appender,
-    samples: Appender,
-    rules: Appender,
-    panels: Appender,
-    monitor: Appender,
+pub(super) struct Files {
+    pub(super) phases: Appender,
+    pub(super) samples: Appender,
+    pub(super) rules: Appender,
+    pub(super) panels: Appender,
+    pub(super) monitor: Appender,
 }
 
-struct Watch<'a, 'p> {
-    spec: &'a Spec<'a>,
-    progress: &'p mut dyn Progress,
-    files: Files,
-    rules: RuleEngine,
-    child: Guarded,
-    output: Output,
-    suspects: Suspects,
-    began: Instant,
-    peak: u64,
-    kpi_version: Option<(u64, i64, i64)>,
-    kpi_rewrites: u64,
-    kpi: BTreeMap<String, f64>,
-    last_scrape: Option<Scrape>,
-    last_page: Option<Vec<u8>>,
-    identity: Option<Identity>,
-    remote: BTreeSet<IpAddr>,
-    stop: Option<Stop>,
-    interrupted: Option<String>,
-    exited: Option<Exit>,
-    boot_offset: Option<f64>,
-    polls: u64,
-    missed: u64,
+pub(super) struct Watch<'a, 'p> {
+    pub(super) spec: &'a Spec<'a>,
+    pub(super) progress: &'p mut dyn Progress,
+    pub(super) files: Files,
+    pub(super) rules: RuleEngine,
+    pub(super) child: Guarded,
+    pub(super) output: Output,
+    pub(super) suspects: Suspects,
+    pub(super) began: Instant,
+    pub(super) due: Due,
+    pub(super) sampler: Sampler<'a>,
+    pub(super) stop: Option<Stop>,
+    pub(super) interrupted: Option<String>,
+    pub(super) exited: Option<Exit>,
 }
-
-struct Stop {
-    at: Instant,
-    at_s: f64,
-    signal: i32,
-    ended: bool,
-}
-
-struct Exit {
-    at_s: f64,
-    code: Option<i32>,
-    signal: Option<i32>,
-    leftovers: Vec<String>,
-}
-
-/// Between two looks at the events: bounds how late an exit is noticed.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs a phase from its start to an empty process group.
 ///
@@ -152,29 +128,35 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
     files.phases.sync()?;
 
     let (tx, events) = mpsc::channel();
+    spec.interrupts.listen(tx.clone());
     let launch = Launch {
         program: spec.command[0].clone(),
         args: spec.command[1..].to_vec(),
         env: Vec::new(),
         cwd: None,
         guardian: spec.guardian.to_owned(),
+        hold: spec.locks.clone(),
     };
     let began = Instant::now();
+    let heard = tx.clone();
     let mut child = Guarded::start(&launch, move |event| {
-        let _ = tx.send(event);
+        let _ = heard.send(Wake::Child(event));
     })?;
     let setup = Setup {
         folder: &dir.0,
         label: spec.label,
         cap: spec.profile.limits.log_cap_bytes,
         levels: Levels::usual(),
+        rules: level_rules(spec.profile),
         began,
     };
     let output =
         Output::start(child.stdout.take(), child.stderr.take(), setup).map_err(PhaseError::Console)?;
+    output.wake(tx);
     if spec.judged {
         spec.console.begin(Window::new(spec.settings.hour_s, spec.settings.cpu_cores));
     }
+    let sampler = sampler(spec, child.guardian_pid());
     let mut watch = Watch {
         spec,
         progress,
@@ -184,110 +166,110 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         output,
         suspects: Suspects::new(spec.profile.watch.handled_after.secs()),
         began,
-        peak: 0,
-        kpi_version: None,
-        kpi_rewrites: 0,
-        kpi: BTreeMap::new(),
-        last_scrape: None,
-        last_page: None,
-        identity: None,
-        remote: BTreeSet::new(),
+        due: Due::new(began, &spec.profile.watch, &spec.profile.panels),
+        sampler,
         stop: None,
         interrupted: None,
         exited: None,
-        boot_offset: None,
-        polls: 0,
-        missed: 0,
     };
     watch.run(&events)?;
     watch.collect()
 }
 
+fn sampler<'a>(spec: &Spec<'a>, guardian: i32) -> Sampler<'a> {
+    let watch = &spec.profile.watch;
+    let has_metrics = spec.settings.has_metrics;
+    Sampler {
+        http: spec.http,
+        url: has_metrics
+            .then(|| spec.metrics_url.clone())
+            .ok_or_else(|| "the runner offers no metrics".to_owned()),
+        timeout: watch.scrape_timeout.0,
+        root: Root::Guardian(guardian),
+        kpi_path: Some(spec.dir.phase_path(spec.label, "kpi.json")),
+        mapping: &spec.profile.runner.mapping,
+        clocks: Clocks::new(gap_limit_s(watch.poll.secs(), watch.scrape_timeout.secs())),
+        seen: Seen::default(),
+    }
+}
+
 impl Watch<'_, '_> {
-    fn t(&self) -> f64 {
+    pub(super) fn t(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 
-    fn run(&mut self, events: &mpsc::Receiver<Option<Event>>) -> Result<(), PhaseError> {
-        let poll = self.spec.profile.watch.poll.0;
+    fn run(&mut self, events: &mpsc::Receiver<Wake>) -> Result<(), PhaseError> {
         let initial = self.rules.initial();
         self.record(initial)?;
-        let mut next_poll = self.began + poll;
-        let mut next_core = self.began + self.spec.profile.panels.core_every.0;
-        let mut next_alerting = self.began + self.spec.profile.panels.alerting_every.0;
-        let mut next_interim = self.began + self.spec.profile.watch.interim_every.0;
         loop {
-            let wait = next_poll.saturating_duration_since(Instant::now()).min(LOOK);
-            match events.recv_timeout(wait) {
-                Ok(Some(event)) => {
+            let until = self.next_due();
+            match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Wake::Child(Some(event))) => {
                     if self.on_event(event)? {
                         return Ok(());
                     }
                 }
                 // The guardian is gone: `Guarded` ends what it left.
-                Ok(None) | Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    self.on_guardian_gone()?;
-                    return Ok(());
+                Ok(Wake::Child(None)) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return self.on_guardian_gone();
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Ok(Wake::Log) => self.due.log = Some(Instant::now()),
+                Ok(Wake::Interrupt) | Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
             self.look_at_log()?;
             self.look_at_interrupts()?;
             self.escalate()?;
-            if self.exited.is_some() {
-                continue;
-            }
-            let now = Instant::now();
-            if now >= next_poll {
-                self.poll()?;
-                // A poll that took too long is not made up for: the next one is at the next multiple.
-                while next_poll <= Instant::now() {
-                    next_poll += poll;
-                }
-            } else {
-                let t = self.t();
-                let changes = self.rules.on_tick(t);
-                self.record(changes)?;
-            }
-            self.look_at_rules()?;
-            if self.spec.judged && self.spec.phase == "main" && self.stop.is_none() {
-                if now >= next_core {
-                    self.check_panels(Dashboard::Core)?;
-                    next_core += self.spec.profile.panels.core_every.0;
-                }
-                if now >= next_alerting {
-                    self.check_panels(Dashboard::Alerting)?;
-                    next_alerting += self.spec.profile.panels.alerting_every.0;
-                }
-            }
-            if now >= next_interim {
-                next_interim += self.spec.profile.watch.interim_every.0;
-                let line = self.status().line();
-                self.files.monitor.line(&format!("{} {line}", now_text()))?;
-                self.progress.interim(&line);
-            }
-            let limit = self.spec.duration + self.spec.profile.watch.overrun_grace.0;
-            if self.stop.is_none() && self.began.elapsed() > limit {
-                let (asked, grace) =
-                    (self.spec.duration.as_secs_f64(), self.spec.profile.watch.overrun_grace);
-                self.note(&format!("the runner is {grace} past its {asked:.0} s: asked to stop"))?;
-                self.ask_to_stop(self.stop_signal())?;
+            if self.exited.is_none() {
+                self.do_what_is_due()?;
             }
         }
     }
 
+    /// When the loop must look again though nothing happens.
+    fn next_due(&self) -> Instant {
+        let ending = [self.escalation_due(), self.exited.is_none().then(|| self.overrun_due()).flatten()];
+        let watching = self.exited.is_none().then(|| self.due.next(self.checks_panels()));
+        // There is always an escalation due once the runner has exited.
+        ending.into_iter().flatten().chain(watching).min().unwrap_or_else(Instant::now)
+    }
+
+    fn checks_panels(&self) -> bool {
+        self.spec.judged && self.spec.phase == "main" && self.stop.is_none()
+    }
+
+    fn do_what_is_due(&mut self) -> Result<(), PhaseError> {
+        let now = Instant::now();
+        if now >= self.due.poll {
+            self.poll()?;
+            self.due.polled(Instant::now());
+        } else if now >= self.due.tick {
+            let changes = self.rules.on_tick(self.t());
+            self.record(changes)?;
+            self.due.ticked(now);
+        }
+        self.look_at_rules()?;
+        if self.checks_panels() {
+            for dashboard in self.due.panels(now) {
+                self.check_panels(dashboard)?;
+            }
+        }
+        if self.due.interim(now) {
+            let line = self.status().line();
+            self.files.monitor.line(&format!("{} {line}", now_text()))?;
+            self.progress.interim(&line);
+        }
+        self.look_at_overrun()
+    }
+
     /// True when the group is empty: the phase is over.
     fn on_event(&mut self, event: Event) -> Result<bool, PhaseError> {
-        let t = self.t();
         match event {
             Event::Exited { code, signal, leftovers } => {
-                self.exited = Some(Exit { at_s: t, code, signal, leftovers });
+                let t = self.t();
+                self.exited = Some(Exit { at: Instant::now(), at_s: t, code, signal, leftovers });
                 let after_stop = self.stop.is_some();
                 // What the process wrote last is in the pipes: read it before judging the exit.
-                let until = Instant::now() + Duration::from_millis(500);
-                while !self.output.is_closed() && Instant::now() < until {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
+                self.drain_output();
                 let (_, found) = self.output.look_at_last(t);
                 self.suspects.add(found);
                 let ending = self.ending(code, signal);
@@ -304,159 +286,41 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// How the process ended, for what its crash blocks are. A signal after our own stop signal is ours when it is the one that
-    /// we sent, or when we had to kill.
-    fn ending(&self, code: Option<i32>, signal: Option<i32>) -> Ending {
-        let ours = self.stop.as_ref().is_some_and(|stop| stop.ended || signal == Some(stop.signal));
-        Ending {
-            clean: code == Some(0) || code == Some(gate::rules::EMERGENCY_EXIT),
-            foreign_signal: signal.is_some() && !ours,
-        }
-    }
-
-    fn on_guardian_gone(&mut self) -> Result<(), PhaseError> {
-        if self.exited.is_none() {
-            let t = self.t();
-            self.interrupted.get_or_insert_with(|| "the guardian process was killed".to_owned());
-            self.exited = Some(Exit { at_s: t, code: None, signal: None, leftovers: Vec::new() });
-            self.note("the guardian is gone: everything that it guarded is ended")?;
-        }
-        Ok(())
-    }
-
     fn look_at_log(&mut self) -> Result<(), PhaseError> {
+        if self.exited.is_some() || self.due.log.is_none_or(|due| Instant::now() < due) {
+            return Ok(());
+        }
         let t = self.t();
         let (_, found) = self.output.look(t);
         self.suspects.add(found);
-        if self.exited.is_some() {
-            return Ok(());
-        }
-        if self.suspects.is_empty() {
-            return Ok(());
-        }
-        let hang = self.rules.states().into_iter().find(|status| status.rule == RuleId::A8);
-        let progress = match hang.map(|status| status.state) {
-            Some(RuleState::Fired) => suspects::Progress::Lost,
-            Some(RuleState::Pending | RuleState::Frozen) => suspects::Progress::Unsure,
-            Some(RuleState::Clear | RuleState::Off) | None => suspects::Progress::Moving,
-        };
+        let progress = progress_of(&self.rules);
         for event in self.suspects.on_time(t, progress) {
             let changes = self.rules.on_process(t, &event);
             self.record(changes)?;
         }
-        Ok(())
-    }
-
-    fn look_at_interrupts(&mut self) -> Result<(), PhaseError> {
-        let asked = self.spec.interrupts.load(Ordering::SeqCst);
-        if asked == 0 || self.exited.is_some() {
-            return Ok(());
-        }
-        if self.stop.is_none() {
-            self.interrupted.get_or_insert_with(|| "stopped by a person (Ctrl-C or SIGTERM)".to_owned());
-            self.note("interrupted: the runner is asked to end in order; once more ends it by force")?;
-            self.ask_to_stop(self.stop_signal())?;
-        } else if asked > 1 {
-            self.child.end(Duration::ZERO);
-        }
-        Ok(())
-    }
-
-    fn look_at_rules(&mut self) -> Result<(), PhaseError> {
-        if self.stop.is_some() || !self.spec.judged {
-            return Ok(());
-        }
-        if let Some(abort) = self.rules.first_abort().cloned() {
-            self.note(&format!("ABORT {}: {}", abort.cause, abort.text))?;
-            // A hung process gets SIGABRT first, so that it leaves a trace.
-            let signal = if abort.cause == "A8" { SIGABRT } else { self.stop_signal() };
-            self.ask_to_stop(signal)?;
-        }
-        Ok(())
-    }
-
-    fn stop_signal(&self) -> i32 {
-        if self.spec.profile.runner.stop_signal == "SIGINT" { SIGINT } else { SIGTERM }
-    }
-
-    fn ask_to_stop(&mut self, signal: i32) -> Result<(), PhaseError> {
-        let t = self.t();
-        self.child.signal(signal);
-        self.stop = Some(Stop { at: Instant::now(), at_s: t, signal, ended: false });
-        self.suspects.on_stop(t);
-        let changes = self.rules.on_process(t, &ProcessEvent::StopSent);
-        self.record(changes)
-    }
-
-    /// A runner that ignores its stop signal is ended by force after the grace.
-    fn escalate(&mut self) -> Result<(), PhaseError> {
-        let grace = self.spec.profile.runner.stop_grace.0;
-        if let Some(stop) = &mut self.stop
-            && !stop.ended
-            && self.exited.is_none()
-            && stop.at.elapsed() > grace
-        {
-            stop.ended = true;
-            self.child.end(Duration::from_millis(500));
-            self.note(&format!(
-                "the runner did not end within {} s of its stop signal: killed",
-                grace.as_secs()
-            ))?;
-        }
+        self.due.looked_at_log(self.output.is_busy() || !self.suspects.is_empty());
         Ok(())
     }
 
     fn poll(&mut self) -> Result<(), PhaseError> {
-        let watch = &self.spec.profile.watch;
-        let scrape = if self.spec.settings.has_metrics {
-            let url = self.spec.metrics_url.as_str();
-            let first = self.spec.http.scrape(url, watch.scrape_timeout.0);
-            first.or_else(|_| self.spec.http.scrape(url, watch.scrape_timeout.0))
-        } else {
-            Err("the runner offers no metrics".to_owned())
-        };
-        let t = self.t();
-        self.polls += 1;
-        let scrape = match scrape {
-            Ok((page, body)) => {
-                let owner = self.socket_owner();
-                self.identity = Some(Identity {
-                    t,
-                    run_id: page.run_id.clone(),
-                    socket_in_group: owner.as_ref().map(|owner| owner.in_group),
-                    socket_owner: owner.map(|owner| owner.who),
-                });
-                if self.spec.judged {
-                    let capital = self.kpi.get("paper_capital_usd").copied();
-                    self.spec.console.push(t, &page.scrape, page.run_id.as_deref(), capital);
-                }
-                self.last_page = Some(body);
-                self.last_scrape = Some(page.scrape.clone());
-                Found::Yes(page.scrape)
-            }
-            Err(why) => {
-                self.missed += 1;
-                Found::No(why)
-            }
-        };
-        self.look_at_kpi_file();
-        let (log, found) = self.output.look(t);
-        self.suspects.add(found);
-        let os = self.os_sample();
-        self.look_at_clocks_and_states()?;
-        let sample = Sample {
-            t,
-            wall_ms: jiff::Timestamp::now().as_millisecond(),
-            scrape,
-            os,
-            log,
-            kpi_rewrites: self.kpi_rewrites,
-            kpi: self.kpi.clone(),
-        };
+        let (began, output, suspects) = (self.began, &self.output, &mut self.suspects);
+        let polled = self.sampler.poll(&|| began.elapsed().as_secs_f64(), &mut |t| {
+            let (log, found) = output.look(t);
+            suspects.add(found);
+            log
+        });
+        if !self.suspects.is_empty() || self.output.is_busy() {
+            self.due.looked_at_log(true);
+        }
+        self.look_at_clocks_and_states(&polled)?;
         if self.spec.judged {
-            let tagged = Tagged { phase: self.spec.phase.to_owned(), record: &sample };
+            if let Some(scrape) = polled.sample.scrape.get() {
+                let capital = self.sampler.seen.kpi.get("paper_capital_usd").copied();
+                self.spec.console.push(polled.sample.t, scrape, polled.run_id.as_deref(), capital);
+            }
+            let tagged = Tagged { phase: self.spec.phase.to_owned(), record: &polled.sample };
             self.files.samples.json(&tagged)?;
-            let changes = self.rules.on_sample(&sample);
+            let changes = self.rules.on_sample(&polled.sample);
             self.record(changes)?;
         }
         if !self.spec.judged && self.stop.is_none() && self.traded() {
@@ -471,7 +335,7 @@ impl Watch<'_, '_> {
 
     /// True when a round trip was completed by another exit than `shutdown`: all that the planted proof waits for.
     fn traded(&self) -> bool {
-        self.last_scrape.as_ref().is_some_and(|scrape| {
+        self.sampler.seen.last_scrape.as_ref().is_some_and(|scrape| {
             scrape.series.iter().any(|(name, value)| {
                 name.starts_with("arb_topn_exit_reasons_total{")
                     && !name.contains("reason=\"shutdown\"")
@@ -480,54 +344,36 @@ impl Watch<'_, '_> {
         })
     }
 
-    fn os_sample(&mut self) -> Found<OsSample> {
-        self.remote.extend(group::remote_peers(self.child.guardian_pid()));
-        match group::sample(self.child.guardian_pid(), self.peak) {
-            Some(sample) => {
-                self.peak = sample.peak_rss_bytes;
-                Found::Yes(sample)
-            }
-            None => Found::No("no process of the group could be read".to_owned()),
+    /// Sleep of the machine, and SIGSTOP of the runner, of its guardian or of ourselves: interruptions that the runner cannot be
+    /// blamed for and a verdict cannot be built on. A jump of the wall clock is recorded and no more: nothing is timed by it.
+    fn look_at_clocks_and_states(&mut self, polled: &Poll) -> Result<(), PhaseError> {
+        if let Some(jump) = polled.reading.jump_s {
+            self.note(&format!("the wall clock jumped by {jump:+.1} s"))?;
         }
-    }
-
-    fn socket_owner(&self) -> Option<group::SocketOwner> {
-        let rest = self.spec.metrics_url.split_once("://")?.1;
-        let addr: SocketAddr = rest.split('/').next()?.parse().ok()?;
-        addr.ip().is_loopback().then(|| group::listener(addr, self.child.guardian_pid()))?
-    }
-
-    fn look_at_kpi_file(&mut self) {
-        let path = self.spec.dir.phase_path(self.spec.label, "kpi.json");
-        let Ok(meta) = std::fs::metadata(&path) else { return };
-        let version = Some((meta.ino(), meta.mtime(), meta.mtime_nsec()));
-        if version == self.kpi_version {
-            return;
+        if let Some(slept) = polled.reading.slept_s {
+            self.interrupt(format!("the machine slept for {slept:.0} s"))?;
         }
-        self.kpi_version = version;
-        self.kpi_rewrites += 1;
-        if let Found::Yes(file) = crate::archive::read_kpi(&path) {
-            self.kpi = file.fields.iter().filter_map(|(k, v)| Some((k.clone(), v.as_f64()?))).collect();
+        if let Some(gap) = polled.reading.gap_s {
+            self.interrupt(format!("no poll was made for {gap:.0} s: the supervisor stood still (SIGSTOP)"))?;
         }
-    }
-
-    /// Sleep of the machine, and SIGSTOP: interruptions that the runner cannot be blamed for and a verdict cannot be built on.
-    fn look_at_clocks_and_states(&mut self) -> Result<(), PhaseError> {
-        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let mono = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let offset = (boot.tv_sec - mono.tv_sec) as f64 + (boot.tv_nsec - mono.tv_nsec) as f64 / 1e9;
-        let slept = offset - *self.boot_offset.get_or_insert(offset);
-        if slept > 5.0 && self.interrupted.is_none() {
-            self.interrupted = Some(format!("the machine slept for {slept:.0} s"));
-            self.note("the machine slept: the run is interrupted")?;
-        }
-        let stopped = group::descendants(self.child.guardian_pid()).into_iter().find(|m| m.state == 'T');
-        if let Some(member) = stopped
-            && self.interrupted.is_none()
-        {
+        if let Some(member) = &polled.stopped {
             let what = format!("pid {} ({}) was stopped by a signal (SIGSTOP)", member.pid, member.name);
-            self.note(&what)?;
-            self.interrupted = Some(what);
+            self.interrupt(what)?;
+        }
+        if group::state_of(self.child.guardian_pid()) == Some('T') {
+            self.child.continue_guardian();
+            self.interrupt(
+                "the guardian process was stopped by a signal (SIGSTOP) and was continued".to_owned(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The first interruption counts; a verdict cannot be better than NO-GO from here on.
+    pub(super) fn interrupt(&mut self, why: String) -> Result<(), PhaseError> {
+        if self.interrupted.is_none() {
+            self.note(&format!("the run is interrupted: {why}"))?;
+            self.interrupted = Some(why);
         }
         Ok(())
     }
@@ -539,7 +385,7 @@ impl Watch<'_, '_> {
         Ok(())
     }
 
-    fn record(&mut self, events: Vec<gate::evidence::RuleEvent>) -> Result<(), PhaseError> {
+    pub(super) fn record(&mut self, events: Vec<gate::evidence::RuleEvent>) -> Result<(), PhaseError> {
         if !self.spec.judged {
             return Ok(());
         }
@@ -551,76 +397,39 @@ impl Watch<'_, '_> {
         Ok(())
     }
 
-    fn note(&mut self, text: &str) -> Result<(), PhaseError> {
+    pub(super) fn note(&mut self, text: &str) -> Result<(), PhaseError> {
         self.files.monitor.line(&format!("{} {text}", now_text()))?;
         self.progress.note(text);
         Ok(())
     }
 
     fn status(&self) -> PhaseStatus {
+        let seen = &self.sampler.seen;
         PhaseStatus::new(
             self.spec.phase,
             self.t(),
             self.spec.duration.as_secs_f64(),
-            self.last_scrape.as_ref(),
+            seen.last_scrape.as_ref(),
             self.rules.states(),
-            (self.polls, self.missed),
+            (seen.polls, seen.missed),
         )
-    }
-
-    /// The end: everything that is only known now, onto the disk.
-    fn collect(mut self) -> Result<Outcome, PhaseError> {
-        self.child.finish(Duration::from_secs(5));
-        let t = self.t();
-        let until = Instant::now() + Duration::from_millis(500);
-        while !self.output.is_closed() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.look_at_kpi_file();
-        let (counters, found, top_errors, dropped_bytes) = self.output.finish(t);
-        self.suspects.add(found);
-        let exit =
-            self.exited.take().unwrap_or(Exit { at_s: t, code: None, signal: None, leftovers: Vec::new() });
-        let ending = self.ending(exit.code, exit.signal);
-        let _ = self.suspects.on_exit(ending);
-        let log = LogFacts { counters, blocks: self.suspects.take(), top_errors, dropped_bytes };
-        let end = PhaseEnd {
-            ran_s: exit.at_s,
-            exit_code: exit.code,
-            signal: exit.signal,
-            stop_sent_s: self.stop.as_ref().map(|stop| stop.at_s),
-            abort: self.rules.first_abort().cloned(),
-            later_causes: self.rules.later().to_vec(),
-            interrupted: self.interrupted.clone(),
-            killed_by_us: self.stop.as_ref().is_some_and(|stop| stop.ended),
-            leftovers: exit.leftovers,
-        };
-        if let Some(page) = &self.last_page {
-            crate::archive::write_atomic(
-                &self.spec.dir.phase_path(self.spec.label, "metrics_final.prom"),
-                page,
-            )?;
-        }
-        let failed =
-            |source| WriteError { path: self.spec.dir.path(&names::error_log(self.spec.label)), source };
-        self.output.end_error_log(&log).map_err(failed)?;
-        self.files.phases.json(&PhaseRecord::End {
-            phase: self.spec.phase.to_owned(),
-            end: end.clone(),
-            log,
-            remote: self.remote.iter().map(ToString::to_string).collect(),
-            identity: self.identity.clone(),
-        })?;
-        for file in [&self.files.phases, &self.files.samples, &self.files.rules, &self.files.panels] {
-            file.sync()?;
-        }
-        Ok(Outcome { end, last_scrape: self.last_scrape })
     }
 }
 
-const SIGINT: i32 = 2;
-const SIGABRT: i32 = 6;
-const SIGTERM: i32 = 15;
+/// What the hang rule says of the progress signal.
+pub(super) fn progress_of(rules: &RuleEngine) -> suspects::Progress {
+    let hang = rules.states().into_iter().find(|status| status.rule == RuleId::A8);
+    match hang.map(|status| status.state) {
+        Some(RuleState::Fired) => suspects::Progress::Lost,
+        Some(RuleState::Pending | RuleState::Frozen) => suspects::Progress::Unsure,
+        Some(RuleState::Clear | RuleState::Off) | None => suspects::Progress::Moving,
+    }
+}
+
+/// How levels are read. A profile's pattern was compiled when the profile was checked.
+pub(super) fn level_rules(profile: &Profile) -> LevelRules {
+    LevelRules::new(&profile.runner.mapping.log).unwrap_or_default()
+}
 
 /// The first abort of an ended phase, as a sentence.
 pub fn abort_text(abort: &Abort) -> String {

@@ -1,5 +1,6 @@
 //! One scrape: over HTTP, strictly parsed, reduced to the catalogue's series.
 
+use crate::mapping::Mapping;
 use exposition::Format;
 use gate::evidence::Scrape;
 use std::time::Duration;
@@ -16,11 +17,11 @@ pub struct Page {
     pub run_id: Option<String>,
 }
 
-/// Parses a page. The format follows from the content type; without one, a page that ends in `# EOF` is OpenMetrics.
+/// Parses a page and gives its series Assay's names. The format follows from the content type; without one, a page that ends in `# EOF` is OpenMetrics.
 ///
 /// # Errors
 /// What is wrong, with line and column.
-pub fn parse(text: &[u8], content_type: Option<&str>) -> Result<Page, String> {
+pub fn parse(text: &[u8], content_type: Option<&str>, mapping: &Mapping) -> Result<Page, String> {
     let format = content_type.and_then(Format::from_content_type).unwrap_or_else(|| {
         let end = text.trim_ascii_end();
         if end.ends_with(b"# EOF") { Format::OpenMetrics } else { Format::Text004 }
@@ -29,6 +30,16 @@ pub fn parse(text: &[u8], content_type: Option<&str>) -> Result<Page, String> {
     let mut run_id = None;
     exposition::scan(text, format, |sample| {
         if sample.is_repeated {
+            return;
+        }
+        for mapped in mapping.sample(sample.name, |label| sample.label(label), sample.value) {
+            if mapped.name == "assay_run_info" {
+                run_id = mapped.labels.iter().find(|(label, _)| label == "run_id").map(|(_, id)| id.clone());
+            }
+            let series = exposition::canonical_name(&mapped.name, &mapped.labels);
+            *scrape.series.entry(series).or_insert(0.0) += mapped.value;
+        }
+        if mapping.replaces(sample.name) {
             return;
         }
         if sample.name == "assay_run_info" {
@@ -102,16 +113,16 @@ impl Http {
             .map_err(|why| format!("{url}: {why}"))
     }
 
-    /// Scrapes a page.
+    /// Scrapes a page; the bytes are the page as it was served.
     ///
     /// # Errors
     /// One sentence.
-    pub fn scrape(&self, url: &str, timeout: Duration) -> Result<(Page, Vec<u8>), String> {
+    pub fn scrape(&self, url: &str, timeout: Duration, mapping: &Mapping) -> Result<(Page, Vec<u8>), String> {
         let (status, kind, body) = self.get(url, timeout)?;
         if status != 200 {
             return Err(format!("{url}: HTTP status {status}"));
         }
-        let page = parse(&body, kind.as_deref()).map_err(|e| format!("{url}: {e}"))?;
+        let page = parse(&body, kind.as_deref(), mapping).map_err(|e| format!("{url}: {e}"))?;
         Ok((page, body))
     }
 }

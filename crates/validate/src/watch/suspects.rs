@@ -166,7 +166,8 @@ impl Suspects {
 fn shorten(text: &mut String) {
     let left_out = text.len().saturating_sub(SHORT);
     if left_out > 0 {
-        text.truncate(text.floor_char_boundary(SHORT));
+        let end = (0..=SHORT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(end);
         text.push_str(&format!(
             "\n(some {left_out} bytes left out: the crash blocks of this phase exceed 32 MB)"
         ));

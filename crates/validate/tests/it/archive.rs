@@ -6,13 +6,13 @@ use std::path::Path;
 use validate::archive::{FORMAT, Machine, Metadata, RunDir, load_evidence, names};
 use validate::{archive, pipeline, profile, review};
 
-const SMOKE: &str =
+pub(super) const SMOKE: &str =
     r#"{"start":{"phase":"smoke","label":"smoke_10s","runner_id":"r1.smoke","planned_s":10.0,"at":"x"}}"#;
-const MAIN: &str =
+pub(super) const MAIN: &str =
     r#"{"start":{"phase":"main","label":"full_60s","runner_id":"r1.main","planned_s":60.0,"at":"x"}}"#;
 const PROOF: &str = r#"{"proof":{"proof":"planted"}}"#;
 
-fn end(phase: &str) -> String {
+pub(super) fn end(phase: &str) -> String {
     format!(
         r#"{{"end":{{"phase":"{phase}","end":{{"ran_s":60.2,"exit_code":0,"signal":null,"stop_sent_s":null,"abort":null,"later_causes":[],"interrupted":null,"killed_by_us":false,"leftovers":[]}},"log":{{"counters":{{"lines":1,"errors":0,"warnings":0,"criticals":0,"dlq":0,"error_slots":0,"position_limit":0,"emergency_stop":0,"suspects":0}},"blocks":[],"top_errors":[],"dropped_bytes":0}},"remote":["192.0.2.7"],"identity":null}}}}"#
     )
@@ -36,7 +36,7 @@ fn metadata() -> Metadata {
     }
 }
 
-fn folder(root: &Path, records: &[&str]) -> RunDir {
+pub(super) fn folder(root: &Path, records: &[&str]) -> RunDir {
     let dir = RunDir::create(root, "rehearsal", "r1").unwrap();
     dir.write_json(names::METADATA, &metadata()).unwrap();
     for name in [names::SAMPLES, names::RULES, names::PANELS, names::ALERTS] {

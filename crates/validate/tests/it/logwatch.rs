@@ -1,7 +1,7 @@
 //! The log watch against real traces and real ordinary logs.
 
 use std::path::PathBuf;
-use validate::logwatch::{LogWatch, Stream, Suspect};
+use validate::logwatch::{Level, Levels, LogWatch, Stream, Suspect};
 
 pub(super) fn logs() -> Option<PathBuf> {
     let root = std::env::var_os("ASSAY_TEST_DATA").map_or_else(
@@ -283,4 +283,99 @@ fn counts() {
     assert_eq!((c.lines, c.errors, c.warnings, c.criticals, c.dlq), (8, 3, 2, 1, 1));
     assert_eq!((c.error_slots, c.position_limit, c.emergency_stop, c.suspects), (3, 1, 1, 0));
     assert_eq!(watch.top_errors()[0], ("order # refused".to_owned(), 2));
+}
+
+#[test]
+fn a_line_or_a_block_without_end_is_bounded_and_it_is_said() {
+    let mut watch = LogWatch::new();
+    watch.feed(
+        Stream::Err,
+        b"Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nValueError: ",
+        1.0,
+    );
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..100 {
+        watch.feed(Stream::Err, &piece, 1.0);
+    }
+    watch.feed(Stream::Err, b"\n2026-11-23T02:00:00Z INFO next\n", 1.0);
+    let frames = b"  File \"a.py\", line 1, in f\n".repeat(40_000);
+    watch.feed(Stream::Err, b"Traceback (most recent call last):\n", 2.0);
+    for _ in 0..100 {
+        watch.feed(Stream::Err, &frames, 2.0);
+    }
+    watch.feed(Stream::Err, b"RecursionError: deep\n", 2.0);
+    watch.finish(3.0);
+    let suspects = watch.take_suspects();
+    assert_eq!(suspects.len(), 2);
+    assert!(suspects[0].text.contains("bytes of this line left out)"), "{}", suspects[0].text.len());
+    assert!(suspects[1].text.ends_with("further lines left out)"));
+    for suspect in &suspects {
+        assert!(suspect.text.len() < 300_000);
+        assert!(suspect.before.len() <= 50 && suspect.before.iter().all(|line| line.len() < 2_100));
+    }
+    let cut: u64 = suspects[0].text.rsplit(" (").next().unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(cut + 16 * 1024, (100 << 20) + "ValueError: ".len() as u64);
+}
+
+#[test]
+fn a_trace_written_with_pauses_is_one_block_with_its_last_line() {
+    let mut watch = LogWatch::new();
+    let mut found = Vec::new();
+    for (piece, t) in [
+        ("Traceback (most recent call last):\n", 1.0),
+        ("  File \"a.py\", line 1, in f\n", 2.5),
+        ("    x()\n", 4.0),
+        ("KeyError: 1\n", 5.5),
+    ] {
+        watch.idle(t);
+        found.extend(watch.take_suspects());
+        watch.feed(Stream::Err, piece.as_bytes(), t);
+    }
+    assert_eq!(found, [], "not before its last line");
+    watch.idle(5.9);
+    found.extend(watch.take_suspects());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].text.ends_with("KeyError: 1"));
+}
+
+#[test]
+fn inner_lines_of_a_trace_count_no_level() {
+    let mut watch = LogWatch::new();
+    watch.feed(
+        Stream::Err,
+        b"2026-11-23 02:00:00,123 ERROR bot: refused\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\n    ERROR: x\nValueError: first\nerror: second\n",
+        1.0,
+    );
+    watch.feed(Stream::Err, b"2026-11-23 02:00:01,123 ERROR bot: other\n", 1.2);
+    watch.finish(2.0);
+    assert_eq!((watch.counters().errors, watch.counters().lines), (2, 7));
+}
+
+#[test]
+fn error_lines_are_kept_until_they_are_taken() {
+    let mut watch = LogWatch::new().keeping_error_lines();
+    watch.feed(
+        Stream::Out,
+        b"2026-11-23T02:00:00Z ERROR one\n2026-11-23T02:00:00Z INFO no ERROR\nCRITI",
+        1.0,
+    );
+    assert_eq!(watch.take_error_lines(), b"2026-11-23T02:00:00Z ERROR one\n");
+    watch.feed(Stream::Out, b"CAL: two", 1.0);
+    watch.finish(1.0);
+    assert_eq!(watch.take_error_lines(), b"CRITICAL: two\n");
+}
+
+#[test]
+fn a_runners_own_marks_count() {
+    let levels =
+        Levels::with_marks([("|E|", Level::Error), ("|I|", Level::Lower), ("!!", Level::Critical)]).unwrap();
+    let mut watch = LogWatch::with_levels(levels);
+    watch.feed(
+        Stream::Out,
+        b"02:00:00|E|refused\n02:00:00|I|an ERROR: |E|\n!! out of money\n[WARN] usual\n",
+        1.0,
+    );
+    watch.finish(1.0);
+    let c = watch.counters();
+    assert_eq!((c.errors, c.criticals, c.warnings), (1, 1, 1));
 }

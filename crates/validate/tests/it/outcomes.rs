@@ -115,3 +115,15 @@ fn every_published_case_has_its_label() {
     let Some(logs) = super::logwatch::logs() else { return };
     assert!(check(&logs.join("runtime_generated")) >= 24);
 }
+
+/// The recorded cases: name, text, exit status, label.
+pub(super) fn recorded() -> Vec<(String, Vec<u8>, i32, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/logs");
+    table(&folder)
+        .into_iter()
+        .map(|(file, status, label, _)| {
+            let log = std::fs::read(folder.join(&file)).unwrap();
+            (file, log, status, label)
+        })
+        .collect()
+}

@@ -71,6 +71,12 @@ impl Recording {
         (1..=self.seconds() / poll).map(|k| self.at(k * poll).copied()).collect()
     }
 
+    /// A process of the recording's last size whose memory does not move.
+    pub fn flat(&self, polls: usize) -> Vec<Option<OsSample>> {
+        let last = *self.rows.iter().flatten().last().unwrap();
+        (1..=polls).map(|k| Some(OsSample { cpu_seconds: k as f64, ..last })).collect()
+    }
+
     /// How much PSS differs between two readings one poll apart, 95th percentile of the settled part, bytes.
     fn usual_step(&self, poll: usize) -> u64 {
         let mut steps: Vec<u64> = (SETTLED_S..=self.seconds())

@@ -307,7 +307,7 @@ fn trades(seconds: f64, rng: &mut ChaCha8Rng) -> Vec<(f64, bool)> {
     let (mut t, mut ten) = (0.0, Vec::new());
     while t < seconds {
         let n = out.len();
-        t += if bad_start && n >= 19 && n < 24 {
+        t += if bad_start && (19..24).contains(&n) {
             pause(rng, 120.0, 400.0)
         } else {
             pause(rng, 200.0, 1_700.0)
@@ -319,7 +319,7 @@ fn trades(seconds: f64, rng: &mut ChaCha8Rng) -> Vec<(f64, bool)> {
             }
         }
         let won = match n {
-            0..20 if bad_start => n % 2 == 0 && n != 0,
+            0..20 if bad_start => n.is_multiple_of(2) && n != 0,
             20..25 if bad_start => true,
             _ => ten.pop().unwrap(),
         };
