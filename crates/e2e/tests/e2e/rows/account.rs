@@ -3,7 +3,7 @@
 use super::{broken, healthy, rows};
 
 rows! {
-    every_trade_the_same: broken("plain").arg("--script", "same").arg("--trade-every-ms", "200").arg("--kpi-interval-ms", "200").set("main.duration", "\"20 s\"").judged("C2", "fail").implausible("identical outcomes").reports("exactly 1.25 USD for each round trip");
+    every_trade_the_same: broken("plain").arg("--script", "same").arg("--trade-every-ms", "200").arg("--kpi-interval-ms", "200").set("main.duration", "\"20 s\"").judged("C2", "fail").implausible("identical outcomes").reports("exactly 1.25 USD");
     cached_results: broken("plain").arg("--break-in", "any")
         .arg("--kpi-set", "total_pnl_usd=12.25").arg("--kpi-set", "gross_pnl_usd=13.5").arg("--kpi-set", "net_pnl_usd=12.25").arg("--kpi-set", "max_drawdown_usd=1.75")
         .arg("--kpi-set", "avg_win_usd=1.5").arg("--kpi-set", "avg_loss_usd=-0.5").arg("--kpi-set", "loop_latency_avg_ms=0.39").arg("--kpi-set", "loop_latency_p95_ms=0.48").arg("--kpi-set", "loop_latency_p99_ms=0.49")
