@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 fn short(plan: &str) -> Fake {
     Fake::new(plan)
         .set("smoke.duration", "\"2 s\"")
-        .set("main.duration", "\"3 s\"")
+        .set("main.duration", "\"6 s\"")
         .arg("--break-after-seconds", "1")
 }
 
@@ -194,7 +194,7 @@ fn killed_at_30_random_instants_it_never_gets_better() {
             _ => (short("crash").arg("--break-in", "smoke"), 31),
         };
         let mut child = fake.start();
-        std::thread::sleep(Duration::from_millis(random % 9_000));
+        std::thread::sleep(Duration::from_millis(random % 12_000));
         if child.try_wait().unwrap().is_some() {
             return;
         }
@@ -289,7 +289,7 @@ fn a_second_ctrl_c_kills() {
     let fake = short("hang")
         .set("main.duration", "\"60 s\"")
         .set("runner.stop_grace", "\"60 s\"")
-        .set("rules.a8_for", "\"50 s\"");
+        .set("rules.A8.for", "\"50 s\"");
     let child = fake.start();
     wait_for_main(&fake);
     std::thread::sleep(Duration::from_millis(1_500));

@@ -85,7 +85,7 @@ pub enum LockError {
         pid: i32,
     },
     /// The file cannot be used.
-    #[error("cannot use the lock {}: {source}; check who owns it and its folder's permissions", .path.display())]
+    #[error("cannot use the lock {}: {source}; check who owns it and its folder's permissions, or name another folder with --logs", .path.display())]
     File {
         /// The lock.
         path: PathBuf,

@@ -164,7 +164,9 @@ fn metric_source(table: &Table, metric: &Metric) -> Result<(), String> {
         let texts = |table: &Table| table.values().all(Value::is_str);
         match table.get(part) {
             None => {}
-            Some(Value::Table(labels)) if texts(labels) && part != "where" => {
+            // What `where` names are the runner's own labels.
+            Some(Value::Table(labels)) if texts(labels) && part == "where" => {}
+            Some(Value::Table(labels)) if texts(labels) => {
                 labels.keys().try_for_each(|label| known_label(label, metric))?;
             }
             Some(_) => return Err(format!("`{part}` must be a table of texts")),
