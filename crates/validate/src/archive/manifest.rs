@@ -32,8 +32,9 @@ pub enum ManifestError {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+pub(crate) struct Manifest {
     format: u32,
     run_id: String,
     /// In order of path; `chain` = SHA-256 of (previous chain, path, sha256).
@@ -46,8 +47,9 @@ struct Manifest {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Item {
+pub(crate) struct Item {
     path: String,
     bytes: u64,
     sha256: String,

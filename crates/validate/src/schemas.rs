@@ -1,0 +1,99 @@
+//! JSON Schemas (draft 2020-12) of every JSON artefact of a run folder, made from the types that are written and read. The files are in
+//! `schemas/` of the repository; a test of the end-to-end tests compares them with this, and real run folders with them.
+//!
+//! A `.jsonl` artefact's schema is that of one line; its version is that of the run folder, which `metadata.json` states. The schema of the
+//! journal is that of the JSON behind the checksum of each line; its first record states the version.
+
+use crate::archive::{Metadata, PhaseRecord, Tagged};
+use catalogue::{KPIS, Source, Unit};
+use gate::evidence::{PanelCheck, RuleEvent, Sample};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+/// Every schema, by the name of its file without `.schema.json`.
+pub fn all() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("metadata", of::<Metadata>()),
+        ("preflight", of::<crate::preflight::Report>()),
+        ("phases", of::<PhaseRecord>()),
+        ("samples", of::<Tagged<Sample>>()),
+        ("panels", of::<PanelCheck>()),
+        ("rules", of::<Tagged<RuleEvent>>()),
+        ("monitor_summary", of::<crate::pipeline::MonitorSummary>()),
+        ("alerts", of::<crate::archive::AlertLine>()),
+        ("analysis_result", of::<gate::Analysis>()),
+        ("manifest", of::<crate::archive::Manifest>()),
+        ("kpi_file", kpi_file()),
+        ("journal", of::<journal::Entry>()),
+    ]
+}
+
+/// As it is written: a field that is always there is required.
+fn of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// The runner's KPI file, from the catalogue: every field that a runner measures, `null` only with its reason beside it. What a runner
+/// adds of its own is allowed.
+fn kpi_file() -> Schema {
+    let mut properties = Map::new();
+    properties.insert("format".into(), json!({ "type": "integer", "minimum": 1 }));
+    properties.insert("run_id".into(), json!({ "type": "string" }));
+    properties.insert(
+        "complete".into(),
+        json!({ "type": "boolean", "description": "Written by an orderly end only." }),
+    );
+    let mut required: Vec<Value> = ["format", "run_id", "complete"].map(Value::from).into();
+    let mut reasons = Vec::new();
+    let mut field = |name: &str, kind: &str, about: &str| {
+        properties.insert(name.to_owned(), json!({ "type": [kind, "null"], "description": about }));
+        required.push(name.into());
+        reasons.push(json!({
+            "if": { "properties": { name: { "type": "null" } }, "required": [name] },
+            "then": { "required": [format!("{name}_reason")] }
+        }));
+    };
+    for kpi in KPIS.iter().filter(|kpi| matches!(kpi.source, Source::Runner) || kpi.field == "error_rate_pct")
+    {
+        let kind = match kpi.unit {
+            Unit::Map => "object",
+            Unit::Count => "integer",
+            _ => "number",
+        };
+        field(kpi.field, kind, &format!("KPI {}: {}", kpi.number, kpi.title));
+    }
+    for (name, kind, about) in BESIDE {
+        field(name, kind, about);
+    }
+    let mut schema = Schema::default();
+    let object = schema.ensure_object();
+    object.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+    object.insert("title".into(), "KpiFile".into());
+    object.insert(
+        "description".into(),
+        "A runner's KPI file. A field without a value is null, with its reason beside it.".into(),
+    );
+    object.insert("type".into(), "object".into());
+    object.insert("properties".into(), properties.into());
+    object.insert(
+        "patternProperties".into(),
+        json!({ "_reason$": { "type": "string", "pattern": "^(undefined|absent)\\b" } }),
+    );
+    object.insert("required".into(), required.into());
+    object.insert("allOf".into(), reasons.into());
+    schema
+}
+
+/// What the contract asks for beside the KPIs.
+const BESIDE: [(&str, &str, &str); 9] = [
+    ("cpu_seconds", "number", "Own CPU seconds"),
+    ("peak_rss_bytes", "integer", "Own peak of resident memory"),
+    ("wins", "integer", "Round trips with net > 0"),
+    ("losses", "integer", "Round trips with net <= 0"),
+    ("exit_reasons", "object", "Round trips by exit reason"),
+    ("paper_capital_usd", "number", "Paper capital"),
+    ("open_positions", "integer", "Open positions"),
+    ("funnel", "object", "Passages by stage"),
+    ("stop_reason", "string", "Why it ended"),
+];
