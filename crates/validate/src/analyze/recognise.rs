@@ -157,9 +157,10 @@ fn content_of(path: &Path, content: &[u8], finds: &mut Finds) -> String {
         return kind.to_owned();
     }
     if matches!(trimmed[0], b'{' | b'[')
-        && let Some(kind) = json(path, trimmed, finds) {
-            return kind;
-        }
+        && let Some(kind) = json(path, trimmed, finds)
+    {
+        return kind;
+    }
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
     let text = String::from_utf8_lossy(content);
     let page = name.ends_with(".prom") || name.contains("metrics") || text.contains("# TYPE ");

@@ -164,10 +164,9 @@ fn metric_source(table: &Table, metric: &Metric) -> Result<(), String> {
         let texts = |table: &Table| table.values().all(Value::is_str);
         match table.get(part) {
             None => {}
-            Some(Value::Table(labels)) if texts(labels)
-                && part != "where" => {
-                    labels.keys().try_for_each(|label| known_label(label, metric))?;
-                }
+            Some(Value::Table(labels)) if texts(labels) && part != "where" => {
+                labels.keys().try_for_each(|label| known_label(label, metric))?;
+            }
             Some(_) => return Err(format!("`{part}` must be a table of texts")),
         }
     }
