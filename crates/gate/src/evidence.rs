@@ -50,6 +50,7 @@ pub enum Origin {
 
 /// One statement of a person about one criterion: one line of `attestations.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attested {
     /// Version of the line's format.

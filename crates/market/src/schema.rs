@@ -30,6 +30,6 @@ impl JsonSchema for Asset {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A ticker.", "minLength": 1, "maxLength": 15 })
+        json_schema!({ "type": "string", "description": "A ticker: printable ASCII.", "pattern": "^[!-~]{1,15}$" })
     }
 }

@@ -1,29 +1,34 @@
-//! JSON Schemas (draft 2020-12) of every JSON artefact of a run folder, made from the types that are written and read. The files are in
-//! `schemas/` of the repository; a test of the end-to-end tests compares them with this, and real run folders with them.
+//! JSON Schemas (draft 2020-12) of every JSON artefact, made from the types that are written and read. The files are in `schemas/` of
+//! the repository; an end-to-end test compares them with this, and real run folders with them. Not here: the schema of the profile
+//! language (`profile::schema`), which is made from the tables of its check.
 //!
-//! A `.jsonl` artefact's schema is that of one line; its version is that of the run folder, which `metadata.json` states. The schema of the
-//! journal is that of the JSON behind the checksum of each line; its first record states the version.
+//! A `.jsonl` artefact's schema is that of one line, and the number in `metadata.json` is the version of all lines of its folder. The
+//! schema of the journal is that of the JSON behind the checksum of each line; its first record states the version. A schema describes
+//! what this version writes: of the formats before it, `archive` knows how to read them.
 
-use crate::archive::{Metadata, PhaseRecord, Tagged};
+use crate::archive::{self, Metadata, PhaseRecord, Tagged};
 use catalogue::{KPIS, Source, Unit};
-use gate::evidence::{PanelCheck, RuleEvent, Sample};
+use gate::evidence::{Attested, PanelCheck, RuleEvent, Sample};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 /// Every schema, by the name of its file without `.schema.json`.
 pub fn all() -> Vec<(&'static str, Schema)> {
+    let format = archive::FORMAT;
     vec![
-        ("metadata", of::<Metadata>()),
-        ("preflight", of::<crate::preflight::Report>()),
+        ("metadata", file::<Metadata>(format)),
+        ("preflight", file::<crate::preflight::Report>(format)),
         ("phases", of::<PhaseRecord>()),
         ("samples", of::<Tagged<Sample>>()),
         ("panels", of::<PanelCheck>()),
         ("rules", of::<Tagged<RuleEvent>>()),
-        ("monitor_summary", of::<crate::pipeline::MonitorSummary>()),
-        ("alerts", of::<crate::archive::AlertLine>()),
-        ("analysis_result", of::<gate::Analysis>()),
-        ("manifest", of::<crate::archive::Manifest>()),
+        ("monitor_summary", file::<crate::pipeline::MonitorSummary>(format)),
+        ("alerts", of::<archive::AlertLine>()),
+        ("analysis_result", file::<gate::Analysis>(gate::judge::FORMAT)),
+        ("attestations", file::<Attested>(format)),
+        ("manifest", file::<archive::Manifest>(format)),
+        ("inputs", file::<crate::analyze::Inputs>(format)),
         ("kpi_file", kpi_file()),
         ("journal", of::<journal::Entry>()),
     ]
@@ -32,6 +37,15 @@ pub fn all() -> Vec<(&'static str, Schema)> {
 /// As it is written: a field that is always there is required.
 fn of<T: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// [`of`] something that states its format: of this format and no other.
+fn file<T: JsonSchema>(format: u32) -> Schema {
+    let mut schema = of::<T>();
+    if let Some(stated) = schema.pointer_mut("/properties/format").and_then(Value::as_object_mut) {
+        stated.insert("const".to_owned(), format.into());
+    }
+    schema
 }
 
 /// The runner's KPI file, from the catalogue: every field that a runner measures, `null` only with its reason beside it. What a runner

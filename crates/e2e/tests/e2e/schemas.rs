@@ -1,107 +1,138 @@
-//! The JSON Schemas in `schemas/` are those of the types, and the artefacts of a real run keep them. After a type of an artefact has
-//! changed: `ASSAY_WRITE_SCHEMAS=1 cargo test -p e2e --test e2e schemas::` writes the files anew.
+//! The JSON Schemas in `schemas/` are those of the types, and what real runs leave behind keeps them: the tests that have a run hand it to
+//! [`folder_keeps_them`]. After a type of an artefact has changed,
+//! `ASSAY_WRITE_SCHEMAS=1 cargo test -p e2e --test e2e schemas::` writes the files anew.
 
-use crate::harness::Fake;
+use crate::harness::RunFolder;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+/// Made by another test, from another source.
+const PROFILE: &str = "profile.schema.json";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas")
 }
 
+fn file_name(of: &str) -> String {
+    format!("{of}.schema.json")
+}
+
 #[test]
 fn the_files_are_what_the_types_say() {
     let write = std::env::var_os("ASSAY_WRITE_SCHEMAS").is_some();
-    let mut names = BTreeSet::new();
+    let mut names = BTreeSet::from([PROFILE.to_owned()]);
     for (name, schema) in validate::schemas::all() {
-        let path = folder().join(format!("{name}.schema.json"));
+        let path = folder().join(file_name(name));
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if write {
-            std::fs::create_dir_all(folder()).unwrap();
             std::fs::write(&path, &text).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            found == text,
-            "schemas/{name}.schema.json is not what the types say; see the head of this file"
-        );
-        names.insert(format!("{name}.schema.json"));
+        assert!(found == text, "schemas/{name}.schema.json is not what the types say; see the head of this file");
+        names.insert(file_name(name));
     }
     let there = std::fs::read_dir(folder()).unwrap();
-    let there: BTreeSet<String> =
-        there.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let there: BTreeSet<String> = there.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.insert("README.md".to_owned());
     assert_eq!(there, names, "a schema of nothing");
+    let list = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    for name in names.iter().filter(|name| name.ends_with(".json")) {
+        assert!(list.contains(&format!("| `{name}` |")), "schemas/README.md does not list {name}");
+    }
 }
 
 /// The schemas as they lie in the repository.
-struct Schemas(BTreeMap<&'static str, jsonschema::Validator>);
+pub struct Schemas {
+    compiled: boon::Schemas,
+    by_name: BTreeMap<String, boon::SchemaIndex>,
+}
 
 impl Schemas {
-    fn load() -> Self {
-        let of = |name: &str| {
-            let text = std::fs::read_to_string(folder().join(format!("{name}.schema.json"))).unwrap();
-            jsonschema::draft202012::new(&serde_json::from_str(&text).unwrap()).unwrap()
-        };
-        Self(validate::schemas::all().into_iter().map(|(name, _)| (name, of(name))).collect())
+    /// Reads and compiles them all.
+    pub fn load() -> Self {
+        let mut compiled = boon::Schemas::new();
+        let mut by_name = BTreeMap::new();
+        for (name, _) in validate::schemas::all() {
+            let mut compiler = boon::Compiler::new();
+            let text = std::fs::read_to_string(folder().join(file_name(name))).unwrap();
+            // A location that is nowhere: a schema that points out of itself cannot be compiled.
+            let place = format!("assay:/{name}");
+            compiler.add_resource(&place, serde_json::from_str(&text).unwrap()).unwrap();
+            let index = compiler.compile(&place, &mut compiled).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+            by_name.insert(name.to_owned(), index);
+        }
+        Self { compiled, by_name }
     }
 
-    fn problems(&self, name: &str, value: &Value) -> Vec<String> {
-        let errors = self.0[name].iter_errors(value);
-        errors.map(|error| format!("{name}, {}: {error}", error.instance_path())).collect()
+    fn check(&self, name: &str, value: &Value) -> Result<(), String> {
+        self.compiled.validate(value, self.by_name[name]).map_err(|error| format!("{name}: {error:#}"))
     }
 
-    fn keeps(&self, name: &str, text: &str) {
+    /// Asserts that a text is JSON that keeps a schema.
+    #[track_caller]
+    pub fn keeps(&self, name: &str, text: &str) -> Value {
         let value = serde_json::from_str(text).unwrap();
-        let problems = self.problems(name, &value);
-        assert!(problems.is_empty(), "{problems:#?}");
+        let result = self.check(name, &value);
+        assert!(result.is_ok(), "{}", result.unwrap_err());
+        value
     }
-}
 
-#[test]
-fn the_artefacts_of_a_run_keep_their_schemas_and_state_their_format() {
-    let fake = Fake::new("plain");
-    fake.validate().exits(12);
-    let run = fake.run();
-    let schemas = Schemas::load();
-    let files = [
-        ("metadata", "metadata.json"),
-        ("preflight", "preflight.json"),
-        ("preflight", "preflight_main.json"),
-        ("monitor_summary", "monitor_summary.json"),
-        ("analysis_result", "analysis_result.json"),
-        ("manifest", "manifest.json"),
-        ("kpi_file", "full_6s_kpi.json"),
-    ];
-    for (schema, file) in files {
-        let text = run.text(file);
-        schemas.keeps(schema, &text);
-        let mut value: Value = serde_json::from_str(&text).unwrap();
-        assert!(value["format"].as_u64().is_some_and(|format| format >= 1), "{file} states no format");
+    /// Asserts that a file keeps its schema and states its format, and that its schema is no empty word.
+    #[track_caller]
+    fn file(&self, name: &str, text: &str) {
+        let mut value = self.keeps(name, text);
+        assert!(value["format"].as_u64().is_some_and(|format| format >= 1), "{name} states no format");
         value.as_object_mut().unwrap().remove("format");
-        assert!(!schemas.problems(schema, &value).is_empty(), "{file} without a format keeps its schema");
+        assert!(self.check(name, &value).is_err(), "{name} without a format keeps its schema");
     }
-    for name in ["phases", "samples", "panels", "rules", "alerts"] {
-        let text = run.text(&format!("{name}.jsonl"));
-        assert!(text.lines().count() > 0, "{name}.jsonl is empty");
-        text.lines().for_each(|line| schemas.keeps(name, line));
-        assert!(
-            !schemas.problems(name, &serde_json::json!({ "odd": 1 })).is_empty(),
-            "{name} allows anything"
-        );
+
+    /// Asserts that every line keeps its schema, and that its schema is no empty word.
+    #[track_caller]
+    fn lines(&self, name: &str, text: &str) {
+        text.lines().for_each(|line| drop(self.keeps(name, line)));
+        assert!(self.check(name, &serde_json::json!({ "odd": 1 })).is_err(), "{name} allows anything");
     }
 }
 
-#[test]
-fn the_records_of_a_journal_keep_their_schema() {
+/// Asserts that every artefact of a run folder keeps its schema, and that none is without one.
+#[track_caller]
+pub fn folder_keeps_them(run: &RunFolder) {
     let schemas = Schemas::load();
-    let entries = crate::virtual_market::journal_of_a_session();
-    assert!(entries.len() > 20, "{} records", entries.len());
-    for entry in &entries {
-        schemas.keeps("journal", &serde_json::to_string(entry).unwrap());
+    let mut seen = BTreeSet::new();
+    for entry in std::fs::read_dir(&run.0).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let name = match file.as_str() {
+            "preflight_main.json" => "preflight",
+            _ if file.ends_with("_kpi.json") => "kpi_file",
+            _ if file.ends_with(".json") => file.trim_end_matches(".json"),
+            _ if file.ends_with(".jsonl") => {
+                let name = file.trim_end_matches(".jsonl");
+                schemas.lines(name, &run.text(&file));
+                seen.insert(name.to_owned());
+                continue;
+            }
+            _ => continue,
+        };
+        assert!(schemas.by_name.contains_key(name), "{file} has no schema");
+        schemas.file(name, &run.text(&file));
+        seen.insert(name.to_owned());
     }
-    let mut first = serde_json::to_value(&entries[0]).unwrap();
-    assert!(first["body"]["start"]["format"].as_u64().is_some_and(|format| format >= 1), "{first}");
-    first["body"]["start"]["odd"] = 1.into();
-    assert!(!schemas.problems("journal", &first).is_empty(), "an unknown field keeps the schema");
+    for name in ["metadata", "preflight", "phases", "samples", "rules", "monitor_summary", "analysis_result"] {
+        assert!(seen.contains(name), "the run has no {name}: {seen:?}");
+    }
+    journals(&schemas, &run.path("journal"));
+}
+
+/// The journals of our own engine's phases; a foreign runner has none.
+fn journals(schemas: &Schemas, dir: &Path) {
+    for phase in std::fs::read_dir(dir).into_iter().flatten() {
+        let Ok(text) = std::fs::read_to_string(phase.unwrap().path().join("journal.log")) else { continue };
+        let mut records = text.lines().map(|line| schemas.keeps("journal", &line[9..]));
+        let mut first = records.next().unwrap();
+        assert!(first["body"]["start"]["format"].as_u64().is_some_and(|format| format >= 1), "{first}");
+        assert!(records.count() > 20);
+        first["body"]["start"]["odd"] = 1.into();
+        assert!(schemas.check("journal", &first).is_err(), "an unknown field keeps the schema");
+    }
 }
