@@ -62,6 +62,8 @@ fn kpi_file() -> Schema {
     let mut reasons = Vec::new();
     let mut field = |name: &str, kind: &str, about: &str| {
         properties.insert(name.to_owned(), json!({ "type": [kind, "null"], "description": about }));
+        let why = json!({ "type": "string", "pattern": "^(undefined|absent)\\b" });
+        properties.insert(format!("{name}_reason"), why);
         required.push(name.into());
         reasons.push(json!({
             "if": { "properties": { name: { "type": "null" } }, "required": [name] },
@@ -90,10 +92,6 @@ fn kpi_file() -> Schema {
     );
     object.insert("type".into(), "object".into());
     object.insert("properties".into(), properties.into());
-    object.insert(
-        "patternProperties".into(),
-        json!({ "_reason$": { "type": "string", "pattern": "^(undefined|absent)\\b" } }),
-    );
     object.insert("required".into(), required.into());
     object.insert("allOf".into(), reasons.into());
     schema
