@@ -308,6 +308,7 @@ fn alerting(p: &mut Page, state: &State, notifier: f64) {
     let by_rule = [
         ("rule_id=\"DRILL\",outcome=\"sent\"", state.sent as f64),
         ("rule_id=\"DRILL\",outcome=\"dlq\"", state.dlq as f64),
+        ("rule_id=\"HEALTH-DOWN\",outcome=\"failed\"", (state.failed + state.fallbacks) as f64),
     ];
     p.several("alert_by_rule_total", "counter", by_rule);
     p.histogram("alert_delivery_latency_seconds", to, &state.delivery);

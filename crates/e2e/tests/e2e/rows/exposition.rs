@@ -32,7 +32,7 @@ rows! {
     lacks_the_notifier: broken("plain").arg("--page-drop", "notifier_available").judged("C2", "fail").kpi("notifier_availability_pct", "absent");
     lacks_the_delivery_latency: broken("plain").arg("--page-drop", "alert_delivery_latency_seconds").judged("C2", "fail").kpi("alert_delivery_latency_p95_s", "absent");
     lacks_the_books: broken("plain").arg("--page-drop", "venue_books").judged("C1", "inconclusive").reports("venue_books");
-    lacks_the_premium: broken("plain").arg("--page-drop", "arb_topn_premium_bps").judged("C6", "fail").reports("premium");
+    lacks_premium_and_edge: broken("plain").arg("--page-drop", "arb_topn_premium_bps").arg("--page-drop", "arb_topn_edge_bps").judged("C6", "fail").reports("premium");
     lacks_the_iterations: broken("plain").arg("--page-drop", "arb_topn_loop_iterations_total").judged("C6", "fail").reports("iterations");
     books_half_live: broken("plain").arg("--books-live", "0.5").arg("--break-after-seconds", "1.5").judged("C1", "fail").reports("Live");
     books_not_live_in_the_smoke: broken("plain").arg("--books-live", "0.5").arg("--break-in", "smoke").arg("--break-after-seconds", "0").smoke_fails().reports("books were Live");
