@@ -141,7 +141,7 @@ pub struct Series {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Analysis {
-    /// [`FORMAT`].
+    /// Format version.
     pub format: u32,
     /// Run id.
     pub run_id: String,

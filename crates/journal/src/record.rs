@@ -220,7 +220,7 @@ pub struct GuardEvent {
 pub enum Body {
     /// The session began.
     Start {
-        /// [`FORMAT`].
+        /// Format version of the journal.
         format: u32,
         /// Runner id.
         run_id: String,

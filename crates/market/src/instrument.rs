@@ -37,7 +37,7 @@ pub fn upbit_krw_tick(price: Price) -> Price {
 pub enum TickRule {
     /// One tick at every price.
     Fixed(Price),
-    /// Upbit's KRW bands ([`KRW_TICKS`]).
+    /// Upbit's KRW bands (`KRW_TICKS`).
     KrwBands,
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 /// Every schema, by the name of its file without `.schema.json`.
 pub fn all() -> Vec<(&'static str, Schema)> {
     let format = archive::FORMAT;
-    vec![
+    let mut all = vec![
         ("metadata", file::<Metadata>(format)),
         ("preflight", file::<crate::preflight::Report>(format)),
         ("phases", of::<PhaseRecord>()),
@@ -31,7 +31,11 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("inputs", file::<crate::analyze::Inputs>(format)),
         ("kpi_file", kpi_file()),
         ("journal", of::<journal::Entry>()),
-    ]
+    ];
+    for (name, schema) in &mut all {
+        schema.insert("title".to_owned(), (*name).into());
+    }
+    all
 }
 
 /// As it is written: a field that is always there is required.
@@ -61,7 +65,11 @@ fn kpi_file() -> Schema {
     let mut required: Vec<Value> = ["format", "run_id", "complete"].map(Value::from).into();
     let mut reasons = Vec::new();
     let mut field = |name: &str, kind: &str, about: &str| {
-        properties.insert(name.to_owned(), json!({ "type": [kind, "null"], "description": about }));
+        let mut value = json!({ "type": [kind, "null"], "description": about });
+        if kind == "object" {
+            value["additionalProperties"] = json!({ "type": "number" });
+        }
+        properties.insert(name.to_owned(), value);
         let why = json!({ "type": "string", "pattern": "^(undefined|absent)\\b" });
         properties.insert(format!("{name}_reason"), why);
         required.push(name.into());
@@ -85,7 +93,6 @@ fn kpi_file() -> Schema {
     let mut schema = Schema::default();
     let object = schema.ensure_object();
     object.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
-    object.insert("title".into(), "KpiFile".into());
     object.insert(
         "description".into(),
         "A runner's KPI file. A field without a value is null, with its reason beside it.".into(),

@@ -2,7 +2,7 @@
 //! [`folder_keeps_them`]. After a type of an artefact has changed,
 //! `ASSAY_WRITE_SCHEMAS=1 cargo test -p e2e --test e2e schemas::` writes the files anew.
 
-use crate::harness::RunFolder;
+use crate::harness::{RunFolder, assay, copy};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,11 +29,15 @@ fn the_files_are_what_the_types_say() {
             std::fs::write(&path, &text).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "schemas/{name}.schema.json is not what the types say; see the head of this file");
+        assert!(
+            found == text,
+            "schemas/{name}.schema.json is not what the types say; see the head of this file"
+        );
         names.insert(file_name(name));
     }
     let there = std::fs::read_dir(folder()).unwrap();
-    let there: BTreeSet<String> = there.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let there: BTreeSet<String> =
+        there.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.insert("README.md".to_owned());
     assert_eq!(there, names, "a schema of nothing");
     let list = std::fs::read_to_string(folder().join("README.md")).unwrap();
@@ -118,7 +122,8 @@ pub fn folder_keeps_them(run: &RunFolder) {
         schemas.file(name, &run.text(&file));
         seen.insert(name.to_owned());
     }
-    for name in ["metadata", "preflight", "phases", "samples", "rules", "monitor_summary", "analysis_result"] {
+    for name in ["metadata", "preflight", "phases", "samples", "rules", "monitor_summary", "analysis_result"]
+    {
         assert!(seen.contains(name), "the run has no {name}: {seen:?}");
     }
     journals(&schemas, &run.path("journal"));
@@ -135,4 +140,34 @@ fn journals(schemas: &Schemas, dir: &Path) {
         first["body"]["start"]["odd"] = 1.into();
         assert!(schemas.check("journal", &first).is_err(), "an unknown field keeps the schema");
     }
+}
+
+/// Asserts that what is made of a finished run by hand keeps its schema too: its artefacts judged as a stranger's, and what was left open
+/// attested.
+pub fn what_people_do_keeps_them(run: &RunFolder, dir: &Path) {
+    let schemas = Schemas::load();
+    let (foreign, out) = (dir.join("foreign"), dir.join("foreign-out"));
+    std::fs::create_dir(&foreign).unwrap();
+    for file in ["full_6s_kpi.json", "full_6s_console.log"] {
+        std::fs::copy(run.path(file), foreign.join(file)).unwrap();
+    }
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    assay(["analyze", &text(&foreign), "--out", &text(&out)]);
+    let analyzed = RunFolder(out);
+    schemas.file("inputs", &analyzed.text("inputs.json"));
+    schemas.file("analysis_result", &analyzed.text("analysis_result.json"));
+
+    // A run that no panel was asked in: C6 is open.
+    let open = dir.join("open");
+    copy(&run.0, &open);
+    std::fs::write(open.join("panels.jsonl"), "").unwrap();
+    let open = validate::archive::RunDir(open);
+    validate::pipeline::conclude(&open).unwrap();
+    validate::archive::write_manifest(&open, &text(Path::new(run.0.file_name().unwrap()))).unwrap();
+    let shot = dir.join("shot.png");
+    std::fs::write(&shot, b"what the dashboard showed").unwrap();
+    assay(["attest", &text(&open.0), "C6", "pass", "--by", "Kim", "--evidence", &text(&shot)]);
+    let attested = RunFolder(open.0);
+    assert_eq!(attested.text("attestations.jsonl").lines().count(), 1);
+    folder_keeps_them(&attested);
 }

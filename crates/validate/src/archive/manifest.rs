@@ -35,7 +35,9 @@ pub enum ManifestError {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
+    /// Format version.
     format: u32,
+    /// Run id.
     run_id: String,
     /// In order of path; `chain` = SHA-256 of (previous chain, path, sha256).
     files: Vec<Item>,
@@ -50,9 +52,13 @@ pub(crate) struct Manifest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Item {
+    /// Path in the run folder.
     path: String,
+    /// Size.
     bytes: u64,
+    /// SHA-256 of its bytes, lower-case hexadecimal.
     sha256: String,
+    /// The chain up to here.
     chain: String,
 }
 
