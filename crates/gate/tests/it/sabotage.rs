@@ -72,6 +72,10 @@ fn every_field_of_the_kpi_file_can_be_broken_and_none_improves_it() {
     // The fields that are read from the file in the first place.
     for kpi in KPIS.iter().filter(|k| k.number <= 20) {
         for (how, value) in &broken {
+            // A fraction of a millisecond is a latency like any other; how far it may be off is the cross-check's test.
+            if *how == "a fraction" && (18..=20).contains(&kpi.number) {
+                continue;
+            }
             let what = format!("{} {how}", kpi.field);
             let changed = sabotaged(|main| {
                 let Found::Yes(file) = &mut main.kpi_file else { panic!() };

@@ -2,7 +2,7 @@
 //! far enough; what is doubtful is left to the person.
 
 use crate::mapping::MetricSource;
-use catalogue::{KPIS, METRICS, Metric, MetricKind, Unit};
+use catalogue::{KPIS, Kpi, METRICS, Metric, MetricKind, Unit};
 use exposition::{Exposition, Family, Kind};
 use serde_json::Value;
 
@@ -157,19 +157,26 @@ pub(super) fn fields(json: &Value) -> (Vec<(&'static str, String, f64)>, Vec<Str
     flatten(json, "", &mut paths);
     let mut found: Vec<(&'static str, String, f64)> = Vec::new();
     let mut taken: Vec<String> = Vec::new();
-    for kpi in KPIS.iter().filter(|kpi| kpi.number <= 22) {
-        let best = paths
-            .iter()
-            .map(|path| (score(kpi.field, path), path))
-            .max_by_key(|(score, _)| *score)
-            .filter(|(score, path)| *score >= 40 && !taken.contains(*path));
-        if let Some((_, path)) = best {
-            taken.push(path.clone());
-            if path != kpi.field {
-                found.push((kpi.field, path.clone(), unit_scale(kpi.unit, path)));
-            }
+    // The best pair first, so that `net_cents` is the net result's before the total's.
+    let mut pairs: Vec<(u32, &Kpi, &String)> = KPIS
+        .iter()
+        .filter(|kpi| kpi.number <= 22)
+        .flat_map(|kpi| paths.iter().map(move |path| (score(kpi.field, path), kpi, path)))
+        .filter(|(score, ..)| *score >= 40)
+        .collect();
+    pairs.sort_by_key(|(score, kpi, _)| (std::cmp::Reverse(*score), kpi.number));
+    let mut settled: Vec<u8> = Vec::new();
+    for (_, kpi, path) in pairs {
+        if taken.contains(path) || settled.contains(&kpi.number) {
+            continue;
+        }
+        taken.push(path.clone());
+        settled.push(kpi.number);
+        if path != kpi.field {
+            found.push((kpi.field, path.clone(), unit_scale(kpi.unit, path)));
         }
     }
+    found.sort_by_key(|(field, ..)| KPIS.iter().position(|kpi| kpi.field == *field));
     let others = paths.into_iter().filter(|path| !taken.contains(path) && !path.ends_with("_reason"));
     (found, others.collect())
 }

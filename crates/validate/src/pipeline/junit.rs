@@ -46,7 +46,10 @@ pub(super) fn xml(analysis: &Analysis) -> String {
         let title = escape(criterion.id.definition().title);
         let class = criterion.id.class();
         let _ = write!(out, "    <testcase classname=\"assay.{class:?}\" name=\"{} {title}\"", criterion.id);
-        let text = format!("{} (threshold {})", criterion.value, criterion.threshold);
+        let mut text = format!("{} (threshold {})", criterion.value, criterion.threshold);
+        if let Some(attested) = &criterion.attested {
+            let _ = write!(text, "; attested by {} ({})", attested.by, attested.evidence);
+        }
         let _ = match &criterion.outcome {
             Outcome::Pass => writeln!(out, "><system-out>{}</system-out></testcase>", escape(&text)),
             Outcome::Fail => {

@@ -7,7 +7,7 @@ use validate::profile::{load, load_text, outlook, settings};
 use validate::watch::scrape;
 
 fn mapped(text: &str) -> Mapping {
-    let text = format!("extends = \"d77-4\"\n[runner]\nown_contract = false\n{text}");
+    let text = format!("extends = \"d77-4\"\n[runner]\nown_contract = false\ncommand = [\"./bot\"]\n{text}");
     load_text("mine.toml", &text).unwrap_or_else(|e| panic!("{}", e.render())).profile.runner.mapping
 }
 
@@ -146,8 +146,9 @@ fn another_pace_divides_everything_and_is_never_of_record() {
 #[test]
 fn what_cannot_come_out_is_known_before() {
     let of = |text: &str| {
-        let text =
-            format!("extends = \"d77-4\"\n[runner]\nown_contract = false\n[runner.not_applicable]\n{text}");
+        let text = format!(
+            "extends = \"d77-4\"\n[runner]\nown_contract = false\ncommand = [\"./bot\"]\n[runner.not_applicable]\n{text}"
+        );
         outlook(&load_text("mine.toml", &text).unwrap().profile)
     };
     assert_eq!(outlook(&load("d77-4").unwrap().profile).sentence(), None);
