@@ -108,6 +108,8 @@ pub fn folder_keeps_them(run: &RunFolder) {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let name = match file.as_str() {
             "preflight_main.json" => "preflight",
+            // Our runner's settings, as it understood them: its own affair, read by no program.
+            _ if file.ends_with("_kpi_config.json") => continue,
             _ if file.ends_with("_kpi.json") => "kpi_file",
             _ if file.ends_with(".json") => file.trim_end_matches(".json"),
             _ if file.ends_with(".jsonl") => {
