@@ -139,8 +139,8 @@ fn journals(schemas: &Schemas, dir: &Path) {
         let mut first = records.next().unwrap();
         assert!(first["body"]["start"]["format"].as_u64().is_some_and(|format| format >= 1), "{first}");
         assert!(records.count() > 20);
-        first["body"]["start"]["odd"] = 1.into();
-        assert!(schemas.check("journal", &first).is_err(), "an unknown field keeps the schema");
+        first["body"]["start"].as_object_mut().unwrap().remove("format");
+        assert!(schemas.check("journal", &first).is_err(), "a start without a format keeps the schema");
     }
 }
 
