@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Identity of a criterion; in JSON its name, such as `"C1"`. Ordered as reported.
 #[expect(missing_docs, reason = "the criterion of each id is described in `CRITERIA`")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum CriterionId {
     C1,
     C2,

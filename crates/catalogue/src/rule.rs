@@ -9,6 +9,7 @@ pub use crate::criterion::UnknownId;
 /// Identity of a watch rule; in JSON its name, such as `"A1"`. The A rules abort, the B rules warn and cap the decision.
 #[expect(missing_docs, reason = "the rule of each id is described in `RULES`")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum RuleId {
     A1,
     A2,

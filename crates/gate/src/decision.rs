@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A criterion's outcome without its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Simple {
     /// Shown to hold.
@@ -17,6 +18,7 @@ pub enum Simple {
 
 /// The decision, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// 6 critical, 6 high, at least 3 medium pass; nothing caps it.

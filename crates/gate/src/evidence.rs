@@ -50,6 +50,7 @@ pub enum Origin {
 
 /// One statement of a person about one criterion: one line of `attestations.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attested {
     /// Version of the line's format.
@@ -70,6 +71,7 @@ pub struct Attested {
 
 /// Durations, cadences and limits of the effective profile, in seconds unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Profile name.
@@ -136,6 +138,7 @@ impl Settings {
 
 /// How strong the evidence is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "class")]
 pub enum EvidenceClass {
     /// The real market, at its own pace, for the whole duration of a profile of record.
@@ -154,6 +157,7 @@ pub enum EvidenceClass {
 
 /// How the smoke's round trip was proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "proof")]
 pub enum RoundTripProof {
     /// The smoke itself completed one.
@@ -224,6 +228,7 @@ pub struct TradeRow {
 
 /// Something that was looked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Found<T> {
     /// It was there and whole.
@@ -244,6 +249,7 @@ impl<T> Found<T> {
 
 /// How a phase ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PhaseEnd {
     /// How long the runner lived, by the supervisor's monotonic clock.
@@ -268,6 +274,7 @@ pub struct PhaseEnd {
 
 /// Why a run was aborted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Abort {
     /// `A1` .. `A9`, a user's rule, or `EMERGENCY-STOP`.
@@ -280,6 +287,7 @@ pub struct Abort {
 
 /// One poll: one line of `samples.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// Seconds since the phase's start, monotonic.
@@ -301,11 +309,21 @@ pub struct Sample {
 /// The samples of one scrape that belong to the catalogue and carry no symbol label, by canonical series name:
 /// `name{label="value",...}` with the labels sorted by name, no braces when there are none.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Scrape {
     /// Value by series.
     #[serde(with = "finite_map")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "series_schema"))]
     pub series: BTreeMap<String, f64>,
+}
+
+#[cfg(feature = "schema")]
+fn series_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "additionalProperties": { "anyOf": [{ "type": "number" }, { "enum": ["NaN", "inf", "-inf"] }] }
+    })
 }
 
 /// JSON has no NaN and no infinity: those are written as text.
@@ -365,6 +383,7 @@ mod finite_map {
 
 /// The operating system's figures for the runner's group.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OsSample {
     /// CPU seconds used so far, reaped children included.
@@ -385,6 +404,7 @@ pub struct OsSample {
 
 /// Log counters so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogCounters {
     /// Lines.
@@ -409,6 +429,7 @@ pub struct LogCounters {
 
 /// What the log watch found over a phase.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogFacts {
     /// The counters at the end.
@@ -423,6 +444,7 @@ pub struct LogFacts {
 
 /// A crash block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CrashBlock {
     /// Seconds after the phase's start.
@@ -439,6 +461,7 @@ pub struct CrashBlock {
 
 /// A runner's KPI file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KpiFile {
     /// Its fields under Assay's names (after a foreign runner's mapping).
@@ -451,6 +474,7 @@ pub struct KpiFile {
 
 /// The last scrape, with what identifies its source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FinalScrape {
     /// All its catalogue series.
@@ -467,6 +491,7 @@ pub struct FinalScrape {
 
 /// The rows of the alert store for one phase.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AlertRows {
     /// `alerts`.
@@ -477,6 +502,7 @@ pub struct AlertRows {
 
 /// A row of `alerts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AlertRow {
     /// Primary key.
@@ -497,6 +523,7 @@ pub struct AlertRow {
 
 /// A row of `alert_deliveries`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryRow {
     /// Primary key.
@@ -521,6 +548,7 @@ pub struct DeliveryRow {
 
 /// One evaluation of one panel: one line of `panels.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PanelCheck {
     /// Seconds after the main phase's start.
@@ -545,6 +573,7 @@ pub struct PanelCheck {
 
 /// A change of a rule's state: one line of `rules.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleEvent {
     /// Seconds after the phase's start.
@@ -559,6 +588,7 @@ pub struct RuleEvent {
 
 /// The state of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RuleState {
     /// The condition does not hold.

@@ -23,6 +23,7 @@ pub const FORMAT: u32 = 1;
 
 /// The state of a headline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HeadlineState {
     /// Shown to be right.
@@ -35,6 +36,7 @@ pub enum HeadlineState {
 
 /// One of the two lines of the headline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Headline {
     /// State.
@@ -45,6 +47,7 @@ pub struct Headline {
 
 /// The status of a plausibility rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PlausibilityStatus {
     /// What it needs is not there: why.
@@ -57,6 +60,7 @@ pub enum PlausibilityStatus {
 
 /// What a plausibility rule found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlausibilityFinding {
     /// The rule, in words.
@@ -71,6 +75,7 @@ pub struct PlausibilityFinding {
 
 /// An answer to one of the operator's questions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Diagnosis {
     /// The question.
@@ -85,6 +90,7 @@ pub struct Diagnosis {
 
 /// Loop latency over a part of the run, from histogram increases inside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LatencyWindow {
     /// From, seconds after the phase's start.
@@ -103,6 +109,7 @@ pub struct LatencyWindow {
 
 /// Curves and tables of the report.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Series {
     /// Latency per 10 minutes, or per sixth of a shorter run.
@@ -131,9 +138,10 @@ pub struct Series {
 
 /// The judgement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Analysis {
-    /// [`FORMAT`].
+    /// Format version.
     pub format: u32,
     /// Run id.
     pub run_id: String,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 /// The state of a KPI.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
     /// A finite number in the KPI's unit.
@@ -102,6 +103,7 @@ pub fn counted(n: f64, one: &str, many: &str) -> String {
 
 /// What an independent reading of the same KPI said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CrossCheck {
     /// It agrees.
@@ -125,6 +127,7 @@ pub enum CrossCheck {
 
 /// One of the 32 KPIs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KpiResult {
     /// 1 to 32.
@@ -145,6 +148,7 @@ pub struct KpiResult {
 
 /// The outcome of a criterion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Shown to hold.
@@ -175,6 +179,7 @@ impl Outcome {
 
 /// Who settled an inconclusive criterion by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attestation {
     /// The person.
@@ -189,6 +194,7 @@ pub struct Attestation {
 
 /// One of the 16 criteria.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CriterionResult {
     /// Identity.

@@ -9,6 +9,7 @@ pub const FORMAT: u32 = 1;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// 1, 2, 3, ... without a hole.
@@ -23,6 +24,7 @@ pub struct Entry {
 
 /// The two directions of an arbitrage, named by where the asset is bought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Buy on Upbit, sell on Binance.
@@ -59,6 +61,7 @@ impl Direction {
 
 /// Why a position was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ExitReason {
     /// Emergency stop (daily loss of -800 USD).
@@ -105,6 +108,7 @@ impl ExitReason {
 
 /// What an order is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// A leg of an entry.
@@ -119,6 +123,7 @@ pub enum Purpose {
 
 /// The rate that a conversion used, with its age and origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FxUsed {
     /// KRW per USDT.
@@ -131,6 +136,7 @@ pub struct FxUsed {
 
 /// The origin of an FX rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FxSource {
     /// 10 s size-weighted mid of Upbit's KRW-USDT book: signals and valuation.
@@ -141,6 +147,7 @@ pub enum FxSource {
 
 /// A level that a fill took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Taken {
     /// Price.
@@ -153,6 +160,7 @@ pub struct Taken {
 
 /// The price of an asset on both venues at a mark: the mid of the last Live book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
     /// Asset.
@@ -165,6 +173,7 @@ pub struct Mark {
 
 /// The terms under which the session trades: what the gate needs to add up by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
     /// Paper capital for all percent rules, USD.
@@ -181,6 +190,7 @@ pub struct Terms {
 
 /// Why a figure was recorded: the thresholds that guards compare.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GuardEvent {
     /// The trigger: unique within the run; `end` carries the id of its start.
@@ -205,11 +215,12 @@ pub struct GuardEvent {
 
 /// What happened. The name of the variant is the record's kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
     /// The session began.
     Start {
-        /// [`FORMAT`].
+        /// Format version of the journal.
         format: u32,
         /// Runner id.
         run_id: String,

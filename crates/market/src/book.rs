@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A side of a book, and of an order: a buy takes asks, a sell takes bids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// Buyers.
@@ -15,6 +16,7 @@ pub enum Side {
 
 /// A price level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Level {
     /// Price.
     pub price: Price,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// KRW for one USDT. USD figures treat 1 USDT as 1 USD, and say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct FxRate(pub Price);
 

@@ -32,11 +32,12 @@ pub fn upbit_krw_tick(price: Price) -> Price {
 
 /// How prices are quantised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TickRule {
     /// One tick at every price.
     Fixed(Price),
-    /// Upbit's KRW bands ([`KRW_TICKS`]).
+    /// Upbit's KRW bands (`KRW_TICKS`).
     KrwBands,
 }
 
@@ -52,6 +53,7 @@ impl TickRule {
 
 /// One market of one venue, with the rules an order must obey.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Instrument {
     /// The venue.
@@ -74,6 +76,7 @@ pub struct Instrument {
 
 /// Why a venue would refuse an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// Below the smallest quantity.
@@ -123,6 +126,7 @@ impl Instrument {
 
 /// A member of the universe: one asset, tradable on both venues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// The asset.

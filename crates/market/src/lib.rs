@@ -9,6 +9,8 @@ mod book;
 mod decimal;
 mod fx;
 mod instrument;
+#[cfg(feature = "schema")]
+mod schema;
 mod time;
 mod venue;
 

@@ -9,6 +9,7 @@ pub const NANOS_PER_SEC: i64 = 1_000_000_000;
 /// An instant: nanoseconds since 1970-01-01T00:00:00Z, as the shell stamped it (wall time at start plus monotonic time
 /// since, so it never jumps). Subtraction gives signed nanoseconds because venues' clocks run ahead as well as behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A trading venue. The order of the variants is the order in which everything is iterated and stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Venue {
     /// Upbit, KRW market.

@@ -14,6 +14,8 @@ pub mod profile;
 pub mod report;
 pub mod review;
 pub mod rules;
+#[cfg(feature = "schema")]
+pub mod schemas;
 pub mod supervise;
 pub mod terminal;
 pub mod watch;

@@ -16,6 +16,8 @@ fn rejudge_and_verify_agree_until_a_byte_changes() {
     let fake = Fake::new("plain");
     fake.validate().exits(12);
     let run = fake.run();
+    crate::schemas::folder_keeps_them(&run);
+    crate::schemas::what_people_do_keeps_them(&run, fake.dir.path());
     let logs = fake.logs().to_string_lossy().into_owned();
     let id = run.0.file_name().unwrap().to_string_lossy().into_owned();
     for name in [id.as_str(), "latest", &run.0.to_string_lossy()] {

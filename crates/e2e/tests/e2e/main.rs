@@ -14,4 +14,5 @@ mod liar;
 mod noise;
 mod rehearsals;
 mod rows;
+mod schemas;
 mod virtual_market;

@@ -68,6 +68,7 @@ fn edge_is_a_go_that_can_be_replayed() {
     for id in ["C1", "C2", "C3", "C4", "C5", "C6"] {
         run.judged(id, "pass");
     }
+    crate::schemas::folder_keeps_them(&run);
     let folder = run.0.to_string_lossy().into_owned();
     assay(["rejudge", &folder]).exits(0);
     assay(["verify", &folder]).exits(0);

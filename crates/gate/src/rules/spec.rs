@@ -8,6 +8,7 @@ use std::fmt;
 
 /// The name of a rule: `A1` to `B4`, or what a user's profile calls it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct RuleName(String);
 
@@ -48,6 +49,7 @@ impl fmt::Display for RuleName {
 
 /// What a rule looks at. The name ends in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// Advances of the declared progress signal; its silence while the process lives is a hang.
@@ -361,6 +363,7 @@ impl fmt::Display for Signal {
 
 /// When a value violates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
     /// Greater.
@@ -410,6 +413,7 @@ impl Comparison {
 
 /// A signal compared with a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// Signal.
@@ -430,6 +434,7 @@ impl fmt::Display for Condition {
 
 /// The window word with its span in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
     /// The newest sample alone.
@@ -483,6 +488,7 @@ impl fmt::Display for Window {
 
 /// What a firing does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Ends the run (priority 1).
@@ -493,6 +499,7 @@ pub enum Action {
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RuleSpec {
     /// Name.

@@ -77,8 +77,19 @@ pub struct Analyzed {
     pub inputs: Vec<Input>,
 }
 
-/// One line of `inputs.json`.
+/// `inputs.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Inputs {
+    /// Format version.
+    pub format: u32,
+    /// Every file that was found.
+    pub inputs: Vec<Input>,
+}
+
+/// A file that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Input {
     /// Path as it was found.
     pub path: String,
@@ -115,12 +126,12 @@ pub fn analyze(request: &Request) -> Result<Analyzed, AnalyzeError> {
         };
         return Err(AnalyzeError::Nothing { path: request.dir.clone(), looked });
     }
-    let inputs = finds.inputs.clone();
+    let found = Inputs { format: archive::FORMAT, inputs: finds.inputs.clone() };
     let (metadata, evidence) = assemble(request, finds);
     let out = request.out.clone().unwrap_or_else(|| beside(&request.dir));
     make(&out)?;
     let dir = RunDir(out.clone());
-    dir.write_json("inputs.json", &inputs)?;
+    dir.write_json("inputs.json", &found)?;
     let analysis = crate::pipeline::write_verdict(&dir, &metadata, &evidence)?;
     let violated = analysis
         .plausibility
@@ -128,7 +139,7 @@ pub fn analyze(request: &Request) -> Result<Analyzed, AnalyzeError> {
         .filter(|f| f.status == PlausibilityStatus::Violated)
         .map(|f| format!("{}: {}", f.rule, f.figures))
         .collect();
-    Ok(Analyzed { analysis, violated, out, inputs })
+    Ok(Analyzed { analysis, violated, out, inputs: found.inputs })
 }
 
 /// `DIR-analysis`, beside the folder: what is judged stays as it is.

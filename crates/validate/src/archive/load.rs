@@ -38,6 +38,7 @@ pub enum LoadError {
 
 /// A line of `alerts.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AlertLine {
     /// A row of `alerts`.

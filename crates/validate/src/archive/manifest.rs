@@ -32,9 +32,12 @@ pub enum ManifestError {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+pub(crate) struct Manifest {
+    /// Format version.
     format: u32,
+    /// Run id.
     run_id: String,
     /// In order of path; `chain` = SHA-256 of (previous chain, path, sha256).
     files: Vec<Item>,
@@ -46,11 +49,16 @@ struct Manifest {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Item {
+pub(crate) struct Item {
+    /// Path in the run folder.
     path: String,
+    /// Size.
     bytes: u64,
+    /// SHA-256 of its bytes, lower-case hexadecimal.
     sha256: String,
+    /// The chain up to here.
     chain: String,
 }
 

@@ -18,6 +18,8 @@ mod show;
 pub use attestations::{Anchor, AttestationLine, anchors, keep_history};
 pub(crate) use integrity::failed_before;
 pub use load::{AlertLine, LoadError, load_evidence, metadata, phase_records, read_kpi};
+#[cfg(feature = "schema")]
+pub(crate) use manifest::Manifest;
 pub use manifest::{ManifestError, read_head, verify, write_manifest};
 pub(crate) use manifest::{extend_manifest, hex};
 pub use records::{FORMAT, Identity, Machine, Metadata, PhaseRecord, PhaseStart, Tagged};

@@ -9,6 +9,7 @@ pub const FORMAT: u32 = 2;
 
 /// `metadata.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// Format version.
@@ -22,6 +23,7 @@ pub struct Metadata {
     /// `full`, `smoke-only`, or `monitor` of a process that was only watched.
     pub mode: String,
     /// The effective profile.
+    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Map<String, serde_json::Value>"))]
     pub profile: Profile,
     /// SHA-256 of the effective profile.
     pub profile_hash: String,
@@ -40,6 +42,7 @@ pub struct Metadata {
 
 /// The machine that a run ran on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// Operating system and kernel.
@@ -52,6 +55,7 @@ pub struct Machine {
 
 /// A line of `samples.jsonl` and `rules.jsonl`: which phase, and what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tagged<T> {
     /// `smoke` or `main`.
     pub phase: String,
@@ -61,6 +65,7 @@ pub struct Tagged<T> {
 
 /// The start of a phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PhaseStart {
     /// `smoke`, `planted`, `main`; `smoke.2` of a second attempt.
@@ -77,6 +82,7 @@ pub struct PhaseStart {
 
 /// A line of `phases.jsonl`. A start without an end is an interruption.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "a run has a handful of these")]
 pub enum PhaseRecord {
@@ -118,6 +124,7 @@ pub enum PhaseRecord {
 
 /// What identified the source of the last scrape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     /// Seconds after the phase's start.

@@ -177,6 +177,7 @@ pub fn export_alerts(dir: &RunDir) -> Result<(), WriteError> {
 
 /// `monitor_summary.json`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MonitorSummary {
     format: u32,
     phases: Vec<PhaseSummary>,
@@ -186,6 +187,7 @@ pub struct MonitorSummary {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct PhaseSummary {
     phase: String,
     polls: usize,

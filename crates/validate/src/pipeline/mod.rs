@@ -23,6 +23,8 @@ use crate::watch::status::Progress as _;
 use catalogue::exit_codes;
 use gate::Analysis;
 use gate::evidence::{EvidenceClass, RoundTripProof};
+#[cfg(feature = "schema")]
+pub(crate) use launch::MonitorSummary;
 use market::MarketError;
 use std::path::{Path, PathBuf};
 
@@ -276,7 +278,9 @@ impl Run<'_> {
         };
         let steps = preflight::run(&context);
         let name = if phase_no == 1 { names::PREFLIGHT } else { "preflight_main.json" };
-        self.dir.write_json(name, &steps)?;
+        let report = preflight::Report { format: archive::FORMAT, steps };
+        self.dir.write_json(name, &report)?;
+        let steps = report.steps;
         let mut log = self.dir.append(names::ENV_CHECKER)?;
         let table = preflight::table(&steps);
         log.line(&format!("{} phase {phase_no}\n{table}", now_text()))?;
@@ -567,7 +571,9 @@ pub fn preflight_only(loaded: &Loaded, logs: &Path, program: &Path) -> Result<Ve
         phase_no: 1,
         console: None,
     });
-    dir.write_json(names::PREFLIGHT, &steps)?;
+    let report = preflight::Report { format: archive::FORMAT, steps };
+    dir.write_json(names::PREFLIGHT, &report)?;
+    let steps = report.steps;
     dir.append(names::ENV_CHECKER)?.line(&preflight::table(&steps))?;
     Ok(steps)
 }

@@ -41,6 +41,7 @@ pub struct Context<'a> {
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// In order.
@@ -66,6 +67,7 @@ impl Outcome {
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// Stable id, such as `port_metrics`.
@@ -91,6 +93,17 @@ impl Step {
     pub const fn is_fatal(&self) -> bool {
         self.required && matches!(self.outcome, Outcome::Failed)
     }
+}
+
+/// `preflight.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Format version.
+    pub format: u32,
+    /// The checks, in order.
+    pub steps: Vec<Step>,
 }
 
 /// What a check hands back.
