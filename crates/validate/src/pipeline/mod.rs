@@ -511,7 +511,11 @@ fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> M
         EvidenceClass::Rehearsal {
             why: format!("time was scaled: everything ran {pace} times as fast (time_scale)"),
         }
-    } else if !endpoints.is_real() || loaded.profile.data_source == DataSource::Local {
+    } else if endpoints.is_real() && loaded.profile.data_source == DataSource::Local {
+        EvidenceClass::Rehearsal {
+            why: "the profile says that the market was not the venues (data_source = \"local\")".to_owned(),
+        }
+    } else if !endpoints.is_real() {
         EvidenceClass::Rehearsal {
             why: format!("the market was a local exchange ({}), not the venues", endpoints.upbit_rest),
         }

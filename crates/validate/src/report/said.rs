@@ -285,6 +285,10 @@ const EXACT: &[(&str, &str)] = &[
         "데이터 없음: 호가창 갱신이 엔진에 도달하지 않았습니다. 거래소 상태와 연결을 확인하십시오.",
     ),
     (
+        "the profile says that the market was not the venues (data_source = \"local\")",
+        "프로파일이 실제 거래소의 시장이 아니라고 선언했습니다(data_source = \"local\")",
+    ),
+    (
         "no universe or no Live pair: books were updated and no pair was ever evaluated",
         "대상 종목이 없거나 Live 상태인 쌍이 없음: 호가창은 갱신되었으나 평가된 쌍이 없습니다.",
     ),

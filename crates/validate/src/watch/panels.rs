@@ -169,9 +169,21 @@ impl Window {
         }
     }
 
+    /// The counter's sum. Round trips that the end of the run closed decide nothing: a win rate leaves them out.
     fn total(&self, metric: &str) -> Option<f64> {
         let (_, latest) = self.latest()?;
-        of(latest, metric).map(|(_, value)| value).fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+        let sum = of(latest, metric)
+            .map(|(_, value)| value)
+            .fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))?;
+        let by_shutdown: f64 = if metric == "arb_topn_round_trips_total" {
+            of(latest, "arb_topn_exit_reasons_total")
+                .filter(|(series, _)| series.contains("reason=\"shutdown\""))
+                .map(|(_, value)| value)
+                .sum()
+        } else {
+            0.0
+        };
+        Some(sum - by_shutdown)
     }
 
     /// Oldest sample within the range before `now`; the two must be apart.
