@@ -74,7 +74,8 @@ fn write(root: &Path) -> Result<RunDir, Box<dyn Error>> {
         settings: settings.clone(),
         endpoints: Vec::new(),
         class: EvidenceClass::Rehearsal { why: "a bench".to_owned() },
-        machine: Machine { os: "linux".to_owned(), cores: 2, memory_bytes: None },
+        machine: Machine { os: "linux".to_owned(), cores: Some(2), memory_bytes: None },
+        rerun: None,
     };
     dir.write_json(archive::names::METADATA, &metadata)?;
     let mut records = vec![];

@@ -69,12 +69,12 @@ pub(super) fn identity(sight: &Sight<'_>) -> Said {
         (_, Some(false)) => {
             Said::Violated(format!("the socket of the final snapshot belongs to {owner}"), SCRAPED.to_owned())
         }
-        (None, None) => match other_start(sight) {
+        (None, None) => match other_start(sight).or_else(|| too_old(sight)) {
             Some(text) => Said::Violated(text, SCRAPED.to_owned()),
             None => Said::Off("the snapshot names no run and the socket's owner is unknown".to_owned()),
         },
         (id, _) => {
-            if let Some(text) = other_start(sight) {
+            if let Some(text) = other_start(sight).or_else(|| too_old(sight)) {
                 return Said::Violated(text, SCRAPED.to_owned());
             }
             // Where nobody watched the socket, a run id that the runner wrote itself is all there is.
@@ -84,6 +84,23 @@ pub(super) fn identity(sight: &Sight<'_>) -> Said {
             }
         }
     }
+}
+
+/// A process that was there before the phase began is none that the supervisor started: its page was passed on by the runner.
+fn too_old(sight: &Sight<'_>) -> Option<String> {
+    if sight.evidence.origin != Origin::Supervised {
+        return None;
+    }
+    let first = sight.phase.samples.first()?;
+    let began = first.wall_ms as f64 / 1e3 - first.t;
+    let last = sight.phase.final_scrape.get()?;
+    let started = sum(&last.scrape, "process_start_time_seconds", &[])?;
+    (started < began - SAME_START_S).then(|| {
+        format!(
+            "the final snapshot is of a process started {} s before the runner was",
+            figure((began - started).round())
+        )
+    })
 }
 
 /// The KPI file and the snapshot each say when their process started: two instants are two processes.

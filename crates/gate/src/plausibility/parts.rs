@@ -74,6 +74,19 @@ fn in_file(file: &KpiFile, sums: &mut Sums) {
         shutdown,
         "win_rate_pct, round_trips_completed",
     );
+    // Without closes at the run's end in doubt, the rate is that of the counts; half a point is what rounding to whole percents takes.
+    let certain =
+        decided.filter(|n| *n > 0.0 && (shutdown == 0.0 || trips.map(|all| all - shutdown) == Some(*n)));
+    if let Some((((wins, all), said), _)) =
+        number("wins").zip(certain).zip(number("win_rate_pct")).zip(number("losses"))
+    {
+        sums.looked += 1;
+        let ours = wins / all * 100.0;
+        if (ours - said).abs() > 0.51 {
+            sums.wrong
+                .push((format!("win_rate_pct: {} against {}", figure(said), figure(ours)), "win_rate_pct"));
+        }
+    }
     sums.equal("exit reasons = round trips", total("exit_reasons"), trips, 0.0, "round_trips_completed");
     let triggers = number("guard_triggers");
     let by_type = total("guard_triggers_by_type");

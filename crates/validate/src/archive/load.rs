@@ -331,7 +331,8 @@ fn derive_class(
     remote: Option<&[String]>,
     main: Option<&PhaseEvidence>,
 ) -> EvidenceClass {
-    if metadata.class != EvidenceClass::Record {
+    // A rehearsal never becomes more; what was only monitored has no market of its own to look at.
+    if matches!(metadata.class, EvidenceClass::Rehearsal { .. }) || metadata.mode == super::MONITOR_MODE {
         return metadata.class.clone();
     }
     if metadata.profile.time_scale != 1.0 {
@@ -352,6 +353,9 @@ fn derive_class(
     if !metadata.profile.runner.own_contract {
         let why = "which market a foreign runner traded cannot be observed".to_owned();
         return EvidenceClass::Declared { why };
+    }
+    if matches!(metadata.class, EvidenceClass::Declared { .. }) {
+        return metadata.class.clone();
     }
     let why = match (remote, main) {
         (_, None) => Some("there was no main run".to_owned()),

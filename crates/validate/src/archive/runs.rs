@@ -51,6 +51,10 @@ pub(super) fn analysis(dir: &RunDir) -> Option<gate::Analysis> {
 pub(super) fn summary(dir: &RunDir, metadata: &Metadata) -> RunSummary {
     let headline = match analysis(dir) {
         _ if metadata.mode == super::MONITOR_MODE => MONITORED.to_owned(),
+        // The manifest is what seals a verdict; without it anything may have been written over.
+        Some(_) if !dir.path(names::MANIFEST).is_file() => {
+            "NO-GO (no manifest seals the decision)".to_owned()
+        }
         Some(analysis) => said(&analysis),
         None => "NO-GO (no decision on record)".to_owned(),
     };

@@ -28,6 +28,9 @@ pub(crate) use launch::MonitorSummary;
 use market::MarketError;
 use std::path::{Path, PathBuf};
 
+/// What stands between time and decision in the orchestrator's log.
+const DECIDED: &str = " phase 7 decision: ";
+
 /// What the person asked for.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -453,7 +456,7 @@ fn judge_folder(
     collect(dir)?;
     archive::tighten(&dir.0);
     let analysis = conclude(dir)?;
-    log.line(&format!("{} phase 7 decision: {}", now_text(), analysis.headline()))?;
+    log.line(&format!("{}{DECIDED}{}", now_text(), analysis.headline()))?;
     let head = archive::write_manifest(dir, run_id)?;
     let code = exit_code(&analysis, rehearse);
     screen.verdict(&analysis, &dir.0, &head, code);

@@ -154,6 +154,23 @@ pub(super) fn judge(
 ) -> Result<Ended, ValidateError> {
     let mut log = dir.append(names::ORCHESTRATOR)?;
     log.line(&format!("{} resumed: phases 5 to 7 are repeated", now_text()))?;
+    // The decision may have been logged before the kill. Then the same artefacts must give it again: a folder that was changed
+    // meanwhile gets no better verdict by losing the first one.
+    let logged = std::fs::read_to_string(dir.path(names::ORCHESTRATOR)).ok().and_then(|text| {
+        let line = text.lines().rev().find_map(|line| line.split_once(super::DECIDED))?;
+        Some(line.1.to_owned())
+    });
+    if let Some(before) = logged {
+        let (_, evidence) = archive::load_evidence(dir)?;
+        let now = gate::judge(&evidence).headline();
+        if now != before {
+            let mut file = dir.append(names::PHASES)?;
+            let why =
+                format!("damaged evidence: the decision was {before}, and the artefacts now give {now}");
+            file.json(&PhaseRecord::Interrupted { why })?;
+            file.sync()?;
+        }
+    }
     if let Left::Failed(reasons) = left {
         let mut file = dir.append(names::PHASES)?;
         file.json(&PhaseRecord::SmokeFailed { reasons: reasons.clone() })?;

@@ -24,7 +24,8 @@ pub fn reasons(smoke: &PhaseEvidence, settings: &Settings) -> Vec<String> {
         (Some(0), None) => {}
         _ if end.abort.is_some() => {}
         (Some(code), _) => reasons.push(format!("the runner exited with code {code}")),
-        (None, signal) => reasons.push(format!("the runner was ended by signal {signal:?}")),
+        (None, Some(signal)) => reasons.push(format!("the runner was ended by signal {signal}")),
+        (None, None) => reasons.push("the runner ended, how is not known".to_owned()),
     }
     match &smoke.kpi_file {
         Found::No(why) => reasons.push(why.clone()),

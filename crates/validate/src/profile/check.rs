@@ -266,6 +266,11 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
             None => ProfileError::plain(what, help),
         })
     };
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if profile.name.is_empty() || profile.name.starts_with('.') || !profile.name.chars().all(plain) {
+        let what = format!("`name` is {:?}, which cannot be the name of a folder", profile.name);
+        return wrong("name", what, "use letters, digits, - and _: run folders are made under it");
+    }
     for (path, used) in [("stores.alerts", &profile.stores.alerts), ("stores.state", &profile.stores.state)] {
         if used != "embedded" {
             return wrong(

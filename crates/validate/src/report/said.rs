@@ -349,6 +349,10 @@ const PATTERNS: &[(&str, &str)] = &[
     ("the final snapshot is of run {}, answered by {}", "최종 스냅숏은 실행 {0}의 것이며 응답자는 {1}"),
     ("the socket of the final snapshot belongs to {}", "최종 스냅숏의 소켓 소유자는 {0}"),
     (
+        "the final snapshot is of a process started {} s before the runner was",
+        "최종 스냅숏은 러너보다 {0}초 먼저 시작된 프로세스의 것임",
+    ),
+    (
         "the final snapshot is of a process started at {}, the KPI file's process started at {}",
         "최종 스냅숏은 {0}에 시작된 프로세스의 것이고 KPI 파일의 프로세스는 {1}에 시작됨",
     ),

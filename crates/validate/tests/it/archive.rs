@@ -123,6 +123,10 @@ fn the_class_follows_from_the_market_and_not_from_its_label() {
     dir.write_json(names::METADATA, &forged).unwrap();
     let (_, evidence) = load_evidence(&dir).unwrap();
     assert!(matches!(&evidence.class, EvidenceClass::Rehearsal { why } if why.contains("127.0.0.1")));
+    forged.class = EvidenceClass::Declared { why: "said so".to_owned() };
+    dir.write_json(names::METADATA, &forged).unwrap();
+    let (_, evidence) = load_evidence(&dir).unwrap();
+    assert!(matches!(&evidence.class, EvidenceClass::Rehearsal { .. }), "{:?}", evidence.class);
     forged.settings.start_grace_s = 55.0;
     dir.write_json(names::METADATA, &forged).unwrap();
     let why = load_evidence(&dir).unwrap().1.interrupted.unwrap();
@@ -140,6 +144,9 @@ fn a_forged_decision_reads_as_no_go() {
     assert!(analysis.criteria.iter().any(|c| c.outcome.simple() != Simple::Pass));
     analysis.decision = Decision::CompleteGo;
     dir.write_json(names::ANALYSIS, &analysis).unwrap();
+    let unsealed = archive::list_runs(root.path());
+    assert_eq!(unsealed[0].headline, "NO-GO (no manifest seals the decision)");
+    archive::write_manifest(&dir, "r1").unwrap();
     let runs = archive::list_runs(root.path());
     assert!(runs[0].headline.starts_with("NO-GO (the recorded decision"), "{}", runs[0].headline);
     assert!(review::render(&dir, validate::report::Lang::En, false).is_err());

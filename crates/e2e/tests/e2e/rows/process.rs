@@ -61,8 +61,8 @@ rows! {
     ignores_its_stop_signal: broken("ignore-signals").reports("killed").judged("C1", "pass");
     ignores_its_stop_signal_when_aborted: broken("ignore-signals,dlq").aborts("A2").reports("alert_dlq_total");
     a_daemon_that_keeps_the_pipe: broken("grandchild-early,die").arg("--exit-code", "1").aborts("A1").reports("exit code 1");
-    cpu_burnt: broken("plain").arg("--busy-ms", "18").set("measure.cpu_cores", "0.25").heavy().aborts("A5").reports("CPU");
-    cpu_above_70_percent: broken("plain").arg("--busy-ms", "18").arg("--kpi-drop", "cpu_usage_pct").set("measure.cpu_cores", "0.3").set("rules.A5.for", "\"30 s\"").heavy()
+    cpu_burnt: broken("plain").arg("--busy-ms", "18").set("measure.cpu_cores", "0.1").heavy().aborts("A5").reports("CPU");
+    cpu_above_70_percent: broken("plain").arg("--busy-ms", "18").arg("--kpi-drop", "cpu_usage_pct").set("measure.cpu_cores", "0.1").set("rules.A5.for", "\"30 s\"").heavy()
         .code(12).judged("H2", "fail").reports("would be");
     latency_steps_to_150_ms: broken("plain").arg("--latency-ms", "150").aborts("A4").reports("loop latency p99");
     latency_of_90_ms: broken("plain").arg("--latency-ms", "90").arg("--break-after-seconds", "0").code(12).judged("H1", "fail").reports("H1");
