@@ -147,7 +147,10 @@ fn text(exe: &Path, length: u64) -> String {
         "extends = \"rehearsal\"\nname = \"watching\"\nabout = \"what watching costs\"\n\
          [runner]\ncommand = [\"{}\", \"serve\", \"{{metrics_addr}}\"]\nown_contract = false\n\
          [smoke]\nduration = \"{length} s\"\n\
-         [watch]\npoll = \"{POLL_S} s\"\nscrape_timeout = \"2 s\"\nstart_grace = \"30 s\"\n",
+         [watch]\npoll = \"{POLL_S} s\"\nscrape_timeout = \"2 s\"\nstart_grace = \"30 s\"\n\
+         [measure]\nmemory_skip = \"10 min\"\nmemory_min = \"20 min\"\nmemory_window = \"2 min\"\n\
+         [rules]\nA4.for = \"5 min\"\nA5.for = \"10 min\"\nA6.over = \"20 min\"\nA8.for = \"60 s\"\nA9.for = \"60 s\"\n\
+         B1.for = \"30 min\"\nB2.over = \"30 min\"\nB3.within = \"1 h\"\nB4.for = \"30 min\"\n",
         exe.display()
     )
 }
