@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use validate::logwatch::{LevelRules, Levels, LogWatch, Stream, marks};
+use validate::logwatch::{LevelRules, LogWatch, Stream, marks};
 use validate::watch::output::{Output, Setup};
 
 /// Rounds; the best of each side counts, because other programs run on the machine too.
@@ -95,7 +95,7 @@ fn scan(path: &Path) -> std::io::Result<LogWatch> {
 fn pipe(folder: &Path, label: &str, block: &[u8], bytes: u64) -> std::io::Result<Duration> {
     let (reader, mut writer) = std::io::pipe()?;
     let began = Instant::now();
-    let setup = Setup { folder, label, cap: 4 * bytes, levels: Levels::usual(), rules: LevelRules::default(), began };
+    let setup = Setup { folder, label, cap: 4 * bytes, rules: LevelRules::default(), began };
     let output = Output::start(Some(reader), None, setup)?;
     std::thread::scope(|scope| {
         scope.spawn(move || {

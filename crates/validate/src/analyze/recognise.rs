@@ -349,8 +349,7 @@ fn snapshot(content: &[u8], mapping: &Mapping) -> Result<Snapshot, String> {
 
 /// A log: what its lines say and how often, its crash blocks, the trades that it tells of.
 fn log(path: &Path, content: &[u8], finds: &mut Finds) -> String {
-    // A profile's pattern was compiled when the profile was checked.
-    let rules = LevelRules::new(&finds.mapping.log).unwrap_or_default();
+    let rules = LevelRules::of_checked(&finds.mapping.log);
     let mut watch = LogWatch::new().and_rules(rules);
     let mut stamps: Vec<Option<f64>> = Vec::new();
     for (i, line) in content.split_inclusive(|b| *b == b'\n').enumerate() {

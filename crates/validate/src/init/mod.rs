@@ -7,7 +7,7 @@ mod guess;
 mod write;
 
 use crate::logwatch::LevelRules;
-use crate::mapping::{LogNames, MetricSource};
+use crate::mapping::MetricSource;
 use crate::watch::scrape::Http;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,7 +110,7 @@ fn look(sources: &Sources) -> Result<Seen, InitError> {
     if let Some(path) = &sources.log {
         let bytes = read(path)?;
         let bytes = &bytes[..bytes.len().min(LOG_BYTES)];
-        let rules = LevelRules::new(&LogNames::default()).unwrap_or_default();
+        let rules = LevelRules::default();
         let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
         let known = lines.iter().filter(|line| rules.has_level(line)).count();
         seen.log = Some((lines.len(), known));

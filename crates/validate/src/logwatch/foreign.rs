@@ -1,8 +1,7 @@
 //! Levels and phrases of a log that is not written as ours is: by a profile's `[runner.mapping.log]`. What the profile's rule does not
 //! recognise is still read as any other log, so that a rule that misses a line hides nothing.
 
-use super::level::{self, Found};
-use super::levels::{Level, Levels};
+use super::level::{self, Found, Level};
 use super::shapes;
 use crate::mapping::{LogNames, lookup};
 use regex::bytes::Regex;
@@ -50,6 +49,11 @@ impl LevelRules {
         })
     }
 
+    /// The rules of a mapping in a loaded profile, whose pattern was compiled when the profile was checked.
+    pub fn of_checked(names: &LogNames) -> Self {
+        Self::new(names).unwrap_or_default()
+    }
+
     /// True without anything of a profile's.
     pub(super) fn are_usual(&self) -> bool {
         self.pattern.is_none()
@@ -59,13 +63,13 @@ impl LevelRules {
     }
 
     /// The level of a line, when it has one.
-    pub(super) fn level(&self, line: &[u8], levels: &Levels) -> Option<Found> {
-        self.by_pattern(line).or_else(|| self.by_field(line)).or_else(|| level::of(line, levels))
+    pub(super) fn level(&self, line: &[u8]) -> Option<Found> {
+        self.by_pattern(line).or_else(|| self.by_field(line)).or_else(|| level::of(line))
     }
 
     /// True for a line that has a level at all.
     pub fn has_level(&self, line: &[u8]) -> bool {
-        self.level(line, &Levels::usual()).is_some()
+        self.level(line).is_some()
     }
 
     /// True when the line holds one of the runner's words for `Position limit`, and not the words themselves, which always count.
@@ -128,7 +132,7 @@ mod tests {
             ..LogNames::default()
         };
         let rules = LevelRules::new(&names).unwrap();
-        let level = |line: &str| rules.level(line.as_bytes(), &Levels::usual()).map(|found| found.level);
+        let level = |line: &str| rules.level(line.as_bytes()).map(|found| found.level);
         assert_eq!(level("12:00:01 E/feed: gone"), Some(Level::Error));
         assert_eq!(level("12:00:01 F/risk: out"), Some(Level::Critical));
         assert_eq!(level("12:00:01 W/feed: slow"), Some(Level::Warning));
@@ -148,7 +152,7 @@ mod tests {
         let names =
             LogNames { json_level: Some("meta.sev".to_owned()), error: words(&["3"]), ..LogNames::default() };
         let rules = LevelRules::new(&names).unwrap();
-        let level = |line: &str| rules.level(line.as_bytes(), &Levels::usual()).map(|found| found.level);
+        let level = |line: &str| rules.level(line.as_bytes()).map(|found| found.level);
         assert_eq!(level(r#"{"meta":{"sev":3},"text":"x"}"#), Some(Level::Error));
         assert_eq!(level(r#"{"meta":{"sev":"error"}}"#), Some(Level::Error));
         assert_eq!(level(r#"{"meta":{"sev":6}}"#), Some(Level::Lower));

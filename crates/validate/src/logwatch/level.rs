@@ -3,7 +3,6 @@
 //! A text line has a head (time, host, logger, thread, brackets) and a message. A level counts when it stands in the head;
 //! the first one decides. JSON lines are read at their outermost object.
 
-use super::levels::{Level, Levels};
 use super::shapes;
 
 /// A level and where the line's text begins after it.
@@ -23,15 +22,22 @@ const TEXT_CAP: usize = 200;
 const KEYS: [&str; 9] =
     ["level", "severity", "levelname", "lvl", "log.level", "loglevel", "log_level", "severity_text", "@l"];
 
+/// A level as the counters tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Level {
+    /// Anything below a warning: INFO, DEBUG, TRACE.
+    Lower,
+    /// WARN, WARNING.
+    Warning,
+    /// ERROR, SEVERE.
+    Error,
+    /// CRITICAL, FATAL, and syslog's emergencies and alerts.
+    Critical,
+}
+
 /// The level of a line, when it has one.
-pub(super) fn of(line: &[u8], levels: &Levels) -> Option<Found> {
-    if line.first() == Some(&b'{') {
-        return json(line, levels);
-    }
-    match levels.in_text(line) {
-        Some((level, text_at)) => Some(Found { level, text_at }),
-        None => text(line),
-    }
+pub(super) fn of(line: &[u8]) -> Option<Found> {
+    if line.first() == Some(&b'{') { json(line) } else { text(line) }
 }
 
 /// What the words of a head have said so far.
@@ -286,21 +292,20 @@ fn named_by_dotnet(name: &[u8]) -> Option<Level> {
     }
 }
 
-fn json(line: &[u8], levels: &Levels) -> Option<Found> {
-    let own = levels.keys().iter().map(String::as_str);
-    let value = own.chain(KEYS).find_map(|key| top_level(line, key))?;
+fn json(line: &[u8]) -> Option<Found> {
+    let value = KEYS.into_iter().find_map(|key| top_level(line, key))?;
     let bare = match value {
         [b'"', rest @ ..] => &rest[..memchr::memchr(b'"', rest)?],
         _ => &value[..value.iter().position(|b| !b.is_ascii_digit()).unwrap_or(value.len())],
     };
-    let level = levels.of_value(bare).or_else(|| match bare {
+    let level = match bare {
         // pino and bunyan: 10 to 60.
         b"10" | b"20" | b"30" => Some(Level::Lower),
         b"40" => Some(Level::Warning),
         b"50" => Some(Level::Error),
         b"60" => Some(Level::Critical),
         word => named(word).or_else(|| named_in_brackets(word)),
-    })?;
+    }?;
     Some(Found { level, text_at: 0 })
 }
 
@@ -370,7 +375,7 @@ mod tests {
     use super::*;
 
     fn level(line: &str) -> Option<Level> {
-        of(line.as_bytes(), &Levels::usual()).map(|found| found.level)
+        of(line.as_bytes()).map(|found| found.level)
     }
 
     #[test]
@@ -467,7 +472,7 @@ mod tests {
     #[test]
     fn errors_are_normalised() {
         let line = b"2026-11-23T02:00:00.123Z ERROR order 17 refused after 2.5 s";
-        let found = of(line, &Levels::usual()).unwrap();
+        let found = of(line).unwrap();
         assert_eq!(normalised(line, found.text_at), "order # refused after #.# s");
     }
 }

@@ -1,7 +1,6 @@
 //! The search that comes before everything else: over whole buffers, for the few pieces of text without which a line is of no
 //! interest. What a line really is, is decided behind it.
 
-use super::levels::Levels;
 use aho_corasick::{AhoCorasick, MatchKind, packed};
 use std::sync::{Arc, LazyLock};
 
@@ -97,7 +96,7 @@ pub(super) fn has_phrase(line: &[u8]) -> bool {
     COUNTED.as_ref().is_none_or(|marks| marks.is_match(line))
 }
 
-static USUAL: LazyLock<Marks> = LazyLock::new(|| Marks::build(&Levels::usual()));
+static USUAL: LazyLock<Marks> = LazyLock::new(Marks::build);
 
 /// One search for some of the marks.
 #[derive(Debug, Clone)]
@@ -133,57 +132,49 @@ impl Search {
 
 /// The searches for candidates: long marks and short ones apart, because the shortest pattern of a search sets its pace.
 #[derive(Debug, Clone)]
-pub(super) struct Marks(Arc<Vec<Search>>);
+pub(super) struct Marks(Arc<[Search; SEARCHES]>);
 
 /// Where each search has got to in a buffer. [`usize::MAX`]: nothing more in it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor([usize; SEARCHES]);
+pub(super) struct Cursor {
+    searches: [usize; SEARCHES],
+    colours: usize,
+}
 
-/// The usual two, one for a runner's own marks, and the terminal colours.
-const SEARCHES: usize = 4;
+/// Long marks, short marks.
+const SEARCHES: usize = 2;
 
 impl Cursor {
     pub(super) const fn new() -> Self {
-        Self([0; SEARCHES])
+        Self { searches: [0; SEARCHES], colours: 0 }
     }
 }
 
 impl Marks {
-    /// All marks, a runner's own among them.
-    pub(super) fn new(levels: &Levels) -> Self {
-        if levels.are_usual() {
-            return USUAL.clone();
-        }
-        Self::build(levels)
+    /// All marks. They are built once.
+    pub(super) fn usual() -> Self {
+        USUAL.clone()
     }
 
-    fn build(levels: &Levels) -> Self {
+    fn build() -> Self {
         let owned = |marks: &[&str]| -> Vec<String> { marks.iter().map(|mark| (*mark).to_owned()).collect() };
         let short = [&FRAMES[..], &PHRASES, &LEVELS, &OTHERS].concat();
-        let mut searches = vec![Search::new(&owned(&STRUCTURE)), Search::new(&owned(&short))];
-        // A JSON level may be a word that only the runner's mapping knows.
-        let keys = levels.keys().iter().map(|key| format!("\"{key}\""));
-        let own: Vec<String> = levels.marks().map(str::to_owned).chain(keys).collect();
-        if !own.is_empty() {
-            searches.push(Search::new(&own));
-        }
-        Self(Arc::new(searches))
+        Self(Arc::new([Search::new(&owned(&STRUCTURE)), Search::new(&owned(&short))]))
     }
 
     /// Where the next candidate is in a buffer, at `from` or behind it. The cursor belongs to the buffer.
     pub(super) fn find(&self, buffer: &[u8], from: usize, cursor: &mut Cursor) -> Option<usize> {
         let rest = &buffer[from..];
-        let (colours, others) = cursor.0.split_last_mut()?;
+        let Cursor { searches, colours } = cursor;
         // A place that was found behind `from` is still the next one.
         if *colours <= from && *colours != usize::MAX {
             *colours = memchr::memchr(ESCAPE, rest).map_or(usize::MAX, |found| from + found);
         }
-        for (search, place) in self.0.iter().zip(others.iter_mut()) {
+        for (search, place) in self.0.iter().zip(searches.iter_mut()) {
             if *place <= from {
                 *place = search.find(rest).map_or(usize::MAX, |found| from + found);
             }
         }
-        let searched = &others[..self.0.len().min(others.len())];
-        searched.iter().chain([&*colours]).copied().min().filter(|place| *place != usize::MAX)
+        searches.iter().chain([&*colours]).copied().min().filter(|place| *place != usize::MAX)
     }
 }

@@ -1,25 +1,24 @@
 //! The log watch: counts levels and phrases in a runner's output and finds crash blocks, as the bytes stream in.
 //!
 //! Pure: chunks and times are arguments. [`marks`] searches whole buffers for the few lines that matter, [`starts`] says which of them
-//! begin a block, [`block`] and [`grammar`] grow it line by line, [`shapes`] knows what single lines look like, [`level`] and
-//! [`levels`] read the level of a log line. Whether a suspect is a crash, a dead worker or was handled is decided elsewhere, by what
+//! begin a block, [`block`] and [`grammar`] grow it line by line, [`shapes`] knows what single lines look like, [`level`]
+//! reads the level of a log line, [`foreign`] as a profile says. Whether a suspect is a crash, a dead worker or was handled is decided elsewhere, by what
 //! the process does afterwards.
 
 mod block;
 mod foreign;
 mod grammar;
 mod level;
-mod levels;
 pub mod marks;
 mod prefix;
 mod shapes;
 mod starts;
 
 pub use foreign::LevelRules;
-pub use levels::{Level, Levels, LevelsError};
 
 use block::{Block, Line, Start, Step, shown};
 use gate::evidence::LogCounters;
+use level::Level;
 use marks::{Cursor, Marks};
 use prefix::Prefix;
 use std::borrow::Cow;
@@ -86,7 +85,6 @@ struct Half {
 /// Watches one phase's output.
 #[derive(Debug)]
 pub struct LogWatch {
-    levels: Levels,
     marks: Marks,
     out: Half,
     err: Half,
@@ -108,14 +106,8 @@ impl Default for LogWatch {
 impl LogWatch {
     /// A watch that has seen nothing and reads levels in the usual formats.
     pub fn new() -> Self {
-        Self::with_levels(Levels::usual())
-    }
-
-    /// A watch that reads levels by a runner's own marks as well.
-    pub fn with_levels(levels: Levels) -> Self {
         Self {
-            marks: Marks::new(&levels),
-            levels,
+            marks: Marks::usual(),
             out: Half::default(),
             err: Half::default(),
             ring: VecDeque::new(),
@@ -287,7 +279,7 @@ impl LogWatch {
         if taken == Taken::Inside {
             return;
         }
-        let Some(found) = self.rules.level(line, &self.levels) else { return };
+        let Some(found) = self.rules.level(line) else { return };
         match found.level {
             Level::Warning => counters.warnings += 1,
             Level::Error => counters.errors += 1,
@@ -320,10 +312,8 @@ impl LogWatch {
             return None;
         }
         if marks::is_structure(line) {
-            let is_error = || {
-                level::of(line, &self.levels)
-                    .is_some_and(|found| matches!(found.level, Level::Error | Level::Critical))
-            };
+            let is_error =
+                || level::of(line).is_some_and(|found| matches!(found.level, Level::Error | Level::Critical));
             if let Some(start) = starts::strong(line).or_else(|| starts::prefixed(line, is_error)) {
                 return Some(Begin::Start(start));
             }

@@ -100,12 +100,10 @@ mod tests {
     use std::time::Instant;
 
     fn output(folder: &Path) -> Output {
-        let levels = crate::logwatch::Levels::usual();
         let setup = Setup {
             folder,
             label: "copy",
             cap: 1 << 20,
-            levels,
             rules: LevelRules::default(),
             began: Instant::now(),
         };

@@ -5,13 +5,13 @@ use super::clocks::{Clocks, gap_limit_s};
 use super::due::Due;
 use super::follow::Follow;
 use super::output::{Output, Setup};
-use super::phase::{level_rules, now_text, progress_of};
+use super::phase::{now_text, progress_of};
 use super::sampler::{Root, Sampler, Seen};
 use super::scrape::{Http, HttpError};
 use super::status::{PhaseStatus, Progress};
 use super::suspects::{Ending, Suspects};
 use crate::archive::{self, Appender, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
-use crate::logwatch::Levels;
+use crate::logwatch::LevelRules;
 use crate::profile::{Loaded, Progress as Signal};
 use crate::supervise::{Interrupts, Target, Wake, guardian::Event};
 use gate::evidence::{Abort, EvidenceClass, LogCounters, LogFacts, OsSample, PhaseEnd, RuleEvent, RuleState};
@@ -134,8 +134,7 @@ pub fn monitor(
             folder: &dir.0,
             label: &label,
             cap,
-            levels: Levels::usual(),
-            rules: level_rules(&loaded.profile),
+            rules: LevelRules::of_checked(&loaded.profile.runner.mapping.log),
             began,
         };
         let output = Output::start(None, None, setup).map_err(MonitorError::Copy)?;

@@ -6,7 +6,7 @@
 
 use super::rotate::Rotating;
 use crate::archive::names;
-use crate::logwatch::{LevelRules, Levels, LogWatch, Stream, Suspect};
+use crate::logwatch::{LevelRules, LogWatch, Stream, Suspect};
 use crate::supervise::Wake;
 use gate::evidence::{LogCounters, LogFacts};
 use std::collections::VecDeque;
@@ -25,8 +25,6 @@ pub struct Setup<'a> {
     pub label: &'a str,
     /// The largest size of the phase's logs together, in bytes.
     pub cap: u64,
-    /// How the runner's log levels are read.
-    pub levels: Levels,
     /// What the profile says of a runner's own log.
     pub rules: LevelRules,
     /// The phase's start.
@@ -105,7 +103,7 @@ impl Output {
         setup: Setup<'_>,
     ) -> std::io::Result<Self> {
         let state = State {
-            watch: LogWatch::with_levels(setup.levels).and_rules(setup.rules).keeping_error_lines(),
+            watch: LogWatch::new().and_rules(setup.rules).keeping_error_lines(),
             console: Rotating::create(setup.folder, setup.label, setup.cap)?,
             errors: ErrorLog::create(setup.folder, setup.label, setup.cap / 10)?,
             waker: None,

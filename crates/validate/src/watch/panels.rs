@@ -176,10 +176,8 @@ impl Window {
             .map(|(_, value)| value)
             .fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))?;
         let by_shutdown: f64 = if metric == "arb_topn_round_trips_total" {
-            of(latest, "arb_topn_exit_reasons_total")
-                .filter(|(series, _)| series.contains("reason=\"shutdown\""))
-                .map(|(_, value)| value)
-                .sum()
+            // A reason that is not there did not occur.
+            gate::scrape::sum(latest, "arb_topn_exit_reasons_total", &[("reason", "shutdown")]).unwrap_or(0.0)
         } else {
             0.0
         };

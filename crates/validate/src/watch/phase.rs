@@ -13,7 +13,7 @@ use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
 use super::suspects::{self, Suspects};
 use crate::archive::{Appender, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
-use crate::logwatch::{LevelRules, Levels};
+use crate::logwatch::LevelRules;
 use crate::profile::Profile;
 use crate::supervise::guardian::Event;
 use crate::supervise::{ChildError, Guarded, Interrupts, Launch, Wake, group};
@@ -146,8 +146,7 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         folder: &dir.0,
         label: spec.label,
         cap: spec.profile.limits.log_cap_bytes,
-        levels: Levels::usual(),
-        rules: level_rules(spec.profile),
+        rules: LevelRules::of_checked(&spec.profile.runner.mapping.log),
         began,
     };
     let output =
@@ -424,11 +423,6 @@ pub(super) fn progress_of(rules: &RuleEngine) -> suspects::Progress {
         Some(RuleState::Pending | RuleState::Frozen) => suspects::Progress::Unsure,
         Some(RuleState::Clear | RuleState::Off) | None => suspects::Progress::Moving,
     }
-}
-
-/// How levels are read. A profile's pattern was compiled when the profile was checked.
-pub(super) fn level_rules(profile: &Profile) -> LevelRules {
-    LevelRules::new(&profile.runner.mapping.log).unwrap_or_default()
 }
 
 /// The first abort of an ended phase, as a sentence.

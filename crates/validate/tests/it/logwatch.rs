@@ -1,7 +1,8 @@
 //! The log watch against real traces and real ordinary logs.
 
 use std::path::PathBuf;
-use validate::logwatch::{Level, Levels, LogWatch, Stream, Suspect};
+use validate::logwatch::{LevelRules, LogWatch, Stream, Suspect};
+use validate::mapping::LogNames;
 
 pub(super) fn logs() -> Option<PathBuf> {
     let root = std::env::var_os("ASSAY_TEST_DATA").map_or_else(
@@ -367,9 +368,13 @@ fn error_lines_are_kept_until_they_are_taken() {
 
 #[test]
 fn a_runners_own_marks_count() {
-    let levels =
-        Levels::with_marks([("|E|", Level::Error), ("|I|", Level::Lower), ("!!", Level::Critical)]).unwrap();
-    let mut watch = LogWatch::with_levels(levels);
+    let names = LogNames {
+        level: Some(r"^(?:[0-9:]+\|)?(?P<level>E|I|!!)".to_owned()),
+        error: vec!["E".to_owned()],
+        critical: vec!["!!".to_owned()],
+        ..LogNames::default()
+    };
+    let mut watch = LogWatch::new().and_rules(LevelRules::new(&names).unwrap());
     watch.feed(
         Stream::Out,
         b"02:00:00|E|refused\n02:00:00|I|an ERROR: |E|\n!! out of money\n[WARN] usual\n",
