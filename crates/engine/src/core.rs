@@ -180,7 +180,7 @@ impl Core {
             terms,
         });
         core.publish_view();
-        out.append(&mut core.out);
+        core.commit(out);
         Ok(core)
     }
 
@@ -304,6 +304,18 @@ impl Core {
         self.view.iterations += 1;
         if !self.ended {
             self.handle(input);
+        }
+        self.commit(out);
+    }
+
+    /// Marks the last record of the input and hands everything out.
+    fn commit(&mut self, out: &mut Vec<Effect>) {
+        let last = self.out.iter_mut().rev().find_map(|effect| match effect {
+            Effect::Record(entry) => Some(entry),
+            _ => None,
+        });
+        if let Some(entry) = last {
+            entry.commit = true;
         }
         out.append(&mut self.out);
     }

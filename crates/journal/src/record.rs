@@ -1,11 +1,11 @@
-//! The records of the journal, format version 1. A documented artefact: the gate adds up from these and from nothing else.
+//! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the record format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,8 +18,17 @@ pub struct Entry {
     pub input_seq: u64,
     /// The instant of that input (or of the deadline that fired inside it).
     pub at: Timestamp,
+    /// True on the last record of an input: what follows the last commit of a killed process is half an input's effects, was
+    /// never published, and is cut when the session comes back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub commit: bool,
     /// What happened.
     pub body: Body,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The two directions of an arbitrage, named by where the asset is bought.
@@ -158,6 +167,21 @@ pub struct Taken {
     pub displayed: Quantity,
 }
 
+/// The best bid and ask that a venue displayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Touch {
+    /// Best bid, the venue's own currency.
+    pub bid: Price,
+    /// Displayed there.
+    pub bid_quantity: Quantity,
+    /// Best ask.
+    pub ask: Price,
+    /// Displayed there.
+    pub ask_quantity: Quantity,
+}
+
 /// The price of an asset on both venues at a mark: the mid of the last Live book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -261,10 +285,41 @@ pub enum Body {
         gap_bps: f64,
         /// Level of this direction.
         level_bps: f64,
+        /// Level of the opposite direction: what leaving usually brings.
+        opposite_level_bps: f64,
         /// Edge after four fees and reserve.
         edge_bps: f64,
+        /// Average executable price per venue (Upbit, Binance) in its own currency: bounds of a completion count from here.
+        prices: [Price; 2],
+        /// What the entry should bring before fees: sale minus purchase, USD.
+        gross_usd: Money,
+        /// The touch of both books, Upbit's first.
+        touch: [Option<Touch>; 2],
         /// The signal rate.
         fx: FxUsed,
+    },
+    /// An exit was decided; its orders follow once both books are usable.
+    Exit {
+        /// Position id.
+        position: u64,
+        /// Asset.
+        asset: Asset,
+        /// Why.
+        reason: ExitReason,
+        /// Touch gap of the way out at the fill instant, basis points.
+        out_at_open_bps: Option<f64>,
+        /// The same now.
+        out_bps: Option<f64>,
+        /// Touch gap of the position's own direction now, basis points.
+        in_bps: Option<f64>,
+        /// The level of the position's own direction, basis points.
+        level_bps: Option<f64>,
+        /// Net of the whole round trip if it were closed now by walking the books, basis points of the leg's value.
+        net_bps: Option<f64>,
+        /// What the way out should bring before fees: sale minus purchase, USD. `None` without a usable book.
+        gross_usd: Option<Money>,
+        /// The touch of both books as last seen, Upbit's first.
+        touch: [Option<Touch>; 2],
     },
     /// An order was sent.
     Order {

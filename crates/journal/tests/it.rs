@@ -39,7 +39,13 @@ fn entries() -> Vec<Entry> {
     bodies
         .into_iter()
         .enumerate()
-        .map(|(i, body)| Entry { seq: i as u64 + 1, input_seq: 9, at: Timestamp(7), body })
+        .map(|(i, body)| Entry {
+            seq: i as u64 + 1,
+            input_seq: 9,
+            at: Timestamp(7),
+            commit: i % 2 == 0,
+            body,
+        })
         .collect()
 }
 

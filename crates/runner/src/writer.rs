@@ -504,7 +504,7 @@ mod tests {
             net_usd: Money::from_int(1),
             slippage_usd: Money::ZERO,
         };
-        Entry { seq, input_seq: seq, at: Timestamp(seq as i64), body }
+        Entry { seq, input_seq: seq, at: Timestamp(seq as i64), commit: true, body }
     }
 
     fn kpi(facts: &Facts) -> serde_json::Value {

@@ -133,7 +133,7 @@ impl Bench {
         };
         let note = Body::Note { level: "info".to_owned(), text: "between".to_owned() };
         let at = self.at();
-        let entry = |body| Entry { seq: self.seq, input_seq: self.seq, at, body };
+        let entry = |body| Entry { seq: self.seq, input_seq: self.seq, at, commit: false, body };
         Writer::append(&self.config.sources[0]).unwrap().write_batch(&[entry(note), entry(body)]).unwrap();
         alert_id
     }

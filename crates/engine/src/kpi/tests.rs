@@ -15,7 +15,7 @@ fn kpis(bodies: Vec<(i64, Body)>) -> Kpis {
     let mut kpis = Kpis::new();
     for (i, (secs, body)) in bodies.into_iter().enumerate() {
         let seq = i as u64 + 1;
-        kpis.on(&Entry { seq, input_seq: seq, at: Timestamp::from_secs(secs), body });
+        kpis.on(&Entry { seq, input_seq: seq, at: Timestamp::from_secs(secs), commit: true, body });
     }
     kpis
 }

@@ -17,7 +17,8 @@ impl Core {
     /// Writes a record.
     pub(crate) fn record(&mut self, body: Body) {
         self.journal_seq += 1;
-        let entry = Entry { seq: self.journal_seq, input_seq: self.input_seq, at: self.now, body };
+        let entry =
+            Entry { seq: self.journal_seq, input_seq: self.input_seq, at: self.now, commit: false, body };
         self.out.push(Effect::Record(entry));
     }
 

@@ -6,10 +6,10 @@ use crate::fees::FeeModel;
 use crate::funnel::{Counts, Stage, Why};
 use crate::guards::{Scope, Verdict, rules};
 use crate::legs::{Decided, Phase, Position, cash_flow_usd};
-use crate::market_state::BookState;
+use crate::market_state::{BookState, SymbolBook};
 use crate::strategy::{ExitFigures, exit_reason, orderable, size};
 use journal::Body;
-use journal::record::{Direction, ExitReason, Purpose};
+use journal::record::{Direction, ExitReason, Purpose, Touch};
 use market::{Book, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
 
 /// A direction's figures.
@@ -225,7 +225,7 @@ impl Core {
     }
 
     fn enter(&mut self, i: usize, candidate: Candidate, fx: FxRate) {
-        let Candidate { direction, quote, level_bps, edge_bps, .. } = candidate;
+        let Candidate { direction, quote, level_bps, opposite_bps, edge_bps } = candidate;
         let Some(used) = self.fx.used(self.now) else { return };
         let (asset, quantity) = (self.symbols[i].member.asset, quote.quantity);
         let (buys, sells) = (direction.buys_on(), direction.buys_on().other());
@@ -254,7 +254,11 @@ impl Core {
             notional_usd: quote.buy_usd,
             gap_bps: quote.gap_bps,
             level_bps,
+            opposite_level_bps: opposite_bps,
             edge_bps,
+            prices,
+            gross_usd,
+            touch: self.touches(i),
             fx: used,
         });
         self.symbols[i].last_entry = Some(self.now);
@@ -348,17 +352,44 @@ impl Core {
 
     /// Decides that a position leaves; the orders go out with the next step.
     pub(crate) fn begin_exit(&mut self, p: usize, reason: ExitReason) {
-        let residue = self.symbols[self.positions[p].symbol].residue;
+        let fx = self
+            .fx
+            .rate()
+            .filter(|_| self.symbols[self.positions[p].symbol].books.iter().all(SymbolBook::is_live));
+        let figures = fx.map(|fx| self.exit_figures(p, fx));
         let gross = self.fx.rate().and_then(|fx| self.way_out(p, fx)).map(|way| way.gross_usd);
         let position = &mut self.positions[p];
+        let i = position.symbol;
         position.phase = Phase::Exiting;
         position.exit = Some(reason);
         position.exit_gross_usd = gross;
         // Coin below a lot that earlier positions left goes along.
-        for (held, left) in position.held.iter_mut().zip(residue) {
+        for (held, left) in position.held.iter_mut().zip(self.symbols[i].residue) {
             held.0 = held.0.saturating_add(left.0);
         }
-        self.symbols[position.symbol].residue = [Quantity::ZERO; 2];
+        self.symbols[i].residue = [Quantity::ZERO; 2];
+        let (id, asset, out_at_open_bps) = (position.id, position.asset, position.out_at_open_bps);
+        self.record(Body::Exit {
+            position: id,
+            asset,
+            reason,
+            out_at_open_bps,
+            out_bps: figures.and_then(|f| f.out_now_bps),
+            in_bps: figures.and_then(|f| f.in_now_bps),
+            level_bps: figures.and_then(|f| f.level_bps),
+            net_bps: figures.and_then(|f| f.net_bps),
+            gross_usd: gross,
+            touch: self.touches(i),
+        });
+    }
+
+    /// The touch of both books of a symbol as last seen.
+    pub(crate) fn touches(&self, i: usize) -> [Option<Touch>; 2] {
+        self.books(i).map(|book| {
+            let (bid, ask) = (book.best(Side::Bid)?, book.best(Side::Ask)?);
+            let (bid_quantity, ask_quantity) = (bid.quantity, ask.quantity);
+            Some(Touch { bid: bid.price, bid_quantity, ask: ask.price, ask_quantity })
+        })
     }
 }
 

@@ -331,7 +331,7 @@ impl Desk {
 
     fn push(&mut self, body: Body) {
         let seq = self.entries.len() as u64 + 1;
-        self.entries.push(Entry { seq, input_seq: seq, at: Timestamp(self.at), body });
+        self.entries.push(Entry { seq, input_seq: seq, at: Timestamp(self.at), commit: true, body });
     }
 
     /// Returns the cash flow in 1e-8 USD and the fee in 1e-8 USD.
