@@ -6,7 +6,7 @@
 //! changes come together, so the leaf of the last change is tried first.
 
 /// Levels per leaf.
-const LEAF: usize = 64;
+const LEAF: usize = 32;
 
 #[derive(Debug, Clone)]
 struct Leaf {
