@@ -23,10 +23,10 @@ impl Watch for Digest {
 /// Prints a line per session.
 pub fn run() {
     let markets = [
-        (MarketKind::Edge, 50, 1, 60),
-        (MarketKind::Calm, 30, 1, 60),
+        (MarketKind::Edge, 50, 0, 60),
+        (MarketKind::Calm, 30, 0, 60),
         (MarketKind::Edge, 10, 3, 120),
-        (MarketKind::Edge, 100, 1, 700),
+        (MarketKind::Edge, 100, 0, 700),
     ];
     for (kind, symbols, copies, seconds) in markets {
         for seed in 1..=if seconds > 500 { 1 } else { 4 } {

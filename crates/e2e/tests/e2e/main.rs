@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod allocations;
 mod any_runner;
 mod archive;
 mod bad_input;

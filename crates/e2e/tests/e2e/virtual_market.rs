@@ -8,7 +8,7 @@ use exchange::{Format, MarketKind, PlantedGap, binance_wire, orderbook_frame, up
 use journal::record::{Body, Direction, ExitReason};
 use journal::{Entry, file};
 use market::{Asset, Instrument, Member, Money, Price, Quantity, TickRule, Timestamp, Venue};
-use recording::Input;
+use recording::{Input, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -20,9 +20,11 @@ const BINANCE: u16 = 1;
 /// Steps (of 50 ms) in which the level is seeded and every book comes up.
 const WARM_UP: u32 = 20;
 
-struct Session {
+pub(crate) struct Session {
     model: Model,
     core: Core,
+    /// Every input, when somebody wants them.
+    log: Option<Vec<Record>>,
     seq: u64,
     entries: Vec<Entry>,
     wanted: Vec<(Asset, u32)>,
@@ -52,7 +54,8 @@ impl Session {
         let core = Core::start(1, Timestamp::from_millis(START_MS), &session, &mut effects).unwrap();
         let members = model.symbols().iter().enumerate().filter(|(_, symbol)| symbol.listing.is_member());
         let by_asset: BTreeMap<Asset, usize> = members.map(|(i, symbol)| (symbol.listing.asset, i)).collect();
-        let mut this = Self { model, core, seq: 1, entries: Vec::new(), wanted: Vec::new(), by_asset };
+        let log = Some(vec![Record { seq: 1, at: Timestamp::from_millis(START_MS), input: session }]);
+        let mut this = Self { model, core, log, seq: 1, entries: Vec::new(), wanted: Vec::new(), by_asset };
         this.take(effects);
         this.open();
         this
@@ -74,6 +77,10 @@ impl Session {
 
     fn feed(&mut self, input: &Input) {
         self.seq += 1;
+        let (seq, at) = (self.seq, self.now());
+        if let Some(log) = &mut self.log {
+            log.push(Record { seq, at, input: input.clone() });
+        }
         let mut effects = Vec::new();
         self.core.apply(self.seq, self.now(), input, &mut effects);
         self.take(effects);
@@ -148,6 +155,15 @@ impl Session {
         if self.model.elapsed().as_millis().is_multiple_of(1_000) {
             self.feed(&Input::Tick);
         }
+    }
+
+    /// The inputs of a session of so many seconds, as a runner would have logged them, without an end.
+    pub(crate) fn inputs(kind: MarketKind, seed: u64, topn: usize, seconds: u32) -> Vec<Record> {
+        let mut this = Self::start(kind, seed, topn, &[]);
+        for _ in 0..WARM_UP + seconds * 20 {
+            this.step();
+        }
+        this.log.unwrap_or_default()
     }
 
     /// Runs for so long and ends in order.
