@@ -65,6 +65,8 @@ pub enum FoldError {
 pub struct SymbolState {
     /// The member as last set.
     pub member: Member,
+    /// False once it left the universe.
+    pub active: bool,
     /// Its starting coin is there, per venue.
     pub deposited: [bool; 2],
     /// The last entry, for the pause between two.
@@ -214,13 +216,20 @@ impl State {
     }
 
     fn on_universe(&mut self, members: &[Member]) {
+        for symbol in &mut self.symbols {
+            symbol.active = false;
+        }
         for member in members {
             match self.symbols.iter_mut().find(|symbol| symbol.member.asset == member.asset) {
-                Some(symbol) => symbol.member = member.clone(),
+                Some(symbol) => {
+                    symbol.member = member.clone();
+                    symbol.active = true;
+                }
                 None => {
                     self.krw_due += 1;
                     self.symbols.push(SymbolState {
                         member: member.clone(),
+                        active: true,
                         deposited: [false; 2],
                         last_entry: None,
                         residue: [Quantity::ZERO; 2],

@@ -57,7 +57,7 @@ impl Core {
         for (i, symbol) in state.symbols.into_iter().enumerate() {
             self.by_asset.insert(symbol.member.asset, i);
             let mut new = new_symbol(&symbol.member, &self.config);
-            new.active = false;
+            new.active = symbol.active;
             new.deposited = symbol.deposited;
             new.last_entry = symbol.last_entry;
             new.residue = symbol.residue;
@@ -84,6 +84,7 @@ impl Core {
     pub fn state(&self) -> State {
         let symbols = self.symbols.iter().map(|symbol| SymbolState {
             member: symbol.member.clone(),
+            active: symbol.active,
             deposited: symbol.deposited,
             last_entry: symbol.last_entry,
             residue: symbol.residue,
