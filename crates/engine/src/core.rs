@@ -11,11 +11,13 @@ use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::recover::Cuts;
 use crate::view::View;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
 use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use venues::{Candle, LevelBuffer};
@@ -44,8 +46,11 @@ pub enum Effect {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The log does not begin with a session.
-    #[error("the first input must be a session")]
+    #[error("the first input must be a session, or one that goes on")]
     NotASession,
+    /// The state of a session that goes on is no JSON of the expected form, or not that of its journal.
+    #[error("the recovered state cannot be used: {0}")]
+    State(String),
     /// The configuration is no JSON of the expected form.
     #[error("the session's configuration cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
@@ -94,7 +99,7 @@ pub(crate) struct Conn {
 }
 
 /// The results since the day boundary.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub day: i64,
     pub daily_net: Money,
@@ -103,6 +108,7 @@ pub(crate) struct Results {
     pub peak: Money,
     pub drawdown: Money,
     pub loss_streak: u32,
+    #[serde(with = "crate::recover::rows")]
     pub route_streaks: BTreeMap<(Asset, Direction), u32>,
 }
 
@@ -133,6 +139,8 @@ pub struct Core {
     /// Members whose KRW has not been deposited yet.
     pub(crate) krw_due: u32,
     pub(crate) broker: Broker,
+    /// Orders of before a restart: they wait for the first Live book.
+    pub(crate) returning: Vec<Order>,
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
@@ -162,7 +170,14 @@ impl Core {
         session: &Input,
         out: &mut Vec<Effect>,
     ) -> Result<Self, StartError> {
-        let Input::Session { run_id, config } = session else { return Err(StartError::NotASession) };
+        let (run_id, config) = match session {
+            Input::Session { run_id, config } | Input::Resume { run_id, config, after_seq: 0, .. } => {
+                (run_id, config)
+            }
+            Input::Resume { .. } => return Self::come_back(seq, at, session, out),
+            _ => return Err(StartError::NotASession),
+        };
+        let text = config.clone();
         let config: Config = serde_json::from_str(config)?;
         config.check()?;
         let mut core = Self::new(seq, at, run_id, config);
@@ -178,13 +193,14 @@ impl Core {
             run_id: run_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             terms,
+            config: text,
         });
         core.publish_view();
         core.commit(out);
         Ok(core)
     }
 
-    fn new(seq: u64, at: Timestamp, run_id: &str, config: Config) -> Self {
+    pub(crate) fn new(seq: u64, at: Timestamp, run_id: &str, config: Config) -> Self {
         let fees = TakerFees {
             upbit_centibps: config.fees_centibps.upbit,
             binance_centibps: config.fees_centibps.binance,
@@ -192,7 +208,7 @@ impl Core {
         let latency = Venue::ALL.map(|venue| Duration::from_micros(config.latency_us.of(venue).into()));
         let second = at.0.div_euclid(NANOS_PER_SEC) + 1;
         let minute = second.div_euclid(60) + 1;
-        let day = (second + config.day_offset.seconds()).div_euclid(86_400);
+        let day = config.day_of(at);
         Self {
             run_id: run_id.to_owned(),
             now: at,
@@ -215,6 +231,7 @@ impl Core {
             fx_evaluated: None,
             krw_due: 0,
             broker: Broker::new(fees, ConstantLatency(latency)),
+            returning: Vec::new(),
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,
@@ -288,9 +305,20 @@ impl Core {
         Some(next)
     }
 
-    /// Takes the next input. Timers that are due fire first; a time that goes backwards is clamped and counted.
+    /// Takes the next input. Timers that are due fire first; a time that goes backwards is clamped and counted. A session
+    /// that goes on after a kill takes this one's place: nothing of this one is left but what its journal said.
     pub fn apply(&mut self, seq: u64, at: Timestamp, input: &Input, out: &mut Vec<Effect>) {
         self.input_seq = seq;
+        if matches!(input, Input::Resume { .. }) {
+            match Self::start(seq, at, input, out) {
+                Ok(core) => *self = core,
+                Err(e) => {
+                    self.trouble(format!("the session does not go on: {e}"));
+                    self.commit(out);
+                }
+            }
+            return;
+        }
         if at < self.now {
             self.view.clamped += 1;
         }
@@ -309,7 +337,7 @@ impl Core {
     }
 
     /// Marks the last record of the input and hands everything out.
-    fn commit(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn commit(&mut self, out: &mut Vec<Effect>) {
         let last = self.out.iter_mut().rev().find_map(|effect| match effect {
             Effect::Record(entry) => Some(entry),
             _ => None,
@@ -338,23 +366,37 @@ pub enum ReplayError {
 /// [`ReplayError`].
 pub fn replay(
     records: impl Iterator<Item = Record>,
+    sink: impl FnMut(Entry),
+) -> Result<Core, ReplayError> {
+    replay_with(records, &Cuts::none(), sink)
+}
+
+/// Replays a log with restarts in it: what was lost with a kill is left out.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay_with(
+    records: impl Iterator<Item = Record>,
+    cuts: &Cuts,
     mut sink: impl FnMut(Entry),
 ) -> Result<Core, ReplayError> {
     let mut records = records;
     let mut out = Vec::new();
     let first = records.next().ok_or(ReplayError::Empty)?;
     let mut core = Core::start(first.seq, first.at, &first.input, &mut out)?;
-    drain(&mut out, &mut sink);
+    drain(&mut out, cuts, &mut sink);
     for record in records {
         core.apply(record.seq, record.at, &record.input, &mut out);
-        drain(&mut out, &mut sink);
+        drain(&mut out, cuts, &mut sink);
     }
     Ok(core)
 }
 
-fn drain(out: &mut Vec<Effect>, sink: &mut impl FnMut(Entry)) {
+fn drain(out: &mut Vec<Effect>, cuts: &Cuts, sink: &mut impl FnMut(Entry)) {
     for effect in out.drain(..) {
-        if let Effect::Record(entry) = effect {
+        if let Effect::Record(entry) = effect
+            && cuts.keeps(&entry)
+        {
             sink(entry);
         }
     }

@@ -23,6 +23,7 @@ mod process;
 mod recorder;
 mod replay;
 mod requests;
+mod restart;
 mod screen;
 mod server;
 mod session;

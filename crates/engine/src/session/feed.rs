@@ -19,7 +19,7 @@ impl Core {
     /// Takes an input; timers that were due have fired.
     pub(crate) fn handle(&mut self, input: &Input) {
         match input {
-            Input::Session { .. } => {
+            Input::Session { .. } | Input::Resume { .. } => {
                 self.trouble("a second session record in the log was left out".to_owned())
             }
             Input::Universe { asked, members } => self.on_universe(*asked, members),
@@ -151,6 +151,7 @@ impl Core {
 
     /// Orders that wait for their stream get their chance after each message.
     fn wake_orders(&mut self) {
+        self.execute_returning();
         if self.broker.is_waiting() {
             self.execute_overdue();
         }
@@ -281,6 +282,7 @@ impl Core {
             self.execute_all(&mut due);
             self.due = due;
         }
+        self.execute_returning();
         self.evaluate(i);
     }
 
@@ -533,7 +535,7 @@ fn new_level(config: &crate::Config) -> Level {
     Level::new(config.level_window_ms, config.level_exclude_ms, config.level_min_ms)
 }
 
-fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
+pub(crate) fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
     Symbol {
         member: member.clone(),
         active: true,

@@ -279,6 +279,7 @@ impl Core {
                     // The books were not usable at the fill instant: measured from the first moment that they are.
                     let out = touch_gap_bps(position.direction.opposite(), self.books(i), fx);
                     self.positions[p].out_at_open_bps = out;
+                    self.record_anchor(self.positions[p].id, out);
                 }
                 let figures = self.exit_figures(p, fx);
                 if let Some(reason) = exit_reason(&self.config, &figures) {
