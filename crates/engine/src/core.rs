@@ -1,6 +1,7 @@
 //! [`Core`]: one ordered log of inputs in, effects out. This file holds the state, the clock of timers and the replay loop;
 //! what happens inside stands in `session/`.
 
+use crate::asset_index::AssetIndex;
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
 use crate::fees::TakerFees;
@@ -11,6 +12,7 @@ use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::probe::{Probe, Stage};
 use crate::recover::Cuts;
 use crate::view::View;
 use journal::record::{Direction, FORMAT, Terms};
@@ -124,6 +126,8 @@ pub struct Core {
     pub(crate) next_minute: Timestamp,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) by_asset: BTreeMap<Asset, usize>,
+    /// The same, for the path of a frame.
+    pub(crate) index: AssetIndex,
     pub(crate) universe_set: bool,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) lost_conns: [u32; 2],
@@ -157,6 +161,7 @@ pub struct Core {
     // Reused from frame to frame.
     pub(crate) levels: LevelBuffer,
     pub(crate) due: Vec<Order>,
+    pub(crate) probe: Option<Box<dyn Probe>>,
 }
 
 impl Core {
@@ -218,6 +223,7 @@ impl Core {
             next_minute: Timestamp::from_secs(minute * 60),
             symbols: Vec::new(),
             by_asset: BTreeMap::new(),
+            index: AssetIndex::default(),
             universe_set: false,
             conns: BTreeMap::new(),
             lost_conns: [0; 2],
@@ -247,6 +253,7 @@ impl Core {
             out: Vec::with_capacity(64),
             levels: LevelBuffer::new(),
             due: Vec::with_capacity(16),
+            probe: None,
             config,
         }
     }
@@ -326,6 +333,7 @@ impl Core {
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= at) {
             self.now = self.now.max(deadline);
             self.view.iterations += 1;
+            self.mark(Stage::Decide);
             self.fire(at);
         }
         self.now = at;
@@ -334,6 +342,7 @@ impl Core {
             self.handle(input);
         }
         self.commit(out);
+        self.input_done();
     }
 
     /// Marks the last record of the input and hands everything out.
@@ -364,10 +373,7 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// [`ReplayError`].
-pub fn replay(
-    records: impl Iterator<Item = Record>,
-    sink: impl FnMut(Entry),
-) -> Result<Core, ReplayError> {
+pub fn replay(records: impl Iterator<Item = Record>, sink: impl FnMut(Entry)) -> Result<Core, ReplayError> {
     replay_with(records, &Cuts::none(), sink)
 }
 

@@ -7,6 +7,7 @@
 //! What lives here: books, FX, venue health, level, edge, guards, broker, two-leg state machine, ledger, funnel. What does
 //! not: sockets and files (`runner`), protocols (`venues`), judgement (`gate`).
 
+mod asset_index;
 pub mod broker;
 pub mod config;
 pub mod core;
@@ -21,6 +22,7 @@ pub mod legs;
 pub mod level;
 pub mod liquidity;
 pub mod market_state;
+pub mod probe;
 pub mod recover;
 pub mod rejection;
 mod results;
@@ -49,5 +51,4 @@ pub const NOT_BUILT: [&str; 14] = [
     "kill switch from outside the process (the input is there, nothing sends it)",
     "latency drawn from measured round trips (a constant per venue)",
     "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
-    "stages parse, book and fill of the service time (they are inside decide)",
 ];

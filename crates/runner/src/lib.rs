@@ -28,6 +28,7 @@ mod screen;
 mod server;
 mod session;
 mod signals;
+mod stages;
 mod universe;
 mod writer;
 

@@ -8,6 +8,7 @@ use crate::funnel::{Counts, Stage};
 use crate::guards::{Scope, rules};
 use crate::legs::{LegMarket, Phase, Position, Step, Wanted, cash_flow_usd};
 use crate::market_state::SymbolBook;
+use crate::probe;
 use journal::Body;
 use journal::record::{Direction, ExitReason, FxUsed, Purpose};
 use market::{Asset, Money, Price, Quantity, Refusal, Rounding, Side, Timestamp, Venue};
@@ -56,9 +57,14 @@ impl Core {
 
     /// Executes orders whose time has come, in the order in which they were sent.
     pub(crate) fn execute_all(&mut self, due: &mut Vec<Order>) {
+        if due.is_empty() {
+            return;
+        }
+        self.mark(probe::Stage::Fill);
         for order in due.drain(..) {
             self.execute(order);
         }
+        self.mark(probe::Stage::Decide);
     }
 
     /// Executes orders whose book stayed quiet, as far as the venue's stream has come. A book that is not Live refuses
