@@ -1,8 +1,14 @@
 //! The core driven by a small hand-made market.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "it/by_hand.rs"]
+mod by_hand;
+#[path = "it/closed_forms.rs"]
+mod closed_forms;
 #[path = "it/driver.rs"]
 mod driver;
+#[path = "it/exact.rs"]
+mod exact;
 #[path = "it/guarding.rs"]
 mod guarding;
 #[path = "it/sessions.rs"]
