@@ -9,6 +9,8 @@ mod closed_forms;
 mod driver;
 #[path = "it/exact.rs"]
 mod exact;
+#[path = "it/exit_reasons.rs"]
+mod exit_reasons;
 #[path = "it/guarding.rs"]
 mod guarding;
 #[path = "it/sessions.rs"]

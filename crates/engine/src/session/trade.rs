@@ -313,6 +313,13 @@ impl Core {
         }
     }
 
+    /// The first reason for an open position to leave, as far as its books are usable.
+    pub(crate) fn reason_to_leave(&self, p: usize) -> Option<ExitReason> {
+        let books = &self.symbols[self.positions[p].symbol].books;
+        let fx = self.fx.rate().filter(|_| books.iter().all(SymbolBook::is_live))?;
+        exit_reason(&self.config, &self.exit_figures(p, fx))
+    }
+
     /// What closing a position would bring now, by walking what we have not taken.
     pub(crate) fn way_out(&self, p: usize, fx: FxRate) -> Option<WayOut> {
         let position = &self.positions[p];
