@@ -3,21 +3,20 @@
 
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
-use crate::fees::TakerFees;
 use crate::funnel::Counts;
 use crate::guards::Guards;
-use crate::latency::ConstantLatency;
 use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::models::Models;
 use crate::view::View;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
 use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
@@ -133,6 +132,10 @@ pub struct Core {
     /// Members whose KRW has not been deposited yet.
     pub(crate) krw_due: u32,
     pub(crate) broker: Broker,
+    /// The pattern of every book's memory.
+    pub(crate) liquidity: Box<dyn LiquidityModel>,
+    /// Four taker fees, basis points.
+    pub(crate) round_trip_fees_bps: f64,
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
@@ -162,10 +165,25 @@ impl Core {
         session: &Input,
         out: &mut Vec<Effect>,
     ) -> Result<Self, StartError> {
+        Self::start_with(seq, at, session, Models::of, out)
+    }
+
+    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]).
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_with(
+        seq: u64,
+        at: Timestamp,
+        session: &Input,
+        models: impl FnOnce(&Config) -> Models,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, StartError> {
         let Input::Session { run_id, config } = session else { return Err(StartError::NotASession) };
         let config: Config = serde_json::from_str(config)?;
         config.check()?;
-        let mut core = Self::new(seq, at, run_id, config);
+        let models = models(&config);
+        let mut core = Self::new(seq, at, run_id, config, models);
         let terms = Terms {
             capital_usd: core.config.capital_usd,
             upbit_fee_centibps: core.config.fees_centibps.upbit,
@@ -184,12 +202,9 @@ impl Core {
         Ok(core)
     }
 
-    fn new(seq: u64, at: Timestamp, run_id: &str, config: Config) -> Self {
-        let fees = TakerFees {
-            upbit_centibps: config.fees_centibps.upbit,
-            binance_centibps: config.fees_centibps.binance,
-        };
-        let latency = Venue::ALL.map(|venue| Duration::from_micros(config.latency_us.of(venue).into()));
+    fn new(seq: u64, at: Timestamp, run_id: &str, config: Config, models: Models) -> Self {
+        let round_trip_fees_bps = models.round_trip_fees_bps();
+        let Models { fees, latency, liquidity, rejection } = models;
         let second = at.0.div_euclid(NANOS_PER_SEC) + 1;
         let minute = second.div_euclid(60) + 1;
         let day = (second + config.day_offset.seconds()).div_euclid(86_400);
@@ -214,7 +229,9 @@ impl Core {
             fx_candles: Vec::new(),
             fx_evaluated: None,
             krw_due: 0,
-            broker: Broker::new(fees, ConstantLatency(latency)),
+            broker: Broker::with(fees, latency, rejection),
+            liquidity,
+            round_trip_fees_bps,
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,

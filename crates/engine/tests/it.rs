@@ -11,8 +11,12 @@ mod driver;
 mod exact;
 #[path = "it/exit_reasons.rs"]
 mod exit_reasons;
+#[path = "it/fills.rs"]
+mod fills;
 #[path = "it/guarding.rs"]
 mod guarding;
+#[path = "it/open_models.rs"]
+mod open_models;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/stress.rs"]

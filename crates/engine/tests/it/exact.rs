@@ -175,8 +175,13 @@ impl Market {
 
     /// The KRW-USDT book one won to either side of `mid`.
     pub fn fx(&mut self, mid: i64) {
+        self.fx_sent(mid, self.sent_ms(Venue::Upbit));
+    }
+
+    /// As [`Self::fx`], with the venue's own time.
+    pub fn fx_sent(&mut self, mid: i64, venue_ms: i64) {
         let (bid, ask) = ((mid - 1).to_string(), (mid + 1).to_string());
-        self.whole("KRW-USDT", &[(&bid, "50000")], &[(&ask, "50000")], self.sent_ms(Venue::Upbit));
+        self.whole("KRW-USDT", &[(&bid, "50000")], &[(&ask, "50000")], venue_ms);
     }
 
     pub fn upbit(&mut self, i: usize, bids: Levels<'_>, asks: Levels<'_>) {
@@ -220,12 +225,6 @@ impl Market {
                 self.calm_book(i);
             }
         }
-    }
-
-    /// A pong of both venues: a stream that brought nothing has nevertheless come so far.
-    pub fn alive(&mut self) {
-        self.input(Input::Alive { conn: UPBIT });
-        self.input(Input::Alive { conn: BINANCE });
     }
 
     fn candles(&mut self) {
