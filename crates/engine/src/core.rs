@@ -4,14 +4,14 @@
 use crate::asset_index::AssetIndex;
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
-use crate::fees::TakerFees;
 use crate::funnel::Counts;
 use crate::guards::Guards;
-use crate::latency::ConstantLatency;
 use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::models::Models;
 use crate::probe::{Probe, Stage};
 use crate::recover::Cuts;
 use crate::view::View;
@@ -21,7 +21,6 @@ use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue
 use recording::{ConnId, Input, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
@@ -145,6 +144,10 @@ pub struct Core {
     pub(crate) broker: Broker,
     /// Orders of before a restart: they wait for the first Live book.
     pub(crate) returning: Vec<Order>,
+    /// The pattern of every book's memory.
+    pub(crate) liquidity: Box<dyn LiquidityModel>,
+    /// Four taker fees, basis points.
+    pub(crate) round_trip_fees_bps: f64,
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
@@ -175,6 +178,21 @@ impl Core {
         session: &Input,
         out: &mut Vec<Effect>,
     ) -> Result<Self, StartError> {
+        Self::start_with(seq, at, session, Models::of, out)
+    }
+
+    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]). A session that comes back from a
+    /// journal takes the venues' own.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_with(
+        seq: u64,
+        at: Timestamp,
+        session: &Input,
+        models: impl FnOnce(&Config) -> Models,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, StartError> {
         let (run_id, config) = match session {
             Input::Session { run_id, config } | Input::Resume { run_id, config, after_seq: 0, .. } => {
                 (run_id, config)
@@ -185,7 +203,8 @@ impl Core {
         let text = config.clone();
         let config: Config = serde_json::from_str(config)?;
         config.check()?;
-        let mut core = Self::new(seq, at, run_id, config);
+        let models = models(&config);
+        let mut core = Self::new(seq, at, run_id, config, models);
         let terms = Terms {
             capital_usd: core.config.capital_usd,
             upbit_fee_centibps: core.config.fees_centibps.upbit,
@@ -205,12 +224,9 @@ impl Core {
         Ok(core)
     }
 
-    pub(crate) fn new(seq: u64, at: Timestamp, run_id: &str, config: Config) -> Self {
-        let fees = TakerFees {
-            upbit_centibps: config.fees_centibps.upbit,
-            binance_centibps: config.fees_centibps.binance,
-        };
-        let latency = Venue::ALL.map(|venue| Duration::from_micros(config.latency_us.of(venue).into()));
+    pub(crate) fn new(seq: u64, at: Timestamp, run_id: &str, config: Config, models: Models) -> Self {
+        let round_trip_fees_bps = models.round_trip_fees_bps();
+        let Models { fees, latency, liquidity, rejection } = models;
         let second = at.0.div_euclid(NANOS_PER_SEC) + 1;
         let minute = second.div_euclid(60) + 1;
         let day = config.day_of(at);
@@ -236,8 +252,10 @@ impl Core {
             fx_candles: Vec::new(),
             fx_evaluated: None,
             krw_due: 0,
-            broker: Broker::new(fees, ConstantLatency(latency)),
+            broker: Broker::with(fees, latency, rejection),
             returning: Vec::new(),
+            liquidity,
+            round_trip_fees_bps,
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,

@@ -3,7 +3,6 @@
 use crate::broker::{Filled, Order};
 use crate::core::Core;
 use crate::edge::{to_usd, touch_gap_bps};
-use crate::fees::FeeModel;
 use crate::funnel::{Counts, Stage};
 use crate::guards::{Scope, rules};
 use crate::legs::{LegMarket, Phase, Position, Step, Wanted, cash_flow_usd};
@@ -89,7 +88,7 @@ impl Core {
         let SymbolBook { book, memory, state, .. } = &mut symbol.books[order.venue.index()];
         let live = (*state == crate::market_state::BookState::Live).then_some(&*book);
         let instrument = symbol.member.instrument(order.venue);
-        let result = self.broker.execute(order, instrument, live, memory, &self.ledger);
+        let result = self.broker.execute(order, instrument, live, &mut **memory, &self.ledger);
         let position = self.positions.iter().position(|position| position.id == order.position);
         if let Some(p) = position {
             self.positions[p].outstanding = self.positions[p].outstanding.saturating_sub(1);

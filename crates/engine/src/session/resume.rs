@@ -29,7 +29,8 @@ impl Core {
             let what = format!("it is {}'s after record {}", state.run_id, state.journal_seq);
             return Err(StartError::State(what));
         }
-        let mut core = Self::new(seq, at.max(state.at), run_id, config);
+        let models = crate::Models::of(&config);
+        let mut core = Self::new(seq, at.max(state.at), run_id, config, models);
         let unknown = core.take_over(state);
         core.record(Body::Resumed {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -56,7 +57,7 @@ impl Core {
         self.alerts = state.alerts;
         for (i, symbol) in state.symbols.into_iter().enumerate() {
             self.by_asset.insert(symbol.member.asset, i);
-            let mut new = new_symbol(&symbol.member, &self.config);
+            let mut new = new_symbol(&symbol.member, &self.config, &*self.liquidity);
             new.active = symbol.active;
             new.deposited = symbol.deposited;
             new.last_entry = symbol.last_entry;

@@ -59,8 +59,10 @@ impl Core {
             let over = position.phase == Phase::Open
                 && position.opened_at.is_some_and(|at| self.now.since(at) >= limit);
             if over {
-                // Even without a usable book: the decision stands, the orders go out when both are.
-                self.begin_exit(p, ExitReason::TimeLimit);
+                // A stop that holds by now comes first. Even without a usable book the decision to leave stands, and the
+                // orders go out when both are.
+                let reason = self.reason_to_leave(p).unwrap_or(ExitReason::TimeLimit);
+                self.begin_exit(p, reason);
             }
             if over || waited {
                 self.advance(p);
