@@ -72,7 +72,7 @@ pub enum Command {
     /// Compute the trading KPIs of a journal
     Kpi(runner::KpiArgs),
     /// Local exchange servers that behave like Upbit and Binance
-    Exchange(exchange::Args),
+    Exchange(Exchange),
     /// Profiles: what a validation does
     Profile(Profiles),
     /// A first profile from a running bot: what it shows, under Assay's names
@@ -81,6 +81,23 @@ pub enum Command {
     Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
     Catalogue(Catalogue),
+}
+
+/// `assay exchange`.
+#[derive(Debug, Args)]
+pub struct Exchange {
+    /// The market and its addresses
+    #[command(flatten)]
+    pub args: exchange::Args,
+    /// Serve nothing: write the market in virtual time as an input log, which `assay replay` takes
+    #[arg(long, value_name = "FILE")]
+    pub write_log: Option<PathBuf>,
+    /// How much of the market goes into the log, such as "10 d"; all of the price paths, or 10 min of a synthetic market
+    #[arg(long, value_name = "DURATION", requires = "write_log")]
+    pub log_span: Option<String>,
+    /// The engine's configuration in the log: a runner's configuration file (TOML), of which `[engine]` counts
+    #[arg(long, value_name = "FILE", requires = "write_log")]
+    pub config: Option<PathBuf>,
 }
 
 /// A synthetic market.
@@ -98,6 +115,15 @@ pub struct Rehearse {
     /// Which synthetic market
     #[arg(long, value_enum, default_value = "edge")]
     pub market: Market,
+    /// Real price paths instead: a folder of candles (upbit_krw_1m/ and binance_spot_5m/)
+    #[arg(long, value_name = "DIR", conflicts_with = "market")]
+    pub prices: Option<PathBuf>,
+    /// Where on the price paths to begin, UTC, such as "2025-09-03 12:00"
+    #[arg(long, value_name = "TIME", requires = "prices")]
+    pub from: Option<String>,
+    /// A gap on top of the market: BPS@SECONDS[:LASTS], seconds after the exchange's start; may be repeated
+    #[arg(long, value_name = "BPS@SECONDS[:LASTS]", allow_hyphen_values = true)]
+    pub gap: Vec<exchange::GapArg>,
     /// Seed of the market: the same seed gives the same one
     #[arg(long)]
     pub seed: Option<u64>,

@@ -97,6 +97,19 @@ impl From<runner::RunError> for Failure {
     }
 }
 
+impl From<crate::generate::GenerateError> for Failure {
+    fn from(error: crate::generate::GenerateError) -> Self {
+        use crate::generate::GenerateError;
+        match error {
+            GenerateError::Market(error) => error.into(),
+            GenerateError::Start(_) | GenerateError::TooLong { .. } => {
+                Self::new(exit_codes::USAGE, error.to_string())
+            }
+            GenerateError::File(_) => Self::new(exit_codes::INTERNAL, error.to_string()),
+        }
+    }
+}
+
 impl From<exchange::ExchangeError> for Failure {
     fn from(error: exchange::ExchangeError) -> Self {
         Self::new(exit_codes::USAGE, error.to_string())

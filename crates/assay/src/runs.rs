@@ -113,7 +113,7 @@ fn prune_runs(args: &Prune) -> Result<u8, Failure> {
 }
 
 /// `30 d`, or a duration as in a profile.
-fn age(text: &str) -> Result<Duration, Failure> {
+pub(crate) fn age(text: &str) -> Result<Duration, Failure> {
     let days = text.trim().strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok());
     match days {
         Some(days) => Ok(Duration::from_secs(u64::from(days) * 86_400)),

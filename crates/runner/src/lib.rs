@@ -31,7 +31,7 @@ mod universe;
 mod writer;
 
 pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
-pub use config::{AlertSection, EndpointConfig, FileConfig, parse as parse_config};
+pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
