@@ -69,6 +69,10 @@ pub enum Command {
     Run(runner::RunArgs),
     /// Play an input log through the engine again
     Replay(runner::ReplayArgs),
+    /// Tell a trade's story, or why a symbol did not trade, from a run's journal
+    Explain(Explain),
+    /// Which symbols would be traded now, and why the others not
+    Universe(Universe),
     /// Compute the trading KPIs of a journal
     Kpi(runner::KpiArgs),
     /// Local exchange servers that behave like Upbit and Binance
@@ -81,6 +85,56 @@ pub enum Command {
     Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
     Catalogue(Catalogue),
+}
+
+/// `assay explain`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("about").required(true), group = clap::ArgGroup::new("of").required(true))]
+pub struct Explain {
+    /// Run id, run folder, or `latest`
+    #[arg(group = "of")]
+    pub run: Option<String>,
+    /// A journal instead of a run
+    #[arg(long, value_name = "FILE", group = "of")]
+    pub journal: Option<PathBuf>,
+    /// The trade's id: its position in the journal
+    #[arg(long, value_name = "ID", group = "about")]
+    pub trade: Option<u64>,
+    /// The symbol, such as BTC
+    #[arg(long, value_name = "S", group = "about")]
+    pub symbol: Option<String>,
+    /// Which phase's journal: smoke, planted or main [default: main, or the last there is]
+    #[arg(long, value_name = "PHASE", conflicts_with = "journal")]
+    pub phase: Option<String>,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay universe`.
+#[derive(Debug, Args)]
+pub struct Universe {
+    /// Every candidate with its figures, ranks and reason, not the members alone
+    #[arg(long)]
+    pub explain: bool,
+    /// How many symbols to ask for
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub topn: u32,
+    /// A runner's configuration (TOML): its [filters], and its [endpoints] where there are any
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Upbit's REST address instead of the real one, such as http://127.0.0.1:8101
+    #[arg(long, value_name = "URL", requires = "binance_url")]
+    pub upbit_url: Option<String>,
+    /// Binance's REST address instead of the real one
+    #[arg(long, value_name = "URL", requires = "upbit_url")]
+    pub binance_url: Option<String>,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `assay exchange`.

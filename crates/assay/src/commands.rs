@@ -31,6 +31,8 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Runs(args) => crate::runs::runs(args.command),
         Command::Run(args) => Ok(runner::run(args)?),
         Command::Replay(args) => Ok(runner::replay(args)?),
+        Command::Explain(args) => crate::explaining::explain(&args),
+        Command::Universe(args) => crate::explaining::universe(&args),
         Command::Kpi(args) => Ok(runner::kpi(args)?),
         Command::Exchange(args) => exchange_command(args),
         Command::Init(args) => init(args),

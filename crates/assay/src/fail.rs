@@ -3,6 +3,7 @@
 use catalogue::exit_codes;
 use validate::analyze::AnalyzeError;
 use validate::attest::AttestError;
+use validate::explain::ExplainError;
 use validate::pipeline::ValidateError;
 use validate::profile::ProfileError;
 use validate::review::ReviewError;
@@ -62,6 +63,12 @@ impl From<ReviewError> for Failure {
             ReviewError::Write(_) => exit_codes::INTERNAL,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<ExplainError> for Failure {
+    fn from(error: ExplainError) -> Self {
+        Self::new(exit_codes::NOT_FOUND, error.to_string())
     }
 }
 

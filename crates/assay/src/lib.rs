@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod commands;
+mod explaining;
 mod fail;
 pub mod generate;
 mod judging;

@@ -19,7 +19,7 @@ pub(crate) fn runs(command: RunsCommand) -> Result<u8, Failure> {
     }
 }
 
-fn json_text(value: &impl serde::Serialize) -> Result<String, Failure> {
+pub(crate) fn json_text(value: &impl serde::Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value)
         .map(|text| format!("{text}\n"))
         .map_err(|e| Failure::new(exit_codes::INTERNAL, format!("cannot write the result as JSON: {e}")))

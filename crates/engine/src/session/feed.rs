@@ -546,5 +546,6 @@ fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
         funnel: Counts::default(),
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
+        minute: Default::default(),
     }
 }
