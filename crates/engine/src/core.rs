@@ -85,6 +85,8 @@ pub(crate) struct Symbol {
     pub residue: [market::Quantity; 2],
     /// The last edge per direction, for the view.
     pub edges: [Option<f64>; 2],
+    /// Gaps and edges per direction since the last record of them.
+    pub minute: [crate::gaps::Minute; 2],
 }
 
 /// A connection.

@@ -14,7 +14,9 @@ pub mod core;
 pub mod edge;
 pub mod fees;
 pub mod funnel;
+pub mod gaps;
 pub mod guards;
+mod inspect;
 pub mod kpi;
 pub mod latency;
 pub mod ledger;
@@ -39,14 +41,13 @@ pub use models::Models;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: [&str; 12] = [
+pub const NOT_BUILT: &[&str] = &[
     "guard route: score below 50 blocks",
     "guard symbol: 1 min volatility above 10 % halves",
     "guard cross_exchange: inventory imbalance above 0.5 blocks the worsening side (the figure is shown)",
     "guard exchange: request budget below 20 % halves (the figure is shown)",
     "rebalancing of inventory",
     "hedging by perpetuals",
-    "percentiles of gap, level and edge per symbol (the view has quantiles over the universe)",
     "shadow positions of blocked intents",
     "FX effect apart from the trading result",
     "universe: hourly refresh, halts and delistings in mid-run",

@@ -12,6 +12,7 @@ mod args;
 mod clock;
 mod config;
 mod error;
+mod explain;
 mod hot;
 mod kpi;
 mod kpifile;
@@ -33,8 +34,9 @@ mod universe;
 mod writer;
 
 pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
-pub use config::{AlertSection, EndpointConfig, FileConfig, parse as parse_config};
+pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
+pub use explain::{UniverseStory, explain_universe};
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
 pub use replay::{ReplayReport, replay, replay_file};

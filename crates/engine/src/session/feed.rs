@@ -564,5 +564,6 @@ pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dy
         funnel: Counts::default(),
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
+        minute: Default::default(),
     }
 }

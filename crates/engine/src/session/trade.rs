@@ -108,6 +108,8 @@ impl Core {
         };
         let edge = self.edge_of(quote.gap_bps, opposite_bps);
         let threshold = self.config.min_edge_bps;
+        let now = self.now;
+        self.symbols[i].minute[direction.index()].evaluated(edge, now);
         self.count(i, |c: &mut Counts| {
             c.stage(Stage::Evaluated);
             if quote.gap_bps + opposite_bps > 0.0 {
