@@ -35,6 +35,8 @@ pub struct Options {
     pub copies: usize,
     /// Seed of the model.
     pub seed: u64,
+    /// Candles per symbol and venue at the start.
+    pub candles: usize,
 }
 
 /// A model and the core that it feeds.
@@ -43,6 +45,7 @@ pub struct Live {
     core: Core,
     seq: u64,
     copies: usize,
+    candles: usize,
     wanted: Vec<(Asset, u32)>,
     /// Name, index in the model, copy.
     by_asset: BTreeMap<Asset, (usize, usize)>,
@@ -121,6 +124,7 @@ impl Live {
             core,
             seq: 1,
             copies: options.copies,
+            candles: options.candles,
             wanted: Vec::new(),
             by_asset,
             effects,
@@ -194,11 +198,11 @@ impl Live {
     fn candles(&mut self, asset: Asset, index: usize, watch: &mut impl Watch) {
         let symbol = &self.model.symbols()[index];
         let (code, rate) = (symbol.listing.upbit.clone().unwrap_or_default(), self.model.fx_mid());
-        let rows = self.model.upbit_candles(index, 200);
+        let rows = self.model.upbit_candles(index, self.candles);
         let rows: Vec<String> = rows.iter().map(|c| upbit_wire::candle(symbol, &code, c, rate)).collect();
         let upbit = format!("[{}]", rows.join(",")).into();
         // Binance's candles come oldest first.
-        let rows = self.model.binance_candles(index, 200);
+        let rows = self.model.binance_candles(index, self.candles);
         let rows: Vec<String> = rows.iter().rev().map(|c| binance_wire::kline(symbol, c)).collect();
         let binance = format!("[{}]", rows.join(",")).into();
         self.feed(Input::Candles { venue: Venue::Upbit, asset, payload: upbit }, watch);

@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     let outcome = match args.first().map(String::as_str) {
         Some("replay-capture") => capture::run(7, 5),
         Some("service") => service::run(7),
-        Some("scale") => scale::run(7),
+        Some("scale") => scale::run(7, true),
+        Some("scale-time") => scale::run(15, false),
         Some("scale-run") => scale::child(&args[1..]),
         Some("memory") => memory::run(6),
         Some("digest") => {

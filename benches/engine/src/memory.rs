@@ -45,7 +45,7 @@ fn slope(readings: &[f64]) -> f64 {
 /// # Errors
 /// `/proc` cannot be read.
 pub fn run(hours: u32) -> Result<bool, String> {
-    let options = Options { kind: MarketKind::Edge, symbols: SYMBOLS, copies: 0, seed: 8 };
+    let options = Options { kind: MarketKind::Edge, symbols: SYMBOLS, copies: 0, seed: 8, candles: 200 };
     let mut live = Live::start(&options, &mut Drop);
     let (mut rss, mut pss_max) = (Vec::new(), 0u64);
     for reading in 1..=(1 + hours) * 3_600 / EVERY {

@@ -4,6 +4,7 @@
 //! figure, the threshold and the side on which the condition holds, so that it can be recomputed. Which figures are
 //! looked at when is the session's business; pacing is no guard and stands in the funnel.
 
+use crate::recover::Held;
 use journal::record::{Direction, GuardEvent};
 use market::{Asset, Timestamp, Venue};
 use std::collections::BTreeMap;
@@ -56,6 +57,24 @@ impl Scope {
             Self::Asset(a) => *a == asset,
             Self::Direction(d) => *d == direction,
             Self::Route(a, d) => *a == asset && *d == direction,
+        }
+    }
+
+    /// A scope from its name in the journal.
+    pub fn parse(text: &str) -> Option<Self> {
+        let direction = |text: &str| Direction::ALL.into_iter().find(|d| direction_str(*d) == text);
+        if text == "*" {
+            return Some(Self::All);
+        }
+        if let Some(venue) = Venue::ALL.into_iter().find(|venue| venue.to_string() == text) {
+            return Some(Self::Venue(venue));
+        }
+        if let Some(direction) = direction(text) {
+            return Some(Self::Direction(direction));
+        }
+        match text.split_once(':') {
+            Some((asset, way)) => Some(Self::Route(Asset::new(asset).ok()?, direction(way)?)),
+            None => Asset::new(text).ok().map(Self::Asset),
         }
     }
 }
@@ -270,6 +289,31 @@ impl Guards {
             }
         }
         strongest
+    }
+
+    /// Takes over what held, by trigger, when the session was killed. What this version does not know is left out and
+    /// named.
+    pub(crate) fn come_back(&mut self, triggers: u64, held: BTreeMap<u64, Held>) -> Vec<String> {
+        let mut unknown = Vec::new();
+        self.triggers = triggers;
+        for (trigger, Held { rule, scope, threshold, until }) in held {
+            match (rule_of(&rule), Scope::parse(&scope)) {
+                (Some(rule), Some(scope)) => {
+                    self.active.insert((rule.name, scope), Active { trigger, rule: *rule, threshold, until });
+                }
+                _ => unknown.push(format!("{rule} on {scope}")),
+            }
+        }
+        unknown
+    }
+
+    /// What holds now, by trigger.
+    pub(crate) fn held(&self) -> BTreeMap<u64, Held> {
+        let row = |((name, scope), active): (&(&'static str, Scope), &Active)| {
+            let Active { trigger, threshold, until, .. } = *active;
+            (trigger, Held { rule: (*name).to_owned(), scope: scope.to_string(), threshold, until })
+        };
+        self.active.iter().map(row).collect()
     }
 
     /// Findings that hold.

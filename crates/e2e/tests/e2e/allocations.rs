@@ -6,59 +6,83 @@
 //! the figures of each second) is a journal record with texts in it; such inputs are left out, the way to their decision being
 //! the same code. *Warm*: every buffer has had its size once, here after 90 s of market.
 
-use crate::virtual_market::Session;
+use assay::generate::{GenerateError, Sink, VirtualMarket, Wanted};
 use engine::funnel::Stage;
-use engine::{Core, Effect};
+use engine::{Config, Core, Effect};
 use exchange::MarketKind;
-use market::Venue;
-use recording::Input;
+use market::Timestamp;
+use recording::{Input, Record};
+use std::time::Duration;
 
-/// Seconds of market before anything is counted, and seconds that count.
-const WARM: u32 = 90;
-const COUNTED: u32 = 60;
+/// Market before anything is counted, and market that counts.
+const WARM: Duration = Duration::from_secs(90);
+const COUNTED: Duration = Duration::from_secs(60);
 
-/// What was seen among the frames that said nothing.
+/// Applies inputs to a core and counts; what it saw is of frames that said nothing, once warm.
 #[derive(Debug, Default)]
-struct Seen {
-    /// By venue.
+struct Counting {
+    core: Option<Core>,
+    out: Vec<Effect>,
+    counts_from: Option<Timestamp>,
+    /// By connection, which is by venue.
     frames: [u64; 2],
     /// Edge at or above the threshold, and no entry.
     held_back: u64,
     /// While a position was open.
     with_position: u64,
+    /// Input and how often it allocated.
     allocations: Vec<(u64, u64)>,
+}
+
+impl Counting {
+    fn apply(&mut self, record: &Record) {
+        let counts_from = *self.counts_from.get_or_insert_with(|| record.at.plus(WARM));
+        let Some(core) = &mut self.core else {
+            self.core = Some(Core::start(record.seq, record.at, &record.input, &mut self.out).unwrap());
+            return;
+        };
+        let before = core.view().funnel.of(Stage::AboveThreshold);
+        let open = core.view().open_positions > 0;
+        let out = &mut self.out;
+        let counted = allocation_counter::measure(|| core.apply(record.seq, record.at, &record.input, out));
+        let Input::Frame { conn, .. } = &record.input else { return };
+        if record.at < counts_from || !self.out.is_empty() {
+            return;
+        }
+        self.frames[usize::from(*conn) % 2] += 1;
+        self.held_back += u64::from(core.view().funnel.of(Stage::AboveThreshold) > before);
+        self.with_position += u64::from(open);
+        if counted.count_total > 0 {
+            self.allocations.push((record.seq, counted.count_total));
+        }
+    }
+}
+
+impl Sink for Counting {
+    fn take(&mut self, record: Record) -> Result<Vec<Wanted>, GenerateError> {
+        self.out.reserve(1_024);
+        self.apply(&record);
+        let wanted = self.out.drain(..).filter_map(|effect| match effect {
+            Effect::RequestSnapshot { asset, epoch, .. } => Some((asset, epoch)),
+            _ => None,
+        });
+        Ok(wanted.collect())
+    }
 }
 
 #[test]
 fn a_decision_allocates_nothing_once_warm() {
-    let log = Session::inputs(MarketKind::Edge, 5, 50, WARM + COUNTED);
-    let mut out: Vec<Effect> = Vec::with_capacity(1_024);
-    let mut core = Core::start(log[0].seq, log[0].at, &log[0].input, &mut out).unwrap();
-    let counts_from = log[0].at.plus(std::time::Duration::from_secs(WARM.into()));
-    let mut seen = Seen::default();
-    for record in &log[1..] {
-        out.clear();
-        let before = core.view().funnel.of(Stage::AboveThreshold);
-        let open = core.view().open_positions > 0;
-        let counted = allocation_counter::measure(|| {
-            core.apply(record.seq, record.at, &record.input, &mut out);
-        });
-        let Input::Frame { conn, .. } = &record.input else { continue };
-        if record.at < counts_from || !out.is_empty() {
-            continue;
-        }
-        seen.frames[usize::from(*conn) % Venue::ALL.len()] += 1;
-        seen.held_back += u64::from(core.view().funnel.of(Stage::AboveThreshold) > before);
-        seen.with_position += u64::from(open);
-        if counted.count_total > 0 {
-            seen.allocations.push((record.seq, counted.count_total));
-        }
-    }
+    let config = Config { topn: 50, time_limit_ms: 5_000, entry_pause_ms: 1_000, ..Config::default() };
+    let sink = Counting::default();
+    let mut market =
+        VirtualMarket::synthetic(50, MarketKind::Edge, 5, &[], "allocations", &config, sink).unwrap();
+    market.run(WARM + COUNTED, |_| {}).unwrap();
+    let seen = market.into_sink();
     println!(
         "frames that said nothing: {:?}, held back: {}, with a position: {}",
         seen.frames, seen.held_back, seen.with_position
     );
-    assert!(seen.frames.iter().all(|n| *n > 5_000), "both venues: {seen:?}");
+    assert!(seen.frames.iter().all(|n| *n > 5_000), "both venues: {:?}", seen.frames);
     assert!(seen.held_back > 50, "edges that were held back: {}", seen.held_back);
     assert!(seen.with_position > 1_000, "with an open position: {}", seen.with_position);
     assert!(

@@ -13,6 +13,7 @@ mod harness;
 mod kill;
 mod liar;
 mod noise;
+mod prices;
 mod rehearsals;
 mod rows;
 mod schemas;

@@ -4,12 +4,14 @@ use crate::core::{Conn, Core, Effect, Stop, Symbol};
 use crate::edge::candle_gap_bps;
 use crate::funnel::{Counts, Stage};
 use crate::level::Level;
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{Change, SymbolBook};
 use crate::probe;
 use journal::Body;
 use journal::record::Direction;
 use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
 use recording::{ConnId, Input};
+use std::time::Duration;
 use venues::{Candle, LevelBuffer, binance, upbit};
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -20,7 +22,7 @@ impl Core {
     /// Takes an input; timers that were due have fired.
     pub(crate) fn handle(&mut self, input: &Input) {
         match input {
-            Input::Session { .. } => {
+            Input::Session { .. } | Input::Resume { .. } => {
                 self.trouble("a second session record in the log was left out".to_owned())
             }
             Input::Universe { asked, members } => self.on_universe(*asked, members),
@@ -35,7 +37,12 @@ impl Core {
                 self.on_snapshot_failed(*venue, *asset, *epoch, *status, *retry_after_ms);
             }
             Input::Candles { venue, asset, payload } => self.on_candles(*venue, *asset, payload),
-            Input::Health { venue, rtt_us, ok } => self.health[venue.index()].on_answer(*rtt_us, *ok),
+            Input::Health { venue, rtt_us, ok } => {
+                self.health[venue.index()].on_answer(*rtt_us, *ok);
+                if *ok {
+                    self.broker.on_round_trip(*venue, Duration::from_micros((*rtt_us).into()));
+                }
+            }
             Input::Budget { venue, left_bps } => {
                 self.view.venues[venue.index()].budget = Some(f64::from(*left_bps) / 1e4);
             }
@@ -60,7 +67,7 @@ impl Core {
                 joined += 1;
                 self.by_asset.insert(member.asset, self.symbols.len());
                 self.index.insert(member.asset, self.symbols.len());
-                self.symbols.push(new_symbol(member, &self.config));
+                self.symbols.push(new_symbol(member, &self.config, &*self.liquidity));
             }
         }
         self.universe_set = true;
@@ -153,6 +160,7 @@ impl Core {
 
     /// Orders that wait for their stream get their chance after each message.
     fn wake_orders(&mut self) {
+        self.execute_returning();
         if self.broker.is_waiting() {
             self.execute_overdue();
         }
@@ -288,6 +296,7 @@ impl Core {
             self.execute_all(&mut due);
             self.due = due;
         }
+        self.execute_returning();
         self.evaluate(i);
     }
 
@@ -442,7 +451,7 @@ impl Core {
     fn print_break_even(&mut self, i: usize, seconds: u64) {
         let symbol = &self.symbols[i];
         let asset = symbol.member.asset;
-        let costs = self.config.round_trip_fees_bps() + self.config.reserve_bps;
+        let costs = self.round_trip_fees_bps + self.config.reserve_bps;
         let text = Direction::ALL.map(|direction| {
             let usual = symbol.levels[direction.opposite().index()].bps();
             let name = crate::guards::direction_str(direction);
@@ -542,11 +551,11 @@ fn new_level(config: &crate::Config) -> Level {
     Level::new(config.level_window_ms, config.level_exclude_ms, config.level_min_ms)
 }
 
-fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
+pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dyn LiquidityModel) -> Symbol {
     Symbol {
         member: member.clone(),
         active: true,
-        books: Venue::ALL.map(SymbolBook::new),
+        books: Venue::ALL.map(|venue| SymbolBook::new(venue, liquidity.fresh())),
         levels: Direction::ALL.map(|_| new_level(config)),
         seeded: false,
         candles: [Vec::new(), Vec::new()],
@@ -555,5 +564,6 @@ fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
         funnel: Counts::default(),
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
+        minute: Default::default(),
     }
 }

@@ -27,6 +27,7 @@ impl Exchange {
             runtime.block_on(async {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = exchange::start(exchange::Options {
+                    prices: None,
                     upbit: any,
                     binance: any,
                     control: any,
