@@ -302,7 +302,6 @@ pub fn record(options: &Options, seconds: u32) -> (Vec<Record>, usize) {
     (keep.records, warm)
 }
 
-
 /// The name of a copy.
 fn name_of(asset: Asset, index: usize, copy: usize, copies: usize) -> Asset {
     if copies == 0 {

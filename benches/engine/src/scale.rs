@@ -41,8 +41,8 @@ fn counted_apply(core: &mut Core, record: &Record, out: &mut Vec<Effect>) {
 fn play(log: &[Record], warm: usize) -> (f64, usize) {
     let mut out = Vec::with_capacity(4_096);
     let first = &log[0];
-    let mut core = Core::start(first.seq, first.at, &first.input, &mut out)
-        .unwrap_or_else(|e| panic!("the core: {e}"));
+    let mut core =
+        Core::start(first.seq, first.at, &first.input, &mut out).unwrap_or_else(|e| panic!("the core: {e}"));
     for record in &log[1..warm] {
         out.clear();
         core.apply(record.seq, record.at, &record.input, &mut out);
@@ -101,7 +101,11 @@ pub fn run(rounds: usize, count: bool) -> Result<bool, String> {
             let (few, many) = (instructions(FEW, kind, 20)?, instructions(MANY, kind, 1)?);
             let each = |(count, events): (u64, u64)| count as f64 / events as f64;
             for (n, counted) in [(FEW, few), (MANY, many)] {
-                println!("  N = {n:>5}: {:8.0} instructions per event over {} events", each(counted), counted.1);
+                println!(
+                    "  N = {n:>5}: {:8.0} instructions per event over {} events",
+                    each(counted),
+                    counted.1
+                );
             }
             bars.hold("instructions per event, 1 000 against 10", each(many) / each(few), 1.05, false);
         }

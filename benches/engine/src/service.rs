@@ -143,7 +143,11 @@ pub fn run(rounds: usize) -> Result<bool, String> {
         burst[1].median(),
         burst[2].median()
     );
-    println!("  replay through the whole engine: {:.0} frames/s (spread {:.0} %)", speed.median(), speed.spread_pct());
+    println!(
+        "  replay through the whole engine: {:.0} frames/s (spread {:.0} %)",
+        speed.median(),
+        speed.spread_pct()
+    );
     let mut bars = Bars::default();
     bars.hold("service time p99, us", ours[2][1].median(), 1_000.0, false);
     Ok(bars.all_met())
