@@ -1,6 +1,7 @@
 //! The engine against the synthetic market in virtual time: the exchange's own frames through the engine's own parser, no
 //! socket, no clock. What takes a minute live takes a fraction of a second here, so that seeds can be counted in dozens.
 
+use engine::recover::State;
 use engine::{Config, Core, Effect};
 use exchange::model::listing::Kind;
 use exchange::model::{Changes, Model};
@@ -8,7 +9,7 @@ use exchange::{Format, MarketKind, PlantedGap, binance_wire, orderbook_frame, up
 use journal::record::{Body, Direction, ExitReason};
 use journal::{Entry, file};
 use market::{Asset, Instrument, Member, Money, Price, Quantity, TickRule, Timestamp, Venue};
-use recording::Input;
+use recording::{Input, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -20,11 +21,19 @@ const BINANCE: u16 = 1;
 /// Steps (of 50 ms) in which the level is seeded and every book comes up.
 const WARM_UP: u32 = 20;
 
-struct Session {
+pub struct Session {
     model: Model,
-    core: Core,
-    seq: u64,
-    entries: Vec<Entry>,
+    pub core: Core,
+    pub seq: u64,
+    pub entries: Vec<Entry>,
+    /// The input log.
+    pub log: Vec<Record>,
+    /// What a recovery from the journal gives.
+    pub recovered: State,
+    /// Called after every input.
+    pub looks: fn(&Self, &mut BTreeSet<&'static str>),
+    /// What it saw.
+    pub seen: BTreeSet<&'static str>,
     wanted: Vec<(Asset, u32)>,
     by_asset: BTreeMap<Asset, usize>,
 }
@@ -42,44 +51,64 @@ fn config(topn: usize) -> Config {
 }
 
 impl Session {
-    fn start(kind: MarketKind, seed: u64, topn: usize, planted: &[PlantedGap]) -> Self {
+    pub fn start(kind: MarketKind, seed: u64, topn: usize, planted: &[PlantedGap]) -> Self {
         let model = Model::new(topn, kind, seed, START_MS, planted).unwrap();
         let session = Input::Session {
             run_id: format!("virtual-{seed}"),
             config: serde_json::to_string(&config(topn)).unwrap(),
         };
         let mut effects = Vec::new();
-        let core = Core::start(1, Timestamp::from_millis(START_MS), &session, &mut effects).unwrap();
+        let at = Timestamp::from_millis(START_MS);
+        let core = Core::start(1, at, &session, &mut effects).unwrap();
         let members = model.symbols().iter().enumerate().filter(|(_, symbol)| symbol.listing.is_member());
         let by_asset: BTreeMap<Asset, usize> = members.map(|(i, symbol)| (symbol.listing.asset, i)).collect();
-        let mut this = Self { model, core, seq: 1, entries: Vec::new(), wanted: Vec::new(), by_asset };
+        let mut this = Self {
+            model,
+            core,
+            seq: 1,
+            entries: Vec::new(),
+            log: vec![Record { seq: 1, at, input: session }],
+            recovered: State::new(),
+            looks: |_, _| {},
+            seen: BTreeSet::new(),
+            wanted: Vec::new(),
+            by_asset,
+        };
         this.take(effects);
         this.open();
         this
     }
 
-    fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         Timestamp::from_millis(START_MS + self.model.elapsed().as_millis() as i64).plus(TRAVEL)
     }
 
-    fn take(&mut self, effects: Vec<Effect>) {
+    pub fn take(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Record(entry) => self.entries.push(entry),
+                Effect::Record(entry) => {
+                    self.recovered.fold(&entry).unwrap();
+                    self.entries.push(entry);
+                }
                 Effect::RequestSnapshot { asset, epoch, .. } => self.wanted.push((asset, epoch)),
                 Effect::Finished | Effect::EmergencyExit => {}
             }
         }
     }
 
-    fn feed(&mut self, input: &Input) {
+    pub fn feed(&mut self, input: &Input) {
         self.seq += 1;
         let mut effects = Vec::new();
         self.core.apply(self.seq, self.now(), input, &mut effects);
+        self.log.push(Record { seq: self.seq, at: self.now(), input: input.clone() });
         self.take(effects);
+        let (looks, mut seen) = (self.looks, std::mem::take(&mut self.seen));
+        looks(self, &mut seen);
+        self.seen = seen;
     }
 
-    fn open(&mut self) {
+    /// What a session begins with, and one that goes on.
+    pub fn open(&mut self) {
         let members: Vec<Member> = self.by_asset.values().map(|i| member(&self.model, *i)).collect();
         self.feed(&Input::Universe { asked: members.len() as u32, members });
         self.feed(&Input::ConnUp { conn: UPBIT, venue: Venue::Upbit });
@@ -122,7 +151,7 @@ impl Session {
         matches!(self.model.symbols()[index].listing.kind, Kind::Member | Kind::Fx)
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         for (asset, epoch) in std::mem::take(&mut self.wanted) {
             let payload = binance_wire::book(&self.model.symbols()[self.by_asset[&asset]], 500).into();
             self.feed(&Input::Snapshot { venue: Venue::Binance, asset, epoch, payload });
@@ -151,7 +180,13 @@ impl Session {
     }
 
     /// Runs for so long and ends in order.
-    fn run(mut self, seconds: u32) -> Vec<Entry> {
+    pub fn run(mut self, seconds: u32) -> Vec<Entry> {
+        self.go(seconds);
+        self.entries
+    }
+
+    /// As [`Self::run`], keeping everything.
+    pub fn go(&mut self, seconds: u32) {
         for _ in 0..WARM_UP + seconds * 20 {
             self.step();
         }
@@ -159,7 +194,11 @@ impl Session {
         for _ in 0..200 {
             self.step();
         }
-        self.entries
+    }
+
+    /// A new process: what was asked for is forgotten.
+    pub fn forget_requests(&mut self) {
+        self.wanted.clear();
     }
 }
 
