@@ -35,7 +35,7 @@ pub use config::{Config, ConfigError, DayOffset, PerVenue};
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: [&str; 14] = [
+pub const NOT_BUILT: [&str; 13] = [
     "guard route: score below 50 blocks",
     "guard symbol: 1 min volatility above 10 % halves",
     "guard cross_exchange: inventory imbalance above 0.5 blocks the worsening side (the figure is shown)",
@@ -46,7 +46,6 @@ pub const NOT_BUILT: [&str; 14] = [
     "shadow positions of blocked intents",
     "FX effect apart from the trading result",
     "universe: hourly refresh, halts and delistings in mid-run",
-    "kill switch from outside the process (the input is there, nothing sends it)",
     "latency drawn from measured round trips (a constant per venue)",
     "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
     "stages parse, book and fill of the service time (they are inside decide)",

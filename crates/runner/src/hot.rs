@@ -41,6 +41,8 @@ pub enum Outcome {
     Duration,
     /// SIGTERM or SIGINT.
     Signal,
+    /// The kill switch of the state store.
+    KillSwitch,
     /// The emergency stop latched.
     Emergency,
     /// The recording that was replayed is over.
@@ -53,6 +55,7 @@ impl Outcome {
         match self {
             Self::Duration => "duration",
             Self::Signal => "signal",
+            Self::KillSwitch => "kill_switch",
             Self::Emergency => "emergency_stop",
             Self::RecordingEnd => "recording_end",
         }
@@ -188,6 +191,6 @@ impl<'a> Hot<'a> {
     pub fn show(&self) {
         let view = self.core.view().clone();
         let book_ages = Venue::ALL.map(|venue| self.core.book_ages(venue).collect());
-        self.writer.screen(Screen { view, book_ages, levels: self.core.levels_held() });
+        self.writer.screen(Screen { view, book_ages, levels: self.core.levels_held(), latest: self.core.latest() });
     }
 }

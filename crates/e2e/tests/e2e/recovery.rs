@@ -23,8 +23,8 @@ fn journal_says_it_all(session: &Session, seen: &mut BTreeSet<&'static str>) {
     }
     let (mut folded, mut kept) = (session.recovered.clone(), session.core.state());
     (kept.input_seq, kept.at) = (folded.input_seq, folded.at);
-    folded.forget_waits(session.now());
-    kept.forget_waits(session.now());
+    folded.comparable(session.now());
+    kept.comparable(session.now());
     assert!(folded == kept, "after input {}: {folded:#?}\nis not {kept:#?}", session.seq);
     for position in &kept.positions {
         seen.insert(match position.phase {

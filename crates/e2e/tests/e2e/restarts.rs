@@ -392,3 +392,74 @@ fn a_journal_that_is_not_this_runs_is_left_as_it_is() {
     bench.entries().iter().for_each(|entry| state.fold(entry).unwrap());
     assert!(state.ended && state.positions.is_empty());
 }
+
+#[test]
+fn the_kill_switch_is_seen_from_outside_and_a_lost_store_is_survived() {
+    let _seat = seat(3);
+    let market = Market::start(13);
+    let bench = live(&market, "60");
+    let child = start(&bench.args, bench.scratch.path());
+    until(&bench, "\"opened\":");
+    let folder = bench.path("journal");
+    let folder = folder.to_string_lossy();
+    assay(["stop", "r.other", "--journal-dir", &folder]).exits(64).says("r.main");
+    assay(["stop", "r.main", "--journal-dir", &folder]).exits(0).says("saw its kill switch");
+    finish(child, bench.scratch.path()).exits(0).says("kill switch was pulled");
+    assert_eq!(bench.kpi()["stop_reason"], "kill_switch");
+    let entries = bench.entries();
+    let ended = entries.iter().any(
+        |entry| matches!(&entry.body, journal::Body::End { reason, open_positions: 0 } if reason == "kill_switch"),
+    );
+    assert!(ended, "{:?}", entries.last());
+    bench.kpi_file_agrees_with_journal();
+    let state: Value = serde_json::from_slice(&std::fs::read(bench.path("journal/state.json")).unwrap()).unwrap();
+    assert_eq!((&state["run_id"], &state["kill_switch"]), (&"r.main".into(), &"assay stop".into()));
+    assert!(state["latest"]["fx"]["rate"].is_string() || state["latest"]["fx"]["rate"].is_number(), "{state:#}");
+    // Nobody is there any more.
+    assay(["stop", "r.main", "--journal-dir", &bench.path("nowhere").to_string_lossy()]).exits(66);
+
+    // A store that cannot be written: the run goes on and says so.
+    let bench = live(&market, "3");
+    std::fs::create_dir_all(bench.path("journal/state.json/taken")).unwrap();
+    bench.run().exits(0).says("the state store is lost");
+    let store = alerts::Store::open(&bench.path("journal/alerts.sqlite")).unwrap();
+    let (rows, _) = store.rows("r.main", None).unwrap();
+    assert_eq!(rows.iter().filter(|row| row.rule_id == "STATE-SAVE-FAILED").count(), 1);
+}
+
+/// The same input log through the binaries of other build profiles, named in `ASSAY_BUILDS` (such as `dev,release`): one
+/// journal. `cargo xtask campaign builds` does it.
+#[test]
+fn other_builds_give_the_same_journal() {
+    let Ok(profiles) = std::env::var("ASSAY_BUILDS") else {
+        eprintln!("SKIPPED: ASSAY_BUILDS names no build profiles; `cargo xtask campaign builds` does");
+        return;
+    };
+    let folder = Scratch::new();
+    let log = folder.path().join("input.rec");
+    record(&log, 78, 120);
+    let journal = |binary: &Path, name: &str| {
+        let out = folder.path().join(name);
+        let words = [Path::new("replay"), &log, Path::new("--journal"), &out];
+        let done: Done = std::process::Command::new(binary).args(words).output().unwrap().into();
+        println!("{}: {}", binary.display(), done.exits(0).stdout.trim());
+        std::fs::read(out).unwrap()
+    };
+    let ours = journal(Path::new(crate::harness::ASSAY), "ours.log");
+    for profile in profiles.split(',') {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let built = std::process::Command::new(cargo)
+            .args(["build", "--locked", "-p", "assay", "--profile", profile, "--message-format=json"])
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let messages = String::from_utf8_lossy(&built.stdout).into_owned();
+        let binary = messages.lines().rev().find_map(|line| {
+            let message: Value = serde_json::from_str(line).ok()?;
+            message["executable"].as_str().map(PathBuf::from)
+        });
+        let theirs = journal(&binary.unwrap(), &format!("{profile}.log"));
+        assert!(theirs == ours, "{profile} gives another journal");
+    }
+    println!("{} bytes of journal, the same from every build", ours.len());
+}

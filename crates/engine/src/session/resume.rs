@@ -5,7 +5,7 @@
 
 use crate::broker::Order;
 use crate::core::{Core, Effect, StartError, Stop};
-use crate::recover::{State, SymbolState};
+use crate::recover::{Latest, State, SymbolState};
 use crate::session::feed::new_symbol;
 use journal::Body;
 use market::Timestamp;
@@ -61,6 +61,9 @@ impl Core {
             new.deposited = symbol.deposited;
             new.last_entry = symbol.last_entry;
             new.residue = symbol.residue;
+            for (book, memory) in new.books.iter_mut().zip(symbol.memories) {
+                book.memory.come_back(memory);
+            }
             self.symbols.push(new);
         }
         self.krw_due = state.krw_due;
@@ -88,6 +91,7 @@ impl Core {
             deposited: symbol.deposited,
             last_entry: symbol.last_entry,
             residue: symbol.residue,
+            memories: [symbol.books[0].memory.clone(), symbol.books[1].memory.clone()],
         });
         let mut orders: Vec<Order> = self.broker.orders().chain(&self.returning).copied().collect();
         orders.sort_unstable_by_key(|order| order.id);
@@ -115,6 +119,20 @@ impl Core {
             round_trips: self.view.round_trips,
             unwinds: self.view.unwinds,
             funnel: self.view.funnel.less(&self.funnel).by_name(),
+        }
+    }
+
+    /// What a state store shows.
+    pub fn latest(&self) -> Latest {
+        Latest {
+            journal_seq: self.journal_seq,
+            at: self.now,
+            positions: self.positions.clone(),
+            guards: self.guards.held(),
+            fx: self.fx.used(self.now),
+            net_usd: self.results.net,
+            daily_net_usd: self.results.daily_net,
+            emergency: self.emergency,
         }
     }
 
