@@ -1,16 +1,18 @@
 //! [`Core`]: one ordered log of inputs in, effects out. This file holds the state, the clock of timers and the replay loop;
 //! what happens inside stands in `session/`.
 
+use crate::asset_index::AssetIndex;
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
-use crate::fees::TakerFees;
 use crate::funnel::Counts;
 use crate::guards::Guards;
-use crate::latency::ConstantLatency;
 use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::models::Models;
+use crate::probe::{Probe, Stage};
 use crate::recover::Cuts;
 use crate::view::View;
 use journal::record::{Direction, FORMAT, Terms};
@@ -19,7 +21,6 @@ use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue
 use recording::{ConnId, Input, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
@@ -84,6 +85,8 @@ pub(crate) struct Symbol {
     pub residue: [market::Quantity; 2],
     /// The last edge per direction, for the view.
     pub edges: [Option<f64>; 2],
+    /// Gaps and edges per direction since the last record of them.
+    pub minute: [crate::gaps::Minute; 2],
 }
 
 /// A connection.
@@ -124,6 +127,8 @@ pub struct Core {
     pub(crate) next_minute: Timestamp,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) by_asset: BTreeMap<Asset, usize>,
+    /// The same, for the path of a frame.
+    pub(crate) index: AssetIndex,
     pub(crate) universe_set: bool,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) lost_conns: [u32; 2],
@@ -141,6 +146,10 @@ pub struct Core {
     pub(crate) broker: Broker,
     /// Orders of before a restart: they wait for the first Live book.
     pub(crate) returning: Vec<Order>,
+    /// The pattern of every book's memory.
+    pub(crate) liquidity: Box<dyn LiquidityModel>,
+    /// Four taker fees, basis points.
+    pub(crate) round_trip_fees_bps: f64,
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
@@ -157,6 +166,7 @@ pub struct Core {
     // Reused from frame to frame.
     pub(crate) levels: LevelBuffer,
     pub(crate) due: Vec<Order>,
+    pub(crate) probe: Option<Box<dyn Probe>>,
 }
 
 impl Core {
@@ -170,17 +180,33 @@ impl Core {
         session: &Input,
         out: &mut Vec<Effect>,
     ) -> Result<Self, StartError> {
+        Self::start_with(seq, at, session, Models::of, out)
+    }
+
+    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]), for a session that
+    /// begins and for one that goes on.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_with(
+        seq: u64,
+        at: Timestamp,
+        session: &Input,
+        models: impl FnOnce(&Config) -> Models,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, StartError> {
         let (run_id, config) = match session {
             Input::Session { run_id, config } | Input::Resume { run_id, config, after_seq: 0, .. } => {
                 (run_id, config)
             }
-            Input::Resume { .. } => return Self::come_back(seq, at, session, out),
+            Input::Resume { .. } => return Self::come_back(seq, at, session, models, out),
             _ => return Err(StartError::NotASession),
         };
         let text = config.clone();
         let config: Config = serde_json::from_str(config)?;
         config.check()?;
-        let mut core = Self::new(seq, at, run_id, config);
+        let models = models(&config);
+        let mut core = Self::new(seq, at, run_id, config, models);
         let terms = Terms {
             capital_usd: core.config.capital_usd,
             upbit_fee_centibps: core.config.fees_centibps.upbit,
@@ -200,12 +226,9 @@ impl Core {
         Ok(core)
     }
 
-    pub(crate) fn new(seq: u64, at: Timestamp, run_id: &str, config: Config) -> Self {
-        let fees = TakerFees {
-            upbit_centibps: config.fees_centibps.upbit,
-            binance_centibps: config.fees_centibps.binance,
-        };
-        let latency = Venue::ALL.map(|venue| Duration::from_micros(config.latency_us.of(venue).into()));
+    pub(crate) fn new(seq: u64, at: Timestamp, run_id: &str, config: Config, models: Models) -> Self {
+        let round_trip_fees_bps = models.round_trip_fees_bps();
+        let Models { fees, latency, liquidity, rejection } = models;
         let second = at.0.div_euclid(NANOS_PER_SEC) + 1;
         let minute = second.div_euclid(60) + 1;
         let day = config.day_of(at);
@@ -218,6 +241,7 @@ impl Core {
             next_minute: Timestamp::from_secs(minute * 60),
             symbols: Vec::new(),
             by_asset: BTreeMap::new(),
+            index: AssetIndex::default(),
             universe_set: false,
             conns: BTreeMap::new(),
             lost_conns: [0; 2],
@@ -230,8 +254,10 @@ impl Core {
             fx_candles: Vec::new(),
             fx_evaluated: None,
             krw_due: 0,
-            broker: Broker::new(fees, ConstantLatency(latency)),
+            broker: Broker::with(fees, latency, rejection),
             returning: Vec::new(),
+            liquidity,
+            round_trip_fees_bps,
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,
@@ -247,6 +273,7 @@ impl Core {
             out: Vec::with_capacity(64),
             levels: LevelBuffer::new(),
             due: Vec::with_capacity(16),
+            probe: None,
             config,
         }
     }
@@ -311,7 +338,11 @@ impl Core {
         self.input_seq = seq;
         if matches!(input, Input::Resume { .. }) {
             match Self::start(seq, at, input, out) {
-                Ok(core) => *self = core,
+                Ok(core) => {
+                    let probe = self.probe.take();
+                    *self = core;
+                    self.probe = probe;
+                }
                 Err(e) => {
                     self.trouble(format!("the session does not go on: {e}"));
                     self.commit(out);
@@ -326,6 +357,7 @@ impl Core {
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= at) {
             self.now = self.now.max(deadline);
             self.view.iterations += 1;
+            self.mark(Stage::Decide);
             self.fire(at);
         }
         self.now = at;
@@ -334,6 +366,7 @@ impl Core {
             self.handle(input);
         }
         self.commit(out);
+        self.input_done();
     }
 
     /// Marks the last record of the input and hands everything out.
@@ -364,10 +397,7 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// [`ReplayError`].
-pub fn replay(
-    records: impl Iterator<Item = Record>,
-    sink: impl FnMut(Entry),
-) -> Result<Core, ReplayError> {
+pub fn replay(records: impl Iterator<Item = Record>, sink: impl FnMut(Entry)) -> Result<Core, ReplayError> {
     replay_with(records, &Cuts::none(), sink)
 }
 

@@ -217,6 +217,8 @@ struct Active {
 pub struct Guards {
     active: BTreeMap<(&'static str, Scope), Active>,
     triggers: u64,
+    /// The earliest end of a cooldown.
+    until: Option<Timestamp>,
     events: Vec<(Rule, Scope, GuardEvent)>,
 }
 
@@ -229,6 +231,9 @@ impl Guards {
     /// Compares a figure with its threshold; a change of the outcome is an event.
     pub fn judge(&mut self, rule: Rule, scope: Scope, observed: f64, threshold: f64) {
         let holds = if rule.above { observed > threshold } else { observed < threshold };
+        if !holds && self.active.is_empty() {
+            return;
+        }
         match (holds, self.active.contains_key(&(rule.name, scope))) {
             (true, false) => self.start(rule, scope, observed, threshold, None),
             (false, true) => self.end(rule, scope, observed),
@@ -245,6 +250,9 @@ impl Guards {
 
     /// Ends the cooldowns that are over. Their streak starts anew, so the figure at the end is 0.
     pub fn expire(&mut self, now: Timestamp) {
+        if self.until.is_none_or(|until| until > now) {
+            return;
+        }
         while let Some((rule, scope)) = self
             .active
             .iter()
@@ -256,8 +264,12 @@ impl Guards {
     }
 
     /// When the next cooldown is over.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.active.values().filter_map(|active| active.until).min()
+    pub const fn next_deadline(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    fn find_next_deadline(&mut self) {
+        self.until = self.active.values().filter_map(|active| active.until).min();
     }
 
     /// True while the finding holds.
@@ -323,11 +335,13 @@ impl Guards {
         self.triggers += 1;
         let active = Active { trigger: self.triggers, rule, threshold, until };
         self.active.insert((rule.name, scope), active);
+        self.find_next_deadline();
         self.events.push((rule, scope, event(&active, scope, true, observed)));
     }
 
     fn end(&mut self, rule: Rule, scope: Scope, observed: f64) {
         if let Some(active) = self.active.remove(&(rule.name, scope)) {
+            self.find_next_deadline();
             self.events.push((rule, scope, event(&active, scope, false, observed)));
         }
     }

@@ -244,8 +244,10 @@ impl Position {
             && in_time
             && matched_or_touched(bought, sold)
             && let Some(quantity) = market.orderable(lagging, size)
+            && let Some(limit) = bound(self.decided.prices[lagging.index()], takes, config.complete_bps)
+            && let Some(limit) = market.member.instrument(lagging).tick.within(takes, limit)
         {
-            let limit = bound(self.decided.prices[lagging.index()], takes, config.complete_bps);
+            let limit = Some(limit);
             let wanted = Wanted { purpose: Purpose::Complete, venue: lagging, takes, quantity, limit };
             return Step::Send([Some(wanted), None]);
         }
@@ -323,7 +325,7 @@ fn matched_or_touched(bought: Quantity, sold: Quantity) -> bool {
     bought.0 > 0 || sold.0 > 0
 }
 
-/// The worst price of a completion: `bps` beyond the decided one.
+/// The worst price of a completion, before the tick: `bps` beyond the decided one.
 fn bound(price: Price, takes: Side, bps: u32) -> Option<Price> {
     let bps = i128::from(bps);
     let factor = match takes {

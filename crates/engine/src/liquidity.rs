@@ -13,11 +13,18 @@
 use journal::record::Taken;
 use market::{Book, Money, Price, Quantity, Rounding, Side};
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 
 /// What is left of a displayed book after our own fills. Open: other models of impact take this place.
-pub trait LiquidityModel {
+pub trait LiquidityModel: Debug + Send {
+    /// A model of the same kind for another book, with nothing taken.
+    fn fresh(&self) -> Box<dyn LiquidityModel>;
+
     /// Takes note of the book: called after every change.
     fn on_book(&mut self, book: &Book);
+
+    /// What is left at a level that displays `displayed`.
+    fn left(&self, side: Side, price: Price, displayed: Quantity) -> Quantity;
 
     /// What an order would take, best level first, without taking it; `limit` is the worst price it accepts. Writes the
     /// levels into `out` (cleared first). `None` on overflow.
@@ -87,10 +94,15 @@ impl LiquidityMemory {
         Self { window: Some(levels), ..Self::default() }
     }
 
-    /// Takes over what another memory holds: one that was built from a journal's fills alone. It has seen the book at the
-    /// fills only, and a fall that it did not see frees nothing: never kinder than the memory that was lost.
-    pub fn come_back(&mut self, other: Self) {
-        self.sides = other.sides;
+    /// What it remembers of a side, as one fill would have taken it. A memory that was built from a journal's fills alone has
+    /// seen the book at the fills only, and a fall that it did not see frees nothing: never kinder than the one that saw it.
+    pub fn taken(&self, side: Side) -> Vec<Taken> {
+        let row = |level: &Touched| Taken {
+            price: level.price,
+            quantity: level.taken,
+            displayed: level.displayed,
+        };
+        self.sides[index(side)].iter().map(row).collect()
     }
 
     /// Takes note of the book: call after every change of it.
@@ -140,6 +152,16 @@ impl LiquidityMemory {
     pub fn levels(&self) -> usize {
         self.sides.iter().map(Vec::len).sum()
     }
+}
+
+impl LiquidityModel for LiquidityMemory {
+    fn fresh(&self) -> Box<dyn LiquidityModel> {
+        Box::new(Self { sides: [Vec::new(), Vec::new()], window: self.window })
+    }
+
+    fn on_book(&mut self, book: &Book) {
+        Self::on_book(self, book);
+    }
 
     fn left(&self, side: Side, price: Price, displayed: Quantity) -> Quantity {
         let touched = &self.sides[index(side)];
@@ -147,12 +169,6 @@ impl LiquidityMemory {
             Ok(i) => Quantity((displayed.0 - touched[i].taken_at(displayed).0).max(0)),
             Err(_) => displayed,
         }
-    }
-}
-
-impl LiquidityModel for LiquidityMemory {
-    fn on_book(&mut self, book: &Book) {
-        Self::on_book(self, book);
     }
 
     fn plan(

@@ -209,7 +209,11 @@ impl State {
             }
             Body::End { .. } => self.ended = true,
             // Balances follow from deposits and fills; the rest is for readers.
-            Body::Balance { .. } | Body::Funnel { .. } | Body::Note { .. } | Body::Resumed { .. } => {}
+            Body::Balance { .. }
+            | Body::Funnel { .. }
+            | Body::Edges { .. }
+            | Body::Note { .. }
+            | Body::Resumed { .. } => {}
         }
         Ok(())
     }

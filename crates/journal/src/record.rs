@@ -167,6 +167,21 @@ pub struct Taken {
     pub displayed: Quantity,
 }
 
+/// Quantiles of samples, by nearest rank.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Quantiles {
+    /// 5th percentile.
+    pub p05: f64,
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// Largest.
+    pub max: f64,
+}
+
 /// The best bid and ask that a venue displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -477,6 +492,31 @@ pub enum Body {
         asset: Option<Asset>,
         /// Counts by stage (`catalogue::FUNNEL_STAGES`, and `blocked:<rule>`, `suppressed:<why>`).
         counts: BTreeMap<String, u64>,
+    },
+    /// What the gaps and edges of an asset were in one direction since the last such record: once a minute, and at the end.
+    Edges {
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// Seconds that were sampled: those with two Live books and a rate.
+        samples: u32,
+        /// Executable gap for a leg, basis points; one sample a second.
+        gap_bps: Option<Quantiles>,
+        /// The level of this direction now, basis points.
+        level_bps: Option<f64>,
+        /// The level of the opposite direction now, basis points: what leaving usually brings.
+        opposite_level_bps: Option<f64>,
+        /// Edge, basis points; one sample a second, of those with a level.
+        edge_bps: Option<Quantiles>,
+        /// The best edge of all evaluations, basis points.
+        best_edge_bps: Option<f64>,
+        /// When it was seen.
+        best_at: Option<Timestamp>,
+        /// Four taker fees and the reserve, basis points: `edge = gap + opposite level - costs`.
+        costs_bps: f64,
+        /// An entry needs an edge of at least this, basis points.
+        threshold_bps: f64,
     },
     /// The figures that guards look at: each second, and with each transition.
     Figures {

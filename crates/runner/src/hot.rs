@@ -6,15 +6,16 @@
 //! Nothing here touches a file or a lock; the queues to the writing threads are bounded, and a wait for them is counted.
 //!
 //! Service time: from the instant at which the reader had the frame in hand to the core's return, in
-//! `loop_latency_seconds`. Of the stages, `receive` (queueing before the core) and `decide` (the whole of `apply`:
-//! parsing, book, edge, decision, fills) are measured; the core reads no clock, so nothing finer is known. The 1 s
-//! timer's lag counts as one more event of pure queueing.
+//! `loop_latency_seconds`. Of the stages, `receive` (queueing before the core) is measured here; the core says when it
+//! parses, keeps a book, decides and fills, and a stopwatch of ours looks at the clock then (`stages`). The 1 s timer's lag
+//! counts as one more event of pure queueing.
 
 use crate::clock::Clock;
 use crate::error::RunError;
 use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::screen::Screen;
+use crate::stages::Stopwatch;
 use crate::writer::WriterHandle;
 use engine::recover::Cuts;
 use engine::{Core, Effect};
@@ -103,8 +104,9 @@ impl<'a> Hot<'a> {
         metrics: &'a Metrics,
     ) -> Result<Self, RunError> {
         let mut out = Vec::with_capacity(256);
-        let core = Core::start(first.seq, first.at, &first.input, &mut out)
+        let mut core = Core::start(first.seq, first.at, &first.input, &mut out)
             .map_err(|e| RunError::Core { seq: first.seq, cause: e.to_string() })?;
+        core.set_probe(Box::new(Stopwatch::new(metrics.stages.clone())));
         let mut hot = Self {
             core,
             writer,
@@ -152,7 +154,6 @@ impl<'a> Hot<'a> {
         let done = Instant::now();
         self.metrics.latency.observe(done.saturating_duration_since(received).as_secs_f64());
         self.metrics.receive.observe(begun.saturating_duration_since(received).as_secs_f64());
-        self.metrics.decide.observe(done.saturating_duration_since(begun).as_secs_f64());
         self.record(record);
         if !self.out.is_empty() {
             self.effects();

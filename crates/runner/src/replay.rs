@@ -139,7 +139,15 @@ impl Output {
             }
             None => None,
         };
-        Ok(Self { journal, expect, line: Vec::new(), wanted: Vec::new(), records: 0, skipped: 0, cuts: Cuts::none() })
+        Ok(Self {
+            journal,
+            expect,
+            line: Vec::new(),
+            wanted: Vec::new(),
+            records: 0,
+            skipped: 0,
+            cuts: Cuts::none(),
+        })
     }
 
     fn take(&mut self, effects: &mut Vec<Effect>, sink: &mut impl FnMut(&Entry)) -> Result<(), RunError> {
@@ -200,7 +208,11 @@ impl Output {
                     self.records,
                     shorten(&self.wanted)
                 );
-                return Err(RunError::Differs { expected: path.clone(), line: self.skipped + self.records + 1, what });
+                return Err(RunError::Differs {
+                    expected: path.clone(),
+                    line: self.skipped + self.records + 1,
+                    what,
+                });
             }
         }
         Ok(self.records)

@@ -95,8 +95,7 @@ fn read(path: &Path, lock: File, replay: bool) -> Result<(Restart, Past), RunErr
     let (mut state, mut past) = (State::new(), Past::default());
     let mut input = Vec::new();
     let mut kept_bytes = 0;
-    let broken =
-        |cause: FoldError| RunError::Recovery { path: path.to_owned(), cause: cause.to_string() };
+    let broken = |cause: FoldError| RunError::Recovery { path: path.to_owned(), cause: cause.to_string() };
     while let Some(entry) = reader.next_entry()? {
         let commit = entry.commit;
         input.push(entry);
@@ -233,7 +232,8 @@ impl Restart {
     /// # Errors
     /// [`RunError::Io`].
     pub fn lock_new(path: &Path) -> Result<Option<File>, RunError> {
-        let file = File::options().append(true).create(true).open(path).map_err(RunError::io("write", path))?;
+        let file =
+            File::options().append(true).create(true).open(path).map_err(RunError::io("write", path))?;
         // Something that cannot be locked (a device) is nobody's journal either.
         Ok(file.try_lock().is_ok().then_some(file))
     }
@@ -253,14 +253,7 @@ pub struct Verify {
 impl Verify {
     fn open(path: &Path, bytes: u64) -> Result<Self, RunError> {
         let file = BufReader::new(File::open(path).map_err(RunError::io("read", path))?);
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            left: bytes,
-            lines: 0,
-            wanted: Vec::new(),
-            line: Vec::new(),
-        })
+        Ok(Self { path: path.to_owned(), file, left: bytes, lines: 0, wanted: Vec::new(), line: Vec::new() })
     }
 
     /// True when the journal holds this record; false when the journal is over, and this record is the first new one.
@@ -292,7 +285,8 @@ impl Verify {
         if self.left == 0 {
             return Ok(());
         }
-        let cause = format!("the recording ends before its line {}: it was made from another", self.lines + 1);
+        let cause =
+            format!("the recording ends before its line {}: it was made from another", self.lines + 1);
         Err(RunError::Recovery { path: self.path.clone(), cause })
     }
 }

@@ -4,7 +4,8 @@
 //! `ASSAY_KILL_SEED` repeats one.
 
 use crate::harness::{Done, Scratch, assay, finish, free_port, http, kill, seat, start, wait_for};
-use crate::virtual_market::Session;
+use assay::generate::{Plan, write_log};
+use engine::Config;
 use engine::kpi::Kpis;
 use engine::recover::State;
 use exchange::MarketKind;
@@ -12,7 +13,6 @@ use journal::Entry;
 use journal::file::Reader;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use recording::file::Writer;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -136,12 +136,25 @@ impl Reported {
 }
 
 /// A session of the synthetic market as an input log.
-fn record(path: &Path, seed: u64, seconds: u32) {
-    let mut session = Session::start(MarketKind::Edge, seed, 40, &[]);
-    session.go(seconds);
-    let mut writer = Writer::create(path).unwrap();
-    session.log.iter().for_each(|record| writer.push(record).unwrap());
-    writer.sync().unwrap();
+fn record(path: &Path, seed: u64, seconds: u64) {
+    let config = Config {
+        topn: 40,
+        time_limit_ms: 5_000,
+        entry_pause_ms: 1_000,
+        cooldown_route_ms: 5_000,
+        cooldown_cross_ms: 15_000,
+        ..Config::default()
+    };
+    let plan = Plan {
+        prices: None,
+        symbols: 40,
+        kind: MarketKind::Edge,
+        seed,
+        planted: Vec::new(),
+        lasts: Some(Duration::from_secs(seconds)),
+        config,
+    };
+    write_log(&plan, path).unwrap();
 }
 
 const QUICK: &str = "linger_ms = 0\nkpi_interval_ms = 100\niteration_log_ms = 500\n[alerts]\nsettle_ms = 5000\n";
@@ -154,7 +167,7 @@ fn replaying(log: &Path) -> Bench {
 fn stored_alerts(bench: &Bench) -> Vec<String> {
     let store = alerts::Store::open(&bench.path("journal/alerts.sqlite")).unwrap();
     let (alerts, _) = store.rows("r.main", None).unwrap();
-    alerts.into_iter().map(|row| row.alert_id).filter(|id| id.starts_with("virtual-")).collect()
+    alerts.into_iter().map(|row| row.alert_id).filter(|id| id.starts_with("generated-")).collect()
 }
 
 #[test]
@@ -226,6 +239,7 @@ impl Market {
                     market: MarketKind::Edge,
                     seed,
                     planted: Vec::new(),
+                    prices: None,
                 };
                 let server = exchange::start(options).await.unwrap();
                 ready.send((server.upbit, server.binance, server.control)).unwrap();

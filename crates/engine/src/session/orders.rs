@@ -3,11 +3,11 @@
 use crate::broker::{Filled, Order};
 use crate::core::Core;
 use crate::edge::{to_usd, touch_gap_bps};
-use crate::fees::FeeModel;
 use crate::funnel::{Counts, Stage};
 use crate::guards::{Scope, rules};
 use crate::legs::{LegMarket, Phase, Position, Step, Wanted, cash_flow_usd};
 use crate::market_state::SymbolBook;
+use crate::probe;
 use journal::Body;
 use journal::record::{Direction, ExitReason, FxUsed, Purpose};
 use market::{Asset, Money, Price, Quantity, Refusal, Rounding, Side, Timestamp, Venue};
@@ -56,9 +56,14 @@ impl Core {
 
     /// Executes orders whose time has come, in the order in which they were sent.
     pub(crate) fn execute_all(&mut self, due: &mut Vec<Order>) {
+        if due.is_empty() {
+            return;
+        }
+        self.mark(probe::Stage::Fill);
         for order in due.drain(..) {
             self.execute(order);
         }
+        self.mark(probe::Stage::Decide);
     }
 
     /// Executes orders whose book stayed quiet, as far as the venue's stream has come. A book that is not Live refuses
@@ -83,7 +88,7 @@ impl Core {
         let SymbolBook { book, memory, state, .. } = &mut symbol.books[order.venue.index()];
         let live = (*state == crate::market_state::BookState::Live).then_some(&*book);
         let instrument = symbol.member.instrument(order.venue);
-        let result = self.broker.execute(order, instrument, live, memory, &self.ledger);
+        let result = self.broker.execute(order, instrument, live, &mut **memory, &self.ledger);
         let position = self.positions.iter().position(|position| position.id == order.position);
         if let Some(p) = position {
             self.positions[p].outstanding = self.positions[p].outstanding.saturating_sub(1);
