@@ -97,11 +97,8 @@ impl LiquidityMemory {
     /// What it remembers of a side, as one fill would have taken it. A memory that was built from a journal's fills alone has
     /// seen the book at the fills only, and a fall that it did not see frees nothing: never kinder than the one that saw it.
     pub fn taken(&self, side: Side) -> Vec<Taken> {
-        let row = |level: &Touched| Taken {
-            price: level.price,
-            quantity: level.taken,
-            displayed: level.displayed,
-        };
+        let row =
+            |level: &Touched| Taken { price: level.price, quantity: level.taken, displayed: level.displayed };
         self.sides[index(side)].iter().map(row).collect()
     }
 

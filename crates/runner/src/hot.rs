@@ -192,6 +192,11 @@ impl<'a> Hot<'a> {
     pub fn show(&self) {
         let view = self.core.view().clone();
         let book_ages = Venue::ALL.map(|venue| self.core.book_ages(venue).collect());
-        self.writer.screen(Screen { view, book_ages, levels: self.core.levels_held(), latest: self.core.latest() });
+        self.writer.screen(Screen {
+            view,
+            book_ages,
+            levels: self.core.levels_held(),
+            latest: self.core.latest(),
+        });
     }
 }

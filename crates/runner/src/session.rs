@@ -13,7 +13,7 @@ use crate::kpifile::{Ending, Facts};
 use crate::live::{self, Back, Parts};
 use crate::metrics::{Metrics, RunInfo};
 use crate::recorder::Recorder;
-use crate::restart::{self, Restart};
+use crate::restart::{self, Found, Restart};
 use crate::server;
 use crate::signals::Signals;
 use crate::store::Store;
@@ -48,7 +48,8 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
     let effective = config::effective(args, config::load(args.config.as_deref())?, clock.started())?;
     let errors_before = crate::logs::error_count();
     prepare_folders(&effective)?;
-    let restart = restart::look(&effective, args.data_source)?;
+    let found = restart::look(&effective, args.data_source)?;
+    let clock = found.as_ref().map_or(clock, |found| clock.not_before(found.restart.state.at));
     let bound = server::bind(effective.metrics_addr)?;
     let config_sha256 = effective.write()?;
     tracing::info!(
@@ -61,14 +62,13 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         "assay run"
     );
     let metrics = metrics(&effective, args.data_source)?;
-    let (restart, past) = match restart {
-        Some((restart, past)) => {
+    let (restart, past, lock) = match found {
+        Some(Found { restart, past, lock }) => {
             restart.cut(&effective.journal)?;
-            (Some(restart), Some(past))
+            (Some(restart), Some(past), Some(lock))
         }
-        None => (None, None),
+        None => (None, None, Restart::lock_new(&effective.journal)?),
     };
-    let lock = if restart.is_none() { Restart::lock_new(&effective.journal)? } else { None };
     let dispatcher = dispatcher(&effective, &metrics)?;
     let mut last = None;
     let recorder = match (&effective.recording, args.data_source) {
@@ -186,7 +186,9 @@ impl Shell {
         // The dispatcher's probes go on while `/metrics` lingers; after an error there is nothing to linger for.
         let code = match outcome? {
             Outcome::Emergency => catalogue::exit_codes::RUNNER_EMERGENCY,
-            Outcome::Duration | Outcome::Signal | Outcome::KillSwitch | Outcome::RecordingEnd => catalogue::exit_codes::COMPLETE_GO,
+            Outcome::Duration | Outcome::Signal | Outcome::KillSwitch | Outcome::RecordingEnd => {
+                catalogue::exit_codes::COMPLETE_GO
+            }
         };
         written?;
         Ok((code, self.dispatcher))

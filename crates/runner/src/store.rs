@@ -199,7 +199,9 @@ impl Thread {
         let result = text.and_then(|text| write_atomic(&path, &text));
         let was_lost = self.health.lost.swap(result.is_err(), Relaxed);
         match result {
-            Err(error) if !was_lost => tracing::error!(%error, path = %path.display(), "the state store is lost"),
+            Err(error) if !was_lost => {
+                tracing::error!(%error, path = %path.display(), "the state store is lost")
+            }
             Ok(()) if was_lost => tracing::info!(path = %path.display(), "the state store is back"),
             _ => {}
         }

@@ -125,12 +125,7 @@ impl WriterHandle {
     ///
     /// # Errors
     /// [`RunError::Journal`], [`RunError::Io`] for the KPI file, [`RunError::Internal`] without a thread.
-    pub fn start(
-        facts: Facts,
-        raise: Raise,
-        past: Option<Past>,
-        beside: Beside,
-    ) -> Result<Self, RunError> {
+    pub fn start(facts: Facts, raise: Raise, past: Option<Past>, beside: Beside) -> Result<Self, RunError> {
         let journal = file::Writer::append(&facts.effective.journal)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let (failure, queued) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
@@ -613,7 +608,8 @@ mod tests {
     fn what_is_written_is_published() {
         let folder = tempfile::tempdir().unwrap();
         let facts = facts(folder.path(), &folder.path().join("journal.log"));
-        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
+        let writer =
+            WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
         assert_eq!(kpi(&facts)["complete"], false);
         for seq in 1..=100 {
             writer.record(closed(seq));
@@ -634,7 +630,8 @@ mod tests {
     fn what_cannot_be_written_is_not_published() {
         let folder = tempfile::tempdir().unwrap();
         let facts = facts(folder.path(), Path::new("/dev/full"));
-        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
+        let writer =
+            WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
         writer.record(closed(1));
         let error = writer.finish(Ending { complete: true, stop_reason: None }).unwrap_err();
         assert_eq!(error.exit_code(), 70);

@@ -70,9 +70,8 @@ impl Bench {
     fn killed(&self, when: impl FnOnce(&Self)) -> Reported {
         let mut child = start(&self.args, self.scratch.path());
         when(self);
-        let page = http("GET", self.metrics, "/metrics").map_or(String::new(), |(_, body)| {
-            String::from_utf8_lossy(&body).into_owned()
-        });
+        let page = http("GET", self.metrics, "/metrics")
+            .map_or(String::new(), |(_, body)| String::from_utf8_lossy(&body).into_owned());
         kill(child.id() as i32);
         child.wait().unwrap();
         let kpi = std::fs::read(self.path("kpi.json")).unwrap_or_default();
@@ -114,9 +113,10 @@ struct Reported {
 
 impl Reported {
     fn metric(&self, name: &str) -> u64 {
-        let line = self.page.lines().find(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
-        });
+        let line = self
+            .page
+            .lines()
+            .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map_or(0, |value| value as u64)
     }
 
@@ -157,7 +157,8 @@ fn record(path: &Path, seed: u64, seconds: u64) {
     write_log(&plan, path).unwrap();
 }
 
-const QUICK: &str = "linger_ms = 0\nkpi_interval_ms = 100\niteration_log_ms = 500\n[alerts]\nsettle_ms = 5000\n";
+const QUICK: &str =
+    "linger_ms = 0\nkpi_interval_ms = 100\niteration_log_ms = 500\n[alerts]\nsettle_ms = 5000\n";
 
 fn replaying(log: &Path) -> Bench {
     Bench::new(QUICK, &["--data-source", "replay", "--recording", &log.to_string_lossy()])
@@ -261,8 +262,11 @@ impl Market {
     fn fault(&self, body: &str) {
         let mut stream = std::net::TcpStream::connect(self.control).unwrap();
         let length = body.len();
-        write!(stream, "POST /fault HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
-            .unwrap();
+        write!(
+            stream,
+            "POST /fault HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -277,7 +281,10 @@ impl Drop for Market {
 }
 
 fn live(market: &Market, seconds: &str) -> Bench {
-    Bench::new(&market.config, &["--data-source", "local", "--topn-size", "30", "--run-duration-seconds", seconds])
+    Bench::new(
+        &market.config,
+        &["--data-source", "local", "--topn-size", "30", "--run-duration-seconds", seconds],
+    )
 }
 
 /// Waits until the journal tells of something.
@@ -313,7 +320,9 @@ fn a_live_session_with_faults_and_kills_replays_to_its_journal() {
     let came_back: Vec<_> = entries
         .iter()
         .filter_map(|entry| match &entry.body {
-            journal::Body::Resumed { positions, orders, cut_bytes, .. } => Some((*positions, *orders, *cut_bytes)),
+            journal::Body::Resumed { positions, orders, cut_bytes, .. } => {
+                Some((*positions, *orders, *cut_bytes))
+            }
             _ => None,
         })
         .collect();
@@ -392,7 +401,9 @@ fn a_journal_that_is_not_this_runs_is_left_as_it_is() {
     bench.args[duration] = "2".to_owned();
     bench.run().exits(0).says("were cut");
     let told = bench.entries().into_iter().find_map(|entry| match entry.body {
-        journal::Body::Resumed { after_seq, cut_records, cut_bytes, .. } => Some((after_seq, cut_records, cut_bytes)),
+        journal::Body::Resumed { after_seq, cut_records, cut_bytes, .. } => {
+            Some((after_seq, cut_records, cut_bytes))
+        }
         _ => None,
     });
     let bytes = torn.len() - lines[..whole].iter().map(|line| line.len() + 1).sum::<usize>();
@@ -426,9 +437,13 @@ fn the_kill_switch_is_seen_from_outside_and_a_lost_store_is_survived() {
     );
     assert!(ended, "{:?}", entries.last());
     bench.kpi_file_agrees_with_journal();
-    let state: Value = serde_json::from_slice(&std::fs::read(bench.path("journal/state.json")).unwrap()).unwrap();
+    let state: Value =
+        serde_json::from_slice(&std::fs::read(bench.path("journal/state.json")).unwrap()).unwrap();
     assert_eq!((&state["run_id"], &state["kill_switch"]), (&"r.main".into(), &"assay stop".into()));
-    assert!(state["latest"]["fx"]["rate"].is_string() || state["latest"]["fx"]["rate"].is_number(), "{state:#}");
+    assert!(
+        state["latest"]["fx"]["rate"].is_string() || state["latest"]["fx"]["rate"].is_number(),
+        "{state:#}"
+    );
     // Nobody is there any more.
     assay(["stop", "r.main", "--journal-dir", &bench.path("nowhere").to_string_lossy()]).exits(66);
 

@@ -121,6 +121,21 @@ impl Driver {
         assert_eq!(folded, kept, "after input {}", self.records.len());
     }
 
+    /// Kills the process and goes on from `state`, which the journal gave.
+    pub fn go_on(&mut self, state: State) {
+        let Input::Session { run_id, config } = self.records[0].input.clone() else { panic!("no session") };
+        self.effects.clear();
+        self.recovered = state.clone();
+        self.input(Input::Resume {
+            run_id,
+            config,
+            after_seq: state.journal_seq,
+            cut_records: 0,
+            cut_bytes: 0,
+            state: serde_json::to_string(&state).unwrap(),
+        });
+    }
+
     pub fn input(&mut self, input: Input) {
         let seq = self.records.len() as u64 + 1;
         let mut out = Vec::new();
