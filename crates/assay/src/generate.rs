@@ -235,6 +235,22 @@ impl<S: Sink> VirtualMarket<S> {
         &self.sink
     }
 
+    /// The sink, to change it.
+    pub const fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// The process behind the sink was killed and another one goes on with this input: what was asked for is forgotten, and
+    /// everything that a start brings comes again.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn go_on(&mut self, resume: Input) -> Result<(), GenerateError> {
+        self.wanted.clear();
+        self.feed(resume)?;
+        self.first_inputs()
+    }
+
     /// The sink, at the end.
     pub fn into_sink(self) -> S {
         self.sink

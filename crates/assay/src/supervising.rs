@@ -143,6 +143,14 @@ fn accepted(accept: Option<Accept>, ended: Ended) -> bool {
 
 /// Ends the running validation of a logs root, in order: for it, that is an interruption.
 pub(crate) fn stop(args: &Stop) -> Result<u8, Failure> {
+    if let (Some(folder), Some(run)) = (&args.journal_dir, &args.run) {
+        let seen = runner::pull_kill_switch(folder, run, "assay stop")?;
+        print(&format!(
+            "{run} saw its kill switch after {} ms: it closes what is open and ends\n",
+            seen.as_millis()
+        ));
+        return Ok(0);
+    }
     let logs = &args.logs.logs;
     let nothing = || {
         let text =

@@ -183,8 +183,8 @@ impl Core {
         Self::start_with(seq, at, session, Models::of, out)
     }
 
-    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]). A session that comes back from a
-    /// journal takes the venues' own.
+    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]), for a session that
+    /// begins and for one that goes on.
     ///
     /// # Errors
     /// [`StartError`].
@@ -199,7 +199,7 @@ impl Core {
             Input::Session { run_id, config } | Input::Resume { run_id, config, after_seq: 0, .. } => {
                 (run_id, config)
             }
-            Input::Resume { .. } => return Self::come_back(seq, at, session, out),
+            Input::Resume { .. } => return Self::come_back(seq, at, session, models, out),
             _ => return Err(StartError::NotASession),
         };
         let text = config.clone();
@@ -338,7 +338,11 @@ impl Core {
         self.input_seq = seq;
         if matches!(input, Input::Resume { .. }) {
             match Self::start(seq, at, input, out) {
-                Ok(core) => *self = core,
+                Ok(core) => {
+                    let probe = self.probe.take();
+                    *self = core;
+                    self.probe = probe;
+                }
                 Err(e) => {
                     self.trouble(format!("the session does not go on: {e}"));
                     self.commit(out);

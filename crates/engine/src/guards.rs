@@ -304,6 +304,7 @@ impl Guards {
                 _ => unknown.push(format!("{rule} on {scope}")),
             }
         }
+        self.find_next_deadline();
         unknown
     }
 

@@ -51,6 +51,5 @@ pub const NOT_BUILT: &[&str] = &[
     "shadow positions of blocked intents",
     "FX effect apart from the trading result",
     "universe: hourly refresh, halts and delistings in mid-run",
-    "kill switch from outside the process (the input is there, nothing sends it)",
     "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
 ];

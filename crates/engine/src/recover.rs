@@ -11,8 +11,9 @@ use crate::core::Results;
 use crate::guards::rules;
 use crate::ledger::Ledger;
 use crate::legs::{Decided, Phase, Position};
+use crate::liquidity::{LiquidityMemory, LiquidityModel};
 use crate::session::{book_fill, retry_pause_ms};
-use journal::record::{GuardEvent, Purpose};
+use journal::record::{FxUsed, GuardEvent, Purpose};
 use journal::{Body, Entry};
 use market::{Asset, Member, Money, Quantity, Timestamp, Venue};
 use recording::{Input, Record};
@@ -73,6 +74,9 @@ pub struct SymbolState {
     pub last_entry: Option<Timestamp>,
     /// Coin below a lot that closed positions left, per venue.
     pub residue: [Quantity; 2],
+    /// What our fills took from the books' levels, per venue, as far as the fills themselves tell: at least what the
+    /// session that was killed remembered.
+    pub memories: [LiquidityMemory; 2],
 }
 
 /// A guard that holds.
@@ -153,8 +157,12 @@ impl State {
         self.results.net
     }
 
-    /// Leaves out waits that are over at `now`: whether a core has cleared them yet makes no difference to what it does.
-    pub fn forget_waits(&mut self, now: Timestamp) {
+    /// Makes two states comparable: leaves out waits that are over at `now` (whether a core has cleared them yet makes no
+    /// difference to what it does), and what is remembered of the books, which a journal tells in part.
+    pub fn comparable(&mut self, now: Timestamp) {
+        for symbol in &mut self.symbols {
+            symbol.memories = Default::default();
+        }
         for position in &mut self.positions {
             position.retry_at = position.retry_at.filter(|at| *at > now);
         }
@@ -237,6 +245,7 @@ impl State {
                         deposited: [false; 2],
                         last_entry: None,
                         residue: [Quantity::ZERO; 2],
+                        memories: Default::default(),
                     });
                 }
             }
@@ -375,7 +384,10 @@ impl State {
         let money = |what: String| FoldError::Money { seq: entry.seq, what };
         self.ledger.apply(&filled).map_err(|e| money(e.to_string()))?;
         let position = self.position(entry.seq, order.position)?;
-        book_fill(position, &filled, *fx).ok_or_else(|| money("the fill does not fit".to_owned()))
+        let i = position.symbol;
+        book_fill(position, &filled, *fx).ok_or_else(|| money("the fill does not fit".to_owned()))?;
+        self.symbols[i].memories[order.venue.index()].commit(order.takes, levels);
+        Ok(())
     }
 
     /// The life of a position.
@@ -467,6 +479,28 @@ impl State {
             position.orphaned = true;
         }
     }
+}
+
+/// What a state store shows of a session, once a second.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latest {
+    /// The last journal record.
+    pub journal_seq: u64,
+    /// The core's time.
+    pub at: Timestamp,
+    /// Positions in whatever phase.
+    pub positions: Vec<Position>,
+    /// Guards that hold, by trigger.
+    pub guards: BTreeMap<u64, Held>,
+    /// KRW per USDT for signals, with its age.
+    pub fx: Option<FxUsed>,
+    /// Closed round trips and unwinds, net, USD.
+    pub net_usd: Money,
+    /// Net since the day boundary, USD.
+    pub daily_net_usd: Money,
+    /// The emergency stop has latched.
+    pub emergency: bool,
 }
 
 /// Which records of a replay were lost with a kill: those of the inputs before an [`Input::Resume`] that its journal did not

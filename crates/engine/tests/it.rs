@@ -17,6 +17,8 @@ mod fills;
 mod guarding;
 #[path = "it/open_models.rs"]
 mod open_models;
+#[path = "it/recovery.rs"]
+mod recovery;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/stress.rs"]

@@ -116,9 +116,24 @@ impl Driver {
         let (mut folded, mut kept) = (self.recovered.clone(), self.core.state());
         // The last record's input and instant: the core may have seen inputs since that recorded nothing.
         (kept.input_seq, kept.at) = (folded.input_seq, folded.at);
-        folded.forget_waits(self.at);
-        kept.forget_waits(self.at);
+        folded.comparable(self.at);
+        kept.comparable(self.at);
         assert_eq!(folded, kept, "after input {}", self.records.len());
+    }
+
+    /// Kills the process and goes on from `state`, which the journal gave.
+    pub fn go_on(&mut self, state: State) {
+        let Input::Session { run_id, config } = self.records[0].input.clone() else { panic!("no session") };
+        self.effects.clear();
+        self.recovered = state.clone();
+        self.input(Input::Resume {
+            run_id,
+            config,
+            after_seq: state.journal_seq,
+            cut_records: 0,
+            cut_bytes: 0,
+            state: serde_json::to_string(&state).unwrap(),
+        });
     }
 
     pub fn input(&mut self, input: Input) {
