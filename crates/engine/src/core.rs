@@ -136,6 +136,7 @@ pub struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
+    pub(crate) last_transfer: u64,
     pub(crate) at_limit: bool,
     pub(crate) guards: Guards,
     pub(crate) results: Results,
@@ -172,6 +173,8 @@ impl Core {
             binance_fee_centibps: core.config.fees_centibps.binance,
             take_profit_bps: core.config.take_profit_bps,
             time_limit_ms: core.config.time_limit_ms,
+            day_offset_s: Some(core.config.day_offset.seconds()),
+            withdrawal: core.withdrawal_terms(),
         };
         core.record(Body::Start {
             format: FORMAT,
@@ -218,6 +221,7 @@ impl Core {
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,
+            last_transfer: 0,
             at_limit: false,
             guards: Guards::new(),
             results: Results { day, ..Results::default() },
@@ -280,6 +284,7 @@ impl Core {
         };
         take(self.broker.next_deadline());
         take(self.guards.next_deadline());
+        take(self.ledger.next_arrival());
         for position in &self.positions {
             take(position.next_deadline(&self.config));
         }
@@ -301,6 +306,7 @@ impl Core {
             self.fire(at);
         }
         self.now = at;
+        self.roll_day();
         self.view.iterations += 1;
         if !self.ended {
             self.handle(input);

@@ -145,7 +145,10 @@ impl Core {
             fx,
         });
         for (venue, asset, change, balance) in changes {
-            self.record(Body::Balance { venue, asset, change, balance, order: order.id });
+            if asset == Asset::KRW && self.ledger.note_rate(change, fx.rate).is_none() {
+                self.trouble(format!("the KRW of order {} do not fit an exact number in USD", order.id));
+            }
+            self.record(Body::Balance { venue, asset, change, balance, order: order.id, transfer: 0 });
         }
         if order.purpose == Purpose::Entry && filled.quantity < order.quantity {
             self.count(i, |c: &mut Counts| c.stage(Stage::PartlyFilled));

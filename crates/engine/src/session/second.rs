@@ -17,6 +17,8 @@ const LEAP_NS: i64 = 3_600 * NANOS_PER_SEC;
 impl Core {
     /// Fires what is due at `self.now`. `until`: the time of the input that waits.
     pub(crate) fn fire(&mut self, until: Timestamp) {
+        self.roll_day();
+        self.arrive_transfers();
         self.execute_overdue();
         self.guards.expire(self.now);
         self.publish_guards();
@@ -72,7 +74,6 @@ impl Core {
     }
 
     fn on_second(&mut self) {
-        self.roll_day();
         self.fx.refresh(self.now);
         self.fx.sample();
         self.check_conns();
@@ -89,6 +90,7 @@ impl Core {
         if self.ended {
             return;
         }
+        self.rebalance();
         self.record_figures();
         self.record_equity();
         if self.now >= self.next_minute {
@@ -99,7 +101,8 @@ impl Core {
         self.publish_view();
     }
 
-    fn roll_day(&mut self) {
+    /// A new day: what daily limits look at starts at zero. Before anything else happens at that instant.
+    pub(crate) fn roll_day(&mut self) {
         let seconds = self.now.0.div_euclid(NANOS_PER_SEC) + self.config.day_offset.seconds();
         let day = seconds.div_euclid(86_400);
         if day != self.results.day {
@@ -317,17 +320,29 @@ impl Core {
             self.symbols[*i].books[venue.index()].last_mid
         });
         let Some(pnl_usd) = pnl else { return };
+        let fx_effect_usd = self.ledger.fx_effect_usd(fx.rate);
+        let transfer_cost_usd = self.ledger.transfer_cost_usd();
         self.results.peak = self.results.peak.max(pnl_usd);
         let fall = Money(self.results.peak.0.saturating_sub(pnl_usd.0));
         self.results.drawdown = self.results.drawdown.max(fall);
         self.view.pnl_usd = Some(pnl_usd);
+        self.view.fx_effect_usd = fx_effect_usd;
+        self.view.transfer_cost_usd = transfer_cost_usd;
         let marks = self.ledger.changed_assets().into_iter().filter_map(|asset| {
             let books = &self.symbols[*self.by_asset.get(&asset)?].books;
             Some(Mark { asset, upbit: books[0].last_mid, binance: books[1].last_mid })
         });
         let marks = marks.collect();
         let (net_usd, drawdown_usd) = (self.results.net, self.results.drawdown);
-        self.record(Body::Equity { pnl_usd, net_usd, drawdown_usd, fx, marks });
+        self.record(Body::Equity {
+            pnl_usd,
+            net_usd,
+            drawdown_usd,
+            fx_effect_usd,
+            transfer_cost_usd: Some(transfer_cost_usd),
+            fx,
+            marks,
+        });
     }
 
     /// The funnel since the last such record.
