@@ -22,7 +22,14 @@ pub struct Campaign {
 }
 
 /// Every campaign.
-pub const CAMPAIGNS: &[Campaign] = &[];
+pub const CAMPAIGNS: &[Campaign] = &[Campaign {
+    name: "sessions",
+    package: "gate",
+    binary: "it",
+    filter: "sessions::random",
+    length: ("ASSAY_SESSIONS", "10000"),
+    about: "random sessions of the engine, added up by the judge to the last unit",
+}];
 
 /// Runs a campaign in the release profile; `length` replaces its usual length.
 ///
