@@ -22,6 +22,10 @@ use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every effect is a record; a box would allocate for each"
+)]
 pub enum Effect {
     /// A journal record to write.
     Record(Entry),

@@ -141,12 +141,7 @@ impl Book {
                 held.exit_gross = Some(gross_usd.map(|gross| gross.0));
             }
             Body::Order { .. } => self.order(&entry.body),
-            Body::Rejected { order, .. } => {
-                if self.accounts.orders > 0 && self.orders.remove(order).is_none() {
-                    let text = format!("order {order}: refused without being sent, or answered twice");
-                    self.problem(ProblemKind::Arithmetic, seq, text);
-                }
-            }
+            Body::Rejected { order, .. } => self.refused(seq, *order),
             Body::Fill { .. } => self.fill(seq, &entry.body)?,
             Body::Balance { venue, asset, change, balance, order, transfer } => {
                 let cause = match (*order, *transfer) {

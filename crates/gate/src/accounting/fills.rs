@@ -119,6 +119,13 @@ impl Book {
         self.orders.insert(*order, sent);
     }
 
+    pub(super) fn refused(&mut self, seq: u64, order: u64) {
+        if self.accounts.orders > 0 && self.orders.remove(&order).is_none() {
+            let text = format!("order {order}: refused without being sent, or answered twice");
+            self.problem(ProblemKind::Arithmetic, seq, text);
+        }
+    }
+
     /// An order has one fill, of what it asked for or less. A journal without any order record leaves nothing to compare.
     fn answered(&mut self, seq: u64, order: u64, fill: Sent) {
         if self.accounts.orders == 0 {

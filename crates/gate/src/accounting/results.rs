@@ -61,7 +61,7 @@ pub(super) fn outcome(legs: &[Leg]) -> Option<Outcome> {
     }
     for venue in Venue::ALL {
         let here = || legs.iter().filter(|leg| leg.venue == venue);
-        let Some(last) = here().last() else { continue };
+        let Some(last) = here().next_back() else { continue };
         let mut left = 0i128;
         for leg in here() {
             left = left.checked_add(leg.coin()?)?;

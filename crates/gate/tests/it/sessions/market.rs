@@ -133,6 +133,11 @@ impl Session {
         session
     }
 
+    /// Binance's lot of a symbol.
+    pub fn lot(&self, asset: Asset) -> Quantity {
+        self.symbols.iter().find(|s| s.member.asset == asset).unwrap().member.binance.lot
+    }
+
     fn run(&mut self) {
         self.input(Input::ConnUp { conn: UPBIT, venue: Venue::Upbit });
         self.input(Input::ConnUp { conn: BINANCE, venue: Venue::Binance });
@@ -384,7 +389,7 @@ fn symbol(i: usize, leg_usd: f64, rng: &mut ChaCha8Rng) -> Symbol {
     let asset = Asset::new(&format!("S{i}")).unwrap();
     // The largest power of ten that is worth at most this share of a leg.
     let share = *[0.0005, 0.02, 0.15].choose(rng).unwrap();
-    let lot = Quantity(10i128.pow(((leg_usd * share / usdt * 1e8).log10().floor() as u32).max(0)));
+    let lot = Quantity(10i128.pow((leg_usd * share / usdt * 1e8).log10().floor() as u32));
     let instrument = |venue: Venue| Instrument {
         venue,
         asset,

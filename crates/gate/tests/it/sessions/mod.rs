@@ -12,6 +12,7 @@ use ::market::{Asset, Money, Side, Venue};
 use engine::kpi::Kpis;
 use gate::account;
 use gate::accounting::Accounts;
+use journal::record::Purpose;
 use journal::{Body, Entry};
 use std::collections::BTreeMap;
 
@@ -92,6 +93,78 @@ fn conserved(seed: u64, session: &Session) {
     }
 }
 
+/// A purchase on Binance pays its fee in coin: what it asks for leaves what was decided, and a lot less would not.
+fn grossed_up(seed: u64, session: &Session) {
+    let mut decided = BTreeMap::new();
+    let rate = i128::from(session.config.fees_centibps.binance);
+    for entry in &session.entries {
+        match &entry.body {
+            Body::Decision { position, quantity, .. } => {
+                decided.insert(*position, quantity.0);
+            }
+            Body::Order {
+                position,
+                purpose: Purpose::Entry,
+                venue,
+                asset,
+                takes: Side::Ask,
+                quantity,
+                ..
+            } => {
+                let wanted = decided[position];
+                let rest = |asked: i128| asked - (asked * rate + 999_999).div_euclid(1_000_000);
+                let lot = session.lot(*asset).0;
+                match venue {
+                    Venue::Upbit => assert_eq!(quantity.0, wanted, "seed {seed}: {}", entry.seq),
+                    Venue::Binance => {
+                        assert!(rest(quantity.0) >= wanted, "seed {seed}: record {}", entry.seq);
+                        assert!(rest(quantity.0 - lot) < wanted, "seed {seed}: record {}", entry.seq);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a position leaves behind, with what earlier ones left and its exit took along, is less than a venue would take as an order: a
+/// residue counts as filled, and nothing else does.
+fn residues_are_small(seed: u64, session: &Session) {
+    let mut held: BTreeMap<u64, [i128; 2]> = BTreeMap::new();
+    let mut left: BTreeMap<Asset, [i128; 2]> = BTreeMap::new();
+    let mut prices: BTreeMap<(Venue, Asset), f64> = BTreeMap::new();
+    let sum = |a: [i128; 2], b: [i128; 2]| [a[0] + b[0], a[1] + b[1]];
+    for entry in &session.entries {
+        match &entry.body {
+            Body::Fill { position, venue, asset, takes, levels, quantity, fee, fee_asset, .. } => {
+                let coin = if *takes == Side::Ask { quantity.0 } else { -quantity.0 };
+                held.entry(*position).or_default()[venue.index()] +=
+                    coin - if fee_asset == asset { fee.0 } else { 0 };
+                prices.insert((*venue, *asset), levels[0].price.to_f64());
+            }
+            Body::Exit { position, asset, .. } => {
+                let own = held.entry(*position).or_default();
+                *own = sum(*own, std::mem::take(left.entry(*asset).or_default()));
+            }
+            Body::Closed { position, asset, .. } | Body::Unwound { position, asset, .. } => {
+                let own = held.remove(position).unwrap_or_default();
+                for venue in Venue::ALL {
+                    let Some(price) = prices.get(&(venue, *asset)) else { continue };
+                    let worth = own[venue.index()].abs() as f64 / ::market::SCALE as f64 * price;
+                    // The dearer of both venues' smallest orders and the coarser of both lots: an unmatched rest, and a matched one
+                    // that only one venue would take. Prices may have moved a little since the fill.
+                    let least = if venue == Venue::Upbit { 8_000.0 } else { 5.0 };
+                    let bound = 2.2 * (least + session.lot(*asset).to_f64() * price);
+                    assert!(worth <= bound, "seed {seed}: {} left {worth}, {bound} allowed", entry.seq);
+                }
+                let rest = left.entry(*asset).or_default();
+                *rest = sum(*rest, own);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What happened over all sessions: a campaign in which something never occurs says nothing about it.
 fn tally(entries: &[Entry], seen: &mut BTreeMap<String, u64>) {
     let mut count = |what: &str| *seen.entry(what.to_owned()).or_insert(0) += 1;
@@ -148,6 +221,8 @@ fn random_sessions_add_up_to_the_last_unit() {
         assert_eq!(accounts.problems, [], "seed {seed}");
         equal(seed, &session, &accounts);
         conserved(seed, &session);
+        grossed_up(seed, &session);
+        residues_are_small(seed, &session);
         tally(&session.entries, &mut seen);
     }
     eprintln!("{sessions} sessions: {seen:?}");
