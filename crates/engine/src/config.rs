@@ -204,7 +204,7 @@ pub struct Config {
     pub imbalance: f64,
     /// What is done about an imbalance beyond `rebalance_at`.
     pub rebalance: Rebalance,
-    /// Inventory imbalance of a symbol, in value, beyond which `rebalance` acts, 0 to 1. For a transfer what open positions hold
+    /// Inventory imbalance of a symbol, in coin, beyond which `rebalance` acts, 0 to 1. For a transfer what open positions hold
     /// is left out: closing them brings it back for nothing.
     pub rebalance_at: f64,
     /// A transfer takes this long, milliseconds: confirmations and the venue's own checks.

@@ -137,12 +137,30 @@ impl Ledger {
         Ok(changes)
     }
 
-    /// Remembers at which rate a fill moved KRW: [`Self::fx_effect_usd`] compares with it. `change` is the fill's change of the
-    /// KRW balance, fee included. `None` when it does not fit: nothing is remembered then.
-    pub fn note_rate(&mut self, change: Quantity, fx: FxRate) -> Option<()> {
-        let usd = fx.krw_to_usd(Money(change.0), Rounding::Floor)?;
-        self.krw_at_fills_usd = self.krw_at_fills_usd.checked_add(usd)?;
-        Some(())
+    /// As [`Self::apply`], and remembers at which rate the fill moved KRW: [`Self::fx_effect_usd`] compares with it.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_at(
+        &mut self,
+        filled: &Filled,
+        fx: FxRate,
+    ) -> Result<Vec<(Venue, Asset, Quantity, Quantity)>, LedgerError> {
+        let mut after = self.krw_at_fills_usd;
+        if filled.order.venue == Venue::Upbit {
+            let paid =
+                Money(if filled.order.takes == Side::Ask { -filled.notional.0 } else { filled.notional.0 });
+            let change = if filled.fee_asset == Asset::KRW {
+                paid.checked_sub(Money(filled.fee.0))
+            } else {
+                Some(paid)
+            };
+            let usd = change.and_then(|change| fx.krw_to_usd(change, Rounding::Floor));
+            after = usd.and_then(|usd| after.checked_add(usd)).ok_or(LedgerError::Overflow)?;
+        }
+        let changes = self.apply(filled)?;
+        self.krw_at_fills_usd = after;
+        Ok(changes)
     }
 
     /// What the rate's moves made of the KRW that fills brought or took, USD: at `fx`, less at the rates of the fills. Both

@@ -4,10 +4,12 @@
 
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
+use journal::Body;
 use market::{Asset, FxRate, Money, Price, Quantity, Rounding, Timestamp, Venue};
+use serde::{Deserialize, Serialize};
 
 /// Coin that has left a venue and not arrived at the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transit {
     /// Transfer id.
     pub id: u64,
@@ -98,6 +100,25 @@ impl Ledger {
         self.accounts.insert((to, asset), after);
         self.transit.remove(i);
         Ok(Some((transit, after.balance)))
+    }
+
+    /// Posts a transfer or an arrival as the journal has it, for a session that comes back: the id of what left, `None` for every
+    /// other record.
+    ///
+    /// # Errors
+    /// As [`Self::send`] and [`Self::arrive`].
+    pub fn on_record(&mut self, body: &Body) -> Result<Option<u64>, LedgerError> {
+        match body {
+            Body::Transfer { transfer, asset, from, amount, fee, fee_usd, arrives, .. } => {
+                let amount = amount.checked_sub(*fee).ok_or(LedgerError::Overflow)?;
+                let transit =
+                    Transit { id: *transfer, asset: *asset, from: *from, amount, arrives: *arrives };
+                self.send(transit, *fee, *fee_usd)?;
+                Ok(Some(*transfer))
+            }
+            Body::TransferArrived { transfer, .. } => self.arrive(*transfer).map(|_| None),
+            _ => Ok(None),
+        }
     }
 
     /// A transfer that cannot be taken in stays under way for good: it must not be tried for ever at one instant.

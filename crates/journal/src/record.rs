@@ -444,7 +444,7 @@ pub enum Body {
         fee_usd: Money,
         /// The sending venue's mark: the mid of its last Live book, in its own currency.
         price: Price,
-        /// Imbalance that caused it: (Upbit's value - Binance's) / both, -1 to 1.
+        /// Imbalance that caused it: (Upbit's coin - Binance's) / both, without what open positions hold, -1 to 1.
         imbalance: f64,
         /// When the rest arrives.
         arrives: Timestamp,

@@ -123,7 +123,7 @@ impl Core {
             self.trouble(format!("order {} filled without a rate", order.id));
             return;
         };
-        let changes = match self.ledger.apply(filled) {
+        let changes = match self.ledger.apply_at(filled, fx.rate) {
             Ok(changes) => changes,
             Err(e) => {
                 self.trouble(format!("order {} does not fit the ledger: {e}", order.id));
@@ -145,9 +145,6 @@ impl Core {
             fx,
         });
         for (venue, asset, change, balance) in changes {
-            if asset == Asset::KRW && self.ledger.note_rate(change, fx.rate).is_none() {
-                self.trouble(format!("the KRW of order {} do not fit an exact number in USD", order.id));
-            }
             self.record(Body::Balance { venue, asset, change, balance, order: order.id, transfer: 0 });
         }
         if order.purpose == Purpose::Entry && filled.quantity < order.quantity {

@@ -1,12 +1,12 @@
 //! Inventory that has gathered on one venue: coin is moved to the other, at the price and with the delay of a withdrawal.
 //!
-//! The imbalance of a symbol is `(a - b) / (a + b)`, a and b the worth of its coin on Upbit and on Binance in USD. For a
-//! transfer, what open positions hold is left out (closing them brings it back for nothing) and what is under way counts
+//! The imbalance of a symbol is `(a - b) / (a + b)`, a and b what it holds on Upbit and on Binance in coin: one currency, which no
+//! premium between the venues moves. For a transfer, what open positions hold is left out (closing them brings it back for nothing) and what is under way counts
 //! where it goes. Cash is not moved. What does not live here: the entries of the ledger (`transfers`), and the guard that
 //! blocks the worsening side.
 
 use crate::config::Rebalance;
-use crate::core::{Core, Symbol};
+use crate::core::Core;
 use crate::legs::Phase;
 use crate::transfers::{Transit, fee_usd, withdrawal_fee};
 use journal::Body;
@@ -73,19 +73,16 @@ impl Core {
             let held = self.positions.iter().filter(|p| p.symbol == i).map(|p| p.held[venue.index()].0);
             held.fold(self.ledger.balance(venue, asset).0, i128::saturating_sub)
         };
-        let [a, b] = [Venue::Upbit, Venue::Binance].map(|venue| worth(symbol, venue, settled(venue), fx));
-        let (a, b) = (a?, b?);
+        let [a, b] = Venue::ALL.map(settled);
         let imbalance = imbalance(a, b)?;
         if imbalance.abs() <= self.config.rebalance_at {
             return None;
         }
         let from = if imbalance > 0.0 { Venue::Upbit } else { Venue::Binance };
         let price = symbol.books[from.index()].last_mid?;
-        // Half of what one venue has more, as coin of the sender's price, in lots that both venues know.
-        let more = Money(a.checked_sub(b)?.0.checked_abs()? / 2);
-        let quote = if from == Venue::Upbit { fx.usd_to_krw(more, Rounding::Floor)? } else { more };
+        // Half of what one venue has more, in lots that both venues know.
+        let amount = Quantity(a.checked_sub(b)?.checked_abs()? / 2);
         let lot = symbol.member.binance.lot.max(symbol.member.upbit.lot);
-        let amount = quote.quantity_at(price, Rounding::Floor)?;
         let amount = if lot.0 > 0 { amount.to_step(lot, Rounding::Floor)? } else { amount };
         let fee = withdrawal_fee(&self.config, from, asset, price, fx)?;
         let fee_usd = fee_usd(from, fee, price, fx)?;
@@ -151,17 +148,8 @@ impl Core {
     }
 }
 
-/// What a symbol's coin on a venue is worth in USD at the venue's last mid. `None` without a mid.
-fn worth(symbol: &Symbol, venue: Venue, coin: i128, fx: FxRate) -> Option<Money> {
-    let quote = symbol.books[venue.index()].last_mid?.notional(Quantity(coin.max(0)), Rounding::Floor)?;
-    match venue {
-        Venue::Upbit => fx.krw_to_usd(quote, Rounding::Floor),
-        Venue::Binance => Some(quote),
-    }
-}
-
 /// `(a - b) / (a + b)`, `None` when there is nothing.
-fn imbalance(a: Money, b: Money) -> Option<f64> {
+fn imbalance(a: i128, b: i128) -> Option<f64> {
     let sum = a.checked_add(b)?;
-    (sum.0 > 0).then(|| a.checked_sub(b).map(|more| more.to_f64() / sum.to_f64()))?
+    (sum > 0).then(|| a.checked_sub(b).map(|more| more as f64 / sum as f64))?
 }

@@ -52,7 +52,7 @@ impl Driver {
         Self::from(START, names, config)
     }
 
-    fn warm(&mut self) {
+    pub fn warm(&mut self) {
         self.up();
         self.candles();
         self.fx();

@@ -66,17 +66,22 @@ fn coin_is_moved_with_its_fee_and_its_delay() {
     let config = Config {
         rebalance_at: 0.01,
         transfer_delay_ms: 5_000,
-        withdrawal_fees: [(asset("AAA"), PerVenue { upbit: Quantity(SCALE / 10), binance: Quantity::ZERO })]
+        withdrawal_fees: [(asset("AAA"), PerVenue { upbit: Quantity::ZERO, binance: Quantity(SCALE / 10) })]
             .into_iter()
             .collect(),
         ..calm()
     };
-    let mut d = Driver::new(&["AAA", "BBB"], &config);
+    // 3 % dearer on Upbit at the start: the same worth is 97.09 coins there and 100 on Binance, an imbalance of 1.5 %.
+    let mut d = Driver::bare(&["AAA", "BBB"], &config);
+    d.premium[0] = 300.0;
+    d.up();
+    d.both(0);
+    d.both(1);
+    d.fx();
     let coin = asset("AAA");
     let held = |d: &Driver| Venue::ALL.map(|venue| d.core.ledger().balance(venue, coin));
     let [upbit, binance] = held(&d);
-    // 3 % dearer on Upbit: worth 103 against 100 there, an imbalance of 1.5 %.
-    d.premium[0] = 300.0;
+    assert_eq!([upbit, binance], ["97.08", "100"].map(|q| Quantity::parse(q).unwrap()));
     d.idle(1);
     let sent = d.find(|b| match b {
         Body::Transfer { asset, from, amount, fee, fee_usd, .. } => {
@@ -84,19 +89,18 @@ fn coin_is_moved_with_its_fee_and_its_delay() {
         }
         _ => None,
     });
-    let [(moved, Venue::Upbit, amount, fee, fee_usd)] = sent[..] else { panic!("{sent:?}") };
+    let [(moved, Venue::Binance, amount, fee, fee_usd)] = sent[..] else { panic!("{sent:?}") };
     assert_eq!((moved, fee), (coin, Quantity(SCALE / 10)));
-    // Half of 30 USD at 10.3 USD a coin, in lots of 0.01.
-    assert_eq!(amount, Quantity::parse("1.45").unwrap());
-    assert!((fee_usd.to_f64() - 1.03).abs() < 0.001, "{fee_usd}");
-    assert_eq!(held(&d), [Quantity(upbit.0 - amount.0), binance]);
+    // Half of 2.92, in lots of 0.01.
+    assert_eq!((amount, fee_usd), (Quantity::parse("1.46").unwrap(), Money::from_int(1)));
+    assert_eq!(held(&d), [upbit, Quantity(binance.0 - amount.0)]);
     let (pnl, fx_effect, cost) = last_point(&d);
     assert_eq!((cost, fx_effect), (fee_usd.to_f64(), 0.0));
     assert!((pnl + cost).abs() < 1e-6, "the fee and nothing else: {pnl}");
     d.idle(3);
-    assert_eq!(held(&d)[1], binance, "it is still under way");
+    assert_eq!(held(&d)[0], upbit, "it is still under way");
     d.idle(2);
-    assert_eq!(held(&d)[1], Quantity(binance.0 + amount.0 - fee.0));
+    assert_eq!(held(&d)[0], Quantity(upbit.0 + amount.0 - fee.0));
     assert_eq!(d.find(|b| matches!(b, Body::TransferArrived { .. }).then_some(())).len(), 1);
     d.idle(10);
     assert_eq!(d.find(|b| matches!(b, Body::Transfer { .. }).then_some(())).len(), 1, "it is even now");
