@@ -8,6 +8,7 @@
 use crate::broker::Filled;
 use crate::transfers::Transit;
 use market::{Asset, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Why a posting did not happen.
@@ -49,7 +50,7 @@ pub enum LedgerError {
 }
 
 /// One asset on one venue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub(crate) balance: Quantity,
     pub(crate) deposited: Quantity,
@@ -74,8 +75,9 @@ impl Account {
 }
 
 /// All balances.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
+    #[serde(with = "crate::recover::rows")]
     pub(crate) accounts: BTreeMap<(Venue, Asset), Account>,
     /// Coin under way between the venues, in order of id.
     pub(crate) transit: Vec<Transit>,
@@ -258,7 +260,7 @@ pub struct FillFigures {
 }
 
 /// A venue's side of a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Leg {
     bought: Quantity,
     sold: Quantity,
@@ -270,7 +272,7 @@ struct Leg {
 /// What a position's fills brought, in USD at each fill's own rate. Coin that is left over (bought minus sold minus fees in
 /// coin, each venue's at the price of its last fill) is counted at that price, so that net is what the holdings changed
 /// by. A fee in coin is valued at its fill's average price. Everything is rounded against the position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PositionFlows {
     legs: [Leg; 2],
     /// Quote flows after fees.

@@ -22,6 +22,7 @@ fn entries() -> Vec<Entry> {
                 day_offset_s: None,
                 withdrawal: None,
             },
+            config: String::new(),
         },
         Body::Deposit { venue: Venue::Upbit, asset: Asset::KRW, amount: Quantity::from_int(1) },
         Body::Closed {

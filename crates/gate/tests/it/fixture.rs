@@ -299,7 +299,13 @@ impl Desk {
             day_offset_s: Some(0),
             withdrawal: None,
         };
-        desk.push(Body::Start { format: 1, run_id: runner_id.into(), version: "1".into(), terms });
+        desk.push(Body::Start {
+            format: 1,
+            run_id: runner_id.into(),
+            version: "1".into(),
+            terms,
+            config: String::new(),
+        });
         for (venue, asset, amount) in [
             (Venue::Upbit, Asset::KRW, 10_000_000),
             (Venue::Binance, Asset::USDT, 10_000),

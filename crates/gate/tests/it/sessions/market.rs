@@ -45,7 +45,7 @@ pub struct Session {
     pub entries: Vec<Entry>,
     pub config: Config,
     rng: ChaCha8Rng,
-    at: Timestamp,
+    pub at: Timestamp,
     seq: u64,
     symbols: Vec<Symbol>,
     fx: f64,
