@@ -366,9 +366,9 @@ impl Core {
             self.fire(at);
         }
         self.now = at;
-        self.roll_day();
         self.view.iterations += 1;
         if !self.ended {
+            self.roll_day();
             self.handle(input);
         }
         self.commit(out);

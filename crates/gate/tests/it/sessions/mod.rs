@@ -103,7 +103,12 @@ fn comes_back(seed: u64, session: &Session) {
     (kept.input_seq, kept.at) = (folded.input_seq, folded.at);
     folded.forget_waits(session.at);
     kept.forget_waits(session.at);
-    assert_eq!(folded, kept, "seed {seed}");
+    // Part by part: a state as a whole is no text to read.
+    let parts = |state: &State| serde_json::to_value(state).unwrap().as_object().unwrap().clone();
+    let (folded, kept) = (parts(&folded), parts(&kept));
+    for (part, value) in &kept {
+        assert_eq!(folded.get(part), Some(value), "seed {seed}: {part}");
+    }
 }
 
 /// A purchase on Binance pays its fee in coin: what it asks for leaves what was decided, and a lot less would not.
