@@ -1,5 +1,6 @@
 //! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
+pub use crate::withdrawal::{WithdrawalFee, WithdrawalTerms};
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -236,32 +237,6 @@ pub struct Terms {
     /// What moving coin between the venues costs. `None`: nothing is moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<WithdrawalTerms>,
-}
-
-/// What a withdrawal costs. The fee is taken out of the amount that leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct WithdrawalTerms {
-    /// The fee of an asset that is not in `assets`, USD: so much coin at the sending venue's mark, rounded up to 1e-8.
-    pub flat_usd: Money,
-    /// Fees in coin.
-    pub assets: Vec<WithdrawalFee>,
-    /// From leaving to arriving, milliseconds.
-    pub delay_ms: i64,
-}
-
-/// The withdrawal fee of an asset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct WithdrawalFee {
-    /// Asset.
-    pub asset: Asset,
-    /// In coin, when it leaves Upbit.
-    pub upbit: Quantity,
-    /// In coin, when it leaves Binance.
-    pub binance: Quantity,
 }
 
 /// Why a figure was recorded: the thresholds that guards compare.
