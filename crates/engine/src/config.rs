@@ -2,8 +2,9 @@
 //!
 //! What does not live here: which symbols are chosen ([`crate::universe`]) and how the shell connects (`runner`).
 
-use market::{Money, Venue};
+use market::{Asset, Money, Quantity, Venue};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a day begins, for daily limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +25,19 @@ impl DayOffset {
             Self::Kst => 9 * 3600,
         }
     }
+}
+
+/// What is done about a symbol's inventory that has gathered on one venue, beyond `rebalance_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rebalance {
+    /// Coin is moved to the other venue, with the fee and the delay of a withdrawal.
+    #[default]
+    Transfer,
+    /// Entries that would worsen it are blocked from `rebalance_at` on instead of from `imbalance` on.
+    Block,
+    /// Nothing; the guard at `imbalance` stays.
+    Off,
 }
 
 /// Where the latency of an order comes from.
@@ -201,6 +215,17 @@ pub struct Config {
     pub bias_min_open: u32,
     /// Inventory imbalance that is shown as too large; the guard is not built, see [`crate::NOT_BUILT`].
     pub imbalance: f64,
+    /// What is done about an imbalance beyond `rebalance_at`.
+    pub rebalance: Rebalance,
+    /// Inventory imbalance of a symbol, in coin, beyond which `rebalance` acts, 0 to 1. For a transfer what open positions hold
+    /// is left out: closing them brings it back for nothing.
+    pub rebalance_at: f64,
+    /// A transfer takes this long, milliseconds: confirmations and the venue's own checks.
+    pub transfer_delay_ms: i64,
+    /// Withdrawal fee of an asset that `withdrawal_fees` does not list, USD in coin.
+    pub withdrawal_fee_usd: Money,
+    /// Withdrawal fees in coin by the venue that it leaves: an operator copies them from the venues' fee pages.
+    pub withdrawal_fees: BTreeMap<Asset, PerVenue<Quantity>>,
     /// Window of the level, milliseconds.
     pub level_window_ms: i64,
     /// The newest part of the window that the level leaves out, milliseconds.
@@ -262,6 +287,11 @@ impl Default for Config {
             bias: 0.7,
             bias_min_open: 3,
             imbalance: 0.5,
+            rebalance: Rebalance::Transfer,
+            rebalance_at: 0.3,
+            transfer_delay_ms: 600_000,
+            withdrawal_fee_usd: Money::from_int(5),
+            withdrawal_fees: BTreeMap::new(),
             level_window_ms: 1_800_000,
             level_exclude_ms: 30_000,
             level_min_ms: 600_000,
@@ -283,6 +313,14 @@ impl Config {
     /// Four taker fees, basis points: what a round trip pays on its legs.
     pub fn round_trip_fees_bps(&self) -> f64 {
         (f64::from(self.fees_centibps.upbit) + f64::from(self.fees_centibps.binance)) * 2.0 / 100.0
+    }
+
+    /// The inventory imbalance beyond which the worsening side is blocked.
+    pub fn imbalance_block_at(&self) -> f64 {
+        match self.rebalance {
+            Rebalance::Block => self.rebalance_at.min(self.imbalance),
+            Rebalance::Transfer | Rebalance::Off => self.imbalance,
+        }
     }
 
     /// Checks that the numbers make sense together.
@@ -319,6 +357,16 @@ impl Config {
                 key: "level_min_ms",
                 must: "be at most level_window_ms and not negative",
             });
+        }
+        if !(self.rebalance_at > 0.0 && self.rebalance_at <= 1.0) {
+            return Err(ConfigError { key: "rebalance_at", must: "be above 0 and at most 1" });
+        }
+        if self.transfer_delay_ms < 0 {
+            return Err(ConfigError { key: "transfer_delay_ms", must: "not be negative" });
+        }
+        let fees = self.withdrawal_fees.values().flat_map(|fees| [fees.upbit, fees.binance]);
+        if self.withdrawal_fee_usd.is_negative() || fees.into_iter().any(Quantity::is_negative) {
+            return Err(ConfigError { key: "withdrawal_fees", must: "not be negative" });
         }
         let finite = [
             ("min_edge_bps", self.min_edge_bps),

@@ -25,6 +25,10 @@ use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every effect is a record; a box would allocate for each"
+)]
 pub enum Effect {
     /// A journal record to write.
     Record(Entry),
@@ -153,6 +157,7 @@ pub struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
+    pub(crate) last_transfer: u64,
     pub(crate) at_limit: bool,
     pub(crate) guards: Guards,
     pub(crate) results: Results,
@@ -213,6 +218,8 @@ impl Core {
             binance_fee_centibps: core.config.fees_centibps.binance,
             take_profit_bps: core.config.take_profit_bps,
             time_limit_ms: core.config.time_limit_ms,
+            day_offset_s: Some(core.config.day_offset.seconds()),
+            withdrawal: core.withdrawal_terms(),
         };
         core.record(Body::Start {
             format: FORMAT,
@@ -261,6 +268,7 @@ impl Core {
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,
+            last_transfer: 0,
             at_limit: false,
             guards: Guards::new(),
             results: Results { day, ..Results::default() },
@@ -324,6 +332,7 @@ impl Core {
         };
         take(self.broker.next_deadline());
         take(self.guards.next_deadline());
+        take(self.ledger.next_arrival());
         for position in &self.positions {
             take(position.next_deadline(&self.config));
         }
@@ -363,6 +372,7 @@ impl Core {
         self.now = at;
         self.view.iterations += 1;
         if !self.ended {
+            self.roll_day();
             self.handle(input);
         }
         self.commit(out);

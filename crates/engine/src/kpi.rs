@@ -42,11 +42,14 @@ struct Closes {
     unwinds: u64,
     orphans: u64,
     unwind_net_usd: Money,
+    slippage_usd: Money,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Equity {
     pnl_usd: Money,
+    fx_effect_usd: Option<Money>,
+    transfer_cost_usd: Money,
     peak_usd: Money,
     drawdown_usd: Money,
 }
@@ -141,7 +144,8 @@ impl Kpis {
                 self.entries += 1;
                 self.open.insert(*position);
             }
-            Body::Closed { position, reason, gross_usd, net_usd, .. } => {
+            Body::Closed { position, reason, gross_usd, net_usd, slippage_usd, .. } => {
+                add(&mut self.closes.slippage_usd, *slippage_usd);
                 self.open.remove(position);
                 self.flows.remove(position);
                 self.closes.on_closed(*reason, *gross_usd, *net_usd);
@@ -165,7 +169,9 @@ impl Kpis {
                     *sum = sum.saturating_add(*count);
                 }
             }
-            Body::Equity { pnl_usd, .. } => self.on_equity(*pnl_usd),
+            Body::Equity { pnl_usd, fx_effect_usd, transfer_cost_usd, .. } => {
+                self.on_equity(*pnl_usd, *fx_effect_usd, *transfer_cost_usd);
+            }
             Body::PositionLimit { .. } => self.position_limit_hits += 1,
             Body::EmergencyStop { .. } => self.emergency_stops += 1,
             _ => {}
@@ -173,12 +179,14 @@ impl Kpis {
     }
 
     /// Before the first point nothing was traded, so the first peak is at least zero.
-    fn on_equity(&mut self, pnl_usd: Money) {
-        let before =
-            self.equity.unwrap_or(Equity { pnl_usd, peak_usd: Money::ZERO, drawdown_usd: Money::ZERO });
-        let peak_usd = before.peak_usd.max(pnl_usd);
+    fn on_equity(&mut self, pnl_usd: Money, fx_effect_usd: Option<Money>, transfer_cost_usd: Option<Money>) {
+        let (peak, drawdown) =
+            self.equity.map_or((Money::ZERO, Money::ZERO), |e| (e.peak_usd, e.drawdown_usd));
+        let peak_usd = peak.max(pnl_usd);
         let fall = Money(peak_usd.0.saturating_sub(pnl_usd.0));
-        self.equity = Some(Equity { pnl_usd, peak_usd, drawdown_usd: before.drawdown_usd.max(fall) });
+        let drawdown_usd = drawdown.max(fall);
+        let transfer_cost_usd = transfer_cost_usd.unwrap_or(Money::ZERO);
+        self.equity = Some(Equity { pnl_usd, fx_effect_usd, transfer_cost_usd, peak_usd, drawdown_usd });
     }
 
     /// Entries with both legs filled.
@@ -229,6 +237,27 @@ impl Kpis {
     /// The last equity point's PnL, USD: net and FX effect, open positions at marks. `None` before the first.
     pub fn pnl_usd(&self) -> Option<Money> {
         self.equity.map(|equity| equity.pnl_usd)
+    }
+
+    /// The part of [`Self::pnl_usd`] that the rate's moves made of the KRW of fills, USD. `None` before the first point, or
+    /// when the journal does not tell it apart.
+    pub fn fx_effect_usd(&self) -> Option<Money> {
+        self.equity.and_then(|equity| equity.fx_effect_usd)
+    }
+
+    /// The rest of [`Self::pnl_usd`], USD: what trading made, at the rates of the fills.
+    pub fn trading_pnl_usd(&self) -> Option<Money> {
+        self.equity.and_then(|equity| equity.pnl_usd.checked_sub(equity.fx_effect_usd?))
+    }
+
+    /// Withdrawal fees of transfers, USD; inside [`Self::pnl_usd`].
+    pub fn transfer_cost_usd(&self) -> Money {
+        self.equity.map_or(Money::ZERO, |equity| equity.transfer_cost_usd)
+    }
+
+    /// Decided against realised gross of closed round trips, USD: what latency and depth cost.
+    pub fn slippage_usd(&self) -> Money {
+        self.closes.slippage_usd
     }
 
     /// The largest fall of the equity points from their peak, USD. `None` before the first.
@@ -315,6 +344,11 @@ impl Kpis {
         fields.money("total_pnl_usd", self.pnl_usd(), no_point);
         fields.money("gross_pnl_usd", Some(closes.gross_usd), "");
         fields.money("net_pnl_usd", Some(closes.net_usd), "");
+        let not_apart = "absent: the journal does not tell the FX effect apart";
+        fields.money("trading_pnl_usd", self.trading_pnl_usd(), not_apart);
+        fields.money("fx_effect_usd", self.fx_effect_usd(), not_apart);
+        fields.money("transfer_cost_usd", Some(self.transfer_cost_usd()), "");
+        fields.money("slippage_usd", Some(closes.slippage_usd), "");
         fields.money("unwind_net_usd", Some(closes.unwind_net_usd), "");
         fields.money("max_drawdown_usd", self.drawdown_usd(), no_point);
         // The mean of nothing is refused by the division.

@@ -32,11 +32,12 @@ mod results;
 mod session;
 
 pub mod strategy;
+pub mod transfers;
 pub mod universe;
 pub mod view;
 
 pub use self::core::{Core, Effect, ReplayError, StartError, replay, replay_with};
-pub use config::{Config, ConfigError, DayOffset, LatencySource, PerVenue};
+pub use config::{Config, ConfigError, DayOffset, LatencySource, PerVenue, Rebalance};
 pub use models::Models;
 pub use view::View;
 
@@ -46,10 +47,9 @@ pub const NOT_BUILT: &[&str] = &[
     "guard symbol: 1 min volatility above 10 % halves",
     "guard cross_exchange: inventory imbalance above 0.5 blocks the worsening side (the figure is shown)",
     "guard exchange: request budget below 20 % halves (the figure is shown)",
-    "rebalancing of inventory",
+    "rebalancing of cash (coin is moved, KRW and USDT are not)",
     "hedging by perpetuals",
     "shadow positions of blocked intents",
-    "FX effect apart from the trading result",
     "universe: hourly refresh, halts and delistings in mid-run",
     "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
 ];

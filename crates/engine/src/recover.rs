@@ -122,6 +122,9 @@ pub struct State {
     pub last_order: u64,
     /// The last position's id.
     pub last_position: u64,
+    /// The last transfer's id.
+    #[serde(default)]
+    pub last_transfer: u64,
     /// `Position limit` is met.
     pub at_limit: bool,
     /// Guard triggers so far.
@@ -182,6 +185,9 @@ impl State {
         }
         (self.journal_seq, self.input_seq) = (entry.seq, entry.input_seq);
         self.at = self.at.max(entry.at);
+        if entry.seq > 1 {
+            self.results.roll(self.config.day_of(entry.at));
+        }
         match &entry.body {
             Body::Start { run_id, config, .. } => self.on_start(entry, run_id, config)?,
             Body::Universe { members, .. } => self.on_universe(members),
@@ -190,13 +196,13 @@ impl State {
             Body::Order { .. } => self.on_order(entry)?,
             Body::Rejected { order, .. } => self.on_rejected(entry, *order)?,
             Body::Fill { .. } => self.on_fill(entry)?,
+            Body::Transfer { .. } | Body::TransferArrived { .. } => self.on_transfer(entry)?,
             Body::Opened { .. }
             | Body::Anchored { .. }
             | Body::Exit { .. }
             | Body::Closed { .. }
             | Body::Unwound { .. } => self.on_position(entry)?,
             Body::Guard(event) => self.on_guard(entry.at, event),
-            Body::Figures { .. } => self.results.roll(self.config.day_of(entry.at)),
             Body::Equity { pnl_usd, .. } => self.results.mark(*pnl_usd),
             Body::PositionLimit { .. } => self.at_limit = true,
             Body::EmergencyStop { .. } => self.emergency = true,
@@ -208,8 +214,9 @@ impl State {
                 }
             }
             Body::End { .. } => self.ended = true,
-            // Balances follow from deposits and fills; the rest is for readers.
+            // Balances follow from deposits, fills and transfers; the rest is for readers.
             Body::Balance { .. }
+            | Body::Figures { .. }
             | Body::Funnel { .. }
             | Body::Edges { .. }
             | Body::Note { .. }
@@ -268,6 +275,13 @@ impl State {
         } else if let Some(symbol) = self.symbols.iter_mut().find(|symbol| symbol.member.asset == asset) {
             symbol.deposited[venue.index()] = true;
         }
+        Ok(())
+    }
+
+    fn on_transfer(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        let posted = self.ledger.on_record(&entry.body);
+        let left = posted.map_err(|e| FoldError::Money { seq: entry.seq, what: e.to_string() })?;
+        self.last_transfer = left.unwrap_or(self.last_transfer);
         Ok(())
     }
 
@@ -382,7 +396,7 @@ impl State {
             fee_asset: *fee_asset,
         };
         let money = |what: String| FoldError::Money { seq: entry.seq, what };
-        self.ledger.apply(&filled).map_err(|e| money(e.to_string()))?;
+        self.ledger.apply_at(&filled, fx.rate).map_err(|e| money(e.to_string()))?;
         let position = self.position(entry.seq, order.position)?;
         let i = position.symbol;
         book_fill(position, &filled, *fx).ok_or_else(|| money("the fill does not fit".to_owned()))?;
@@ -420,7 +434,6 @@ impl State {
             Body::Closed { position, asset, direction, reason, net_usd, .. } => {
                 let cash = self.end_position(seq, *position)?;
                 self.round_trips += 1;
-                self.results.roll(self.config.day_of(entry.at));
                 self.results.add(cash, *net_usd);
                 if *reason != journal::record::ExitReason::Shutdown {
                     self.results.streak((*asset, *direction), *net_usd, &self.config);
@@ -430,7 +443,6 @@ impl State {
                 let cash = self.end_position(seq, *position)?;
                 if *orphan {
                     self.unwinds += 1;
-                    self.results.roll(self.config.day_of(entry.at));
                     self.results.add(cash, *net_usd);
                 }
             }

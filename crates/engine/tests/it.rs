@@ -15,6 +15,8 @@ mod exit_reasons;
 mod fills;
 #[path = "it/guarding.rs"]
 mod guarding;
+#[path = "it/money.rs"]
+mod money;
 #[path = "it/open_models.rs"]
 mod open_models;
 #[path = "it/recovery.rs"]

@@ -16,3 +16,5 @@ mod judging;
 mod rules;
 #[path = "it/sabotage.rs"]
 mod sabotage;
+#[path = "it/sessions/mod.rs"]
+mod sessions;

@@ -6,5 +6,6 @@
 
 pub mod file;
 pub mod record;
+mod withdrawal;
 
 pub use record::{Body, Entry};

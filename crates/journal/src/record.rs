@@ -1,5 +1,6 @@
 //! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
+pub use crate::withdrawal::{WithdrawalFee, WithdrawalTerms};
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +30,11 @@ pub struct Entry {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The two directions of an arbitrage, named by where the asset is bought.
@@ -225,6 +231,12 @@ pub struct Terms {
     pub take_profit_bps: u32,
     /// Time limit of a position, milliseconds.
     pub time_limit_ms: i64,
+    /// Seconds added to UTC before days are counted for daily limits: 0 is UTC, 32 400 Seoul. `None`: not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_offset_s: Option<i64>,
+    /// What moving coin between the venues costs. `None`: nothing is moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<WithdrawalTerms>,
 }
 
 /// Why a figure was recorded: the thresholds that guards compare.
@@ -393,7 +405,8 @@ pub enum Body {
         /// Why.
         refusal: Refusal,
     },
-    /// An order was filled, wholly or in part.
+    /// An order was filled, wholly or in part; what was not filled is gone. An order has one fill or one refusal. How notional
+    /// and fee are rounded stands in docs/money.md.
     Fill {
         /// Order id.
         order: u64,
@@ -430,8 +443,45 @@ pub enum Body {
         change: Quantity,
         /// What it is now.
         balance: Quantity,
-        /// The order whose fill changed it; 0 for deposits.
+        /// The order whose fill changed it; 0 for deposits and transfers.
         order: u64,
+        /// The transfer that changed it; 0 for deposits and fills.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        transfer: u64,
+    },
+    /// Coin left a venue for the other one. It cannot be traded until it arrives, and is marked where it left until then.
+    Transfer {
+        /// Transfer id, unique within the run, from 1.
+        transfer: u64,
+        /// Asset.
+        asset: Asset,
+        /// The venue that it leaves; it goes to the other one.
+        from: Venue,
+        /// What leaves the balance, fee included.
+        amount: Quantity,
+        /// The withdrawal fee, in coin, out of `amount`.
+        fee: Quantity,
+        /// The fee at `price` and `fx`, USD, rounded up.
+        fee_usd: Money,
+        /// The sending venue's mark: the mid of its last Live book, in its own currency.
+        price: Price,
+        /// Imbalance that caused it: (Upbit's coin - Binance's) / both, without what open positions hold, -1 to 1.
+        imbalance: f64,
+        /// When the rest arrives.
+        arrives: Timestamp,
+        /// The rate for valuing the fee.
+        fx: FxUsed,
+    },
+    /// What a transfer sent has arrived.
+    TransferArrived {
+        /// Its id.
+        transfer: u64,
+        /// Asset.
+        asset: Asset,
+        /// The venue that it reached.
+        to: Venue,
+        /// What arrived: the amount that left without the fee.
+        amount: Quantity,
     },
     /// Both legs of the entry are filled: a position is open.
     Opened {
@@ -470,7 +520,8 @@ pub enum Body {
         fees_usd: Money,
         /// After fees, USD: `gross - fees`.
         net_usd: Money,
-        /// Decided against realised, USD: what latency and depth cost.
+        /// Decided against realised, USD: what latency and depth cost. The `gross_usd` of decision and exit together, less
+        /// `gross_usd`; 0 when the exit had none.
         slippage_usd: Money,
     },
     /// An entry that never became a position ended: its unmatched leg was unwound (or it filled nothing at all).
@@ -541,8 +592,15 @@ pub enum Body {
         pnl_usd: Money,
         /// Closed round trips and unwinds, net.
         net_usd: Money,
-        /// Largest fall of `pnl_usd` from its peak so far.
+        /// Largest fall of `pnl_usd` from its peak so far; the peak starts at 0.
         drawdown_usd: Money,
+        /// The part of `pnl_usd` that the rate's moves made of the KRW that fills brought or took: that KRW at this rate less at
+        /// the rates of the fills. The rest is what trading made. `None`: not told apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fx_effect_usd: Option<Money>,
+        /// Withdrawal fees of transfers so far, each at its own mark and rate; inside `pnl_usd`. `None`: not told apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer_cost_usd: Option<Money>,
         /// The rate.
         fx: FxUsed,
         /// Marks of the assets whose holding differs from their deposits.

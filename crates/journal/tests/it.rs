@@ -19,6 +19,8 @@ fn entries() -> Vec<Entry> {
                 binance_fee_centibps: 1_000,
                 take_profit_bps: 25,
                 time_limit_ms: 180_000,
+                day_offset_s: None,
+                withdrawal: None,
             },
             config: String::new(),
         },

@@ -47,6 +47,14 @@ pub const CAMPAIGNS: &[Campaign] = &[
         length: ("ASSAY_BUILDS", "dev"),
         about: "one input log through the release build and those of other profiles gives one journal",
     },
+    Campaign {
+        name: "sessions",
+        package: "gate",
+        binary: "it",
+        filter: "sessions::random",
+        length: ("ASSAY_SESSIONS", "10000"),
+        about: "random sessions of the engine, added up by the judge to the last unit",
+    },
 ];
 
 /// Runs a campaign in the release profile; `length` replaces its usual length.

@@ -70,6 +70,8 @@ fn equity(pnl: &str) -> Body {
         pnl_usd: usd(pnl),
         net_usd: Money::ZERO,
         drawdown_usd: Money::ZERO,
+        fx_effect_usd: None,
+        transfer_cost_usd: None,
         fx: fx(),
         marks: Vec::new(),
     }
@@ -128,6 +130,8 @@ fn trades_add_up() {
         binance_fee_centibps: 1_000,
         take_profit_bps: 25,
         time_limit_ms: 180_000,
+        day_offset_s: None,
+        withdrawal: None,
     };
     let start = Body::Start {
         format: 1,

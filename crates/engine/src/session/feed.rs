@@ -533,7 +533,7 @@ impl Core {
         match self.ledger.deposit(venue, asset, amount) {
             Ok(balance) => {
                 self.record(Body::Deposit { venue, asset, amount });
-                self.record(Body::Balance { venue, asset, change: amount, balance, order: 0 });
+                self.record(Body::Balance { venue, asset, change: amount, balance, order: 0, transfer: 0 });
             }
             Err(e) => self.trouble(format!("a deposit of {amount} {asset} on {venue} failed: {e}")),
         }

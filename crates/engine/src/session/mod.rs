@@ -1,8 +1,9 @@
 //! What happens inside [`Core`]: inputs (`feed`), entries and exits (`trade`), orders and positions (`orders`), timers and
-//! figures (`second`), the end (`stop`). This file holds how records and alerts come out.
+//! figures (`second`), moving coin between the venues (`rebalance`), the end (`stop`). This file holds how records and alerts come out.
 
 mod feed;
 mod orders;
+mod rebalance;
 mod resume;
 mod second;
 mod stop;

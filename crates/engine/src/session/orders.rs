@@ -123,7 +123,7 @@ impl Core {
             self.trouble(format!("order {} filled without a rate", order.id));
             return;
         };
-        let changes = match self.ledger.apply(filled) {
+        let changes = match self.ledger.apply_at(filled, fx.rate) {
             Ok(changes) => changes,
             Err(e) => {
                 self.trouble(format!("order {} does not fit the ledger: {e}", order.id));
@@ -145,7 +145,7 @@ impl Core {
             fx,
         });
         for (venue, asset, change, balance) in changes {
-            self.record(Body::Balance { venue, asset, change, balance, order: order.id });
+            self.record(Body::Balance { venue, asset, change, balance, order: order.id, transfer: 0 });
         }
         if order.purpose == Purpose::Entry && filled.quantity < order.quantity {
             self.count(i, |c: &mut Counts| c.stage(Stage::PartlyFilled));
@@ -324,7 +324,6 @@ impl Core {
     }
 
     fn add_result(&mut self, position: &Position, net_usd: Money) {
-        self.roll_day();
         self.results.add(position.cash_usd, net_usd);
     }
 

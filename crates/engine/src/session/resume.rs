@@ -77,6 +77,7 @@ impl Core {
         self.ledger = state.ledger;
         self.positions = state.positions;
         self.last_position = state.last_position;
+        self.last_transfer = state.last_transfer;
         self.broker.continue_after(state.last_order);
         self.returning = state.orders;
         self.at_limit = state.at_limit;
@@ -116,6 +117,7 @@ impl Core {
             orders,
             last_order: self.broker.last_id(),
             last_position: self.last_position,
+            last_transfer: self.last_transfer,
             at_limit: self.at_limit,
             triggers: self.guards.triggers(),
             guards: self.guards.held(),

@@ -17,6 +17,8 @@ const LEAP_NS: i64 = 3_600 * NANOS_PER_SEC;
 impl Core {
     /// Fires what is due at `self.now`. `until`: the time of the input that waits.
     pub(crate) fn fire(&mut self, until: Timestamp) {
+        self.roll_day();
+        self.arrive_transfers();
         self.execute_overdue();
         self.guards.expire(self.now);
         self.publish_guards();
@@ -74,7 +76,6 @@ impl Core {
     }
 
     fn on_second(&mut self) {
-        self.roll_day();
         self.fx.refresh(self.now);
         self.fx.sample();
         self.check_conns();
@@ -91,6 +92,7 @@ impl Core {
         if self.ended {
             return;
         }
+        self.rebalance();
         self.record_figures();
         self.record_equity();
         if self.now >= self.next_minute {
@@ -101,6 +103,7 @@ impl Core {
         self.publish_view();
     }
 
+    /// A new day: what daily limits look at starts at zero. Before anything else happens at that instant.
     pub(crate) fn roll_day(&mut self) {
         self.results.roll(self.config.day_of(self.now));
     }
@@ -317,15 +320,27 @@ impl Core {
             self.symbols[*i].books[venue.index()].last_mid
         });
         let Some(pnl_usd) = pnl else { return };
+        let fx_effect_usd = self.ledger.fx_effect_usd(fx.rate);
+        let transfer_cost_usd = self.ledger.transfer_cost_usd();
         self.results.mark(pnl_usd);
         self.view.pnl_usd = Some(pnl_usd);
+        self.view.fx_effect_usd = fx_effect_usd;
+        self.view.transfer_cost_usd = transfer_cost_usd;
         let marks = self.ledger.changed_assets().into_iter().filter_map(|asset| {
             let books = &self.symbols[*self.by_asset.get(&asset)?].books;
             Some(Mark { asset, upbit: books[0].last_mid, binance: books[1].last_mid })
         });
         let marks = marks.collect();
         let (net_usd, drawdown_usd) = (self.results.net, self.results.drawdown);
-        self.record(Body::Equity { pnl_usd, net_usd, drawdown_usd, fx, marks });
+        self.record(Body::Equity {
+            pnl_usd,
+            net_usd,
+            drawdown_usd,
+            fx_effect_usd,
+            transfer_cost_usd: Some(transfer_cost_usd),
+            fx,
+            marks,
+        });
     }
 
     /// The funnel since the last such record.

@@ -11,6 +11,7 @@ mod first;
 mod html;
 mod markdown;
 mod model;
+mod money;
 mod said;
 mod sections;
 mod setup;

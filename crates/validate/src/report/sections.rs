@@ -32,6 +32,7 @@ pub(super) fn all(report: &Report<'_>, lang: Lang) -> Vec<Section> {
         section("plausibility", w.plausibility, plausibility(report, w)),
         section("rules", w.rules, rules(report, w)),
         section("phases", w.phases, setup::phases(report, w)),
+        section("money", w.money, super::money::money(report, lang)),
         section("exits", w.exit_reasons, figures::exits(report, lang)),
         section("funnel", w.funnel, figures::funnel(report, lang)),
         section("alerts", w.alerts, figures::alerts(report, w)),

@@ -192,6 +192,12 @@ words! {
     abort: "The run was aborted by {0}, {1} s after the phase's start: {2}", "{0}에 의해 단계 시작 {1}초 후 중단됨: {2}";
     interrupted_by: "The run was interrupted: {0}", "실행이 중단됨: {0}";
 
+    money: "Where the money came from", "손익의 구성";
+    money_note: "USD, added up from the journal. Total = trading + FX effect, at marks; gross - fees = net, of what was closed or unwound.",
+        "단위는 USD이며 저널에서 합산했습니다. 총손익 = 거래 손익 + 환율 효과(평가 기준), 청산·정리된 거래의 총이익 - 수수료 = 순손익입니다.";
+    money_unknown: "The parts of the result are not on record: {0}", "손익의 구성이 기록되지 않았습니다: {0}";
+    col_amount: "Amount", "항목";
+    col_usd: "USD", "USD";
     exit_reasons: "Exit reasons", "청산 사유";
     exits_none: "No round trip was closed.", "완료된 왕복 거래가 없습니다.";
     exits_unknown: "Exit reasons are not on record: {0}", "청산 사유가 기록되지 않았습니다: {0}";
@@ -405,6 +411,16 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "kill_switch" => ("kill switch", "킬 스위치"),
         "shutdown" => ("shutdown", "종료 시 청산"),
         "unwind" => ("unwind", "편측 청산"),
+        "total_pnl" => ("total PnL", "총손익"),
+        "trading_pnl" => ("trading, at the rates of the fills", "거래 손익(체결 시 환율 기준)"),
+        "fx_effect" => ("FX effect on KRW from fills", "체결로 생긴 원화의 환율 효과"),
+        "transfer_cost" => {
+            ("withdrawal fees of transfers, inside trading", "거래소 간 이동 출금 수수료(거래 손익에 포함)")
+        }
+        "gross_pnl" => ("gross of closed and unwound", "청산·정리된 거래의 총이익"),
+        "fees" => ("fees of them", "그 수수료"),
+        "net_pnl" => ("net of closed and unwound", "청산·정리된 거래의 순손익"),
+        "slippage" => ("slippage, decided less realised", "슬리피지(결정 대비 체결)"),
         "updates" => ("updates", "시세 갱신"),
         "evaluated" => ("evaluated", "평가됨"),
         "gross_positive" => ("gross edge > 0", "총 엣지 > 0"),
