@@ -5,7 +5,9 @@
 mod it {
     pub mod captures;
     pub mod data;
+    pub mod differential;
     pub mod limits;
+    pub mod mutate;
     pub mod sequencer;
     pub mod tables;
     pub mod wire;
