@@ -22,7 +22,14 @@ pub struct Campaign {
 }
 
 /// Every campaign.
-pub const CAMPAIGNS: &[Campaign] = &[];
+pub const CAMPAIGNS: &[Campaign] = &[Campaign {
+    name: "fuzz",
+    package: "venues",
+    binary: "it",
+    filter: "differential::fuzz",
+    length: ("ASSAY_FUZZ_SECONDS", "600"),
+    about: "every parser of the venues on mutated frames, seconds for each; ASSAY_FUZZ_SEED draws other cases",
+}];
 
 /// Runs a campaign in the release profile; `length` replaces its usual length.
 ///

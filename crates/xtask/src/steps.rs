@@ -39,8 +39,11 @@ pub fn test() -> Result<(), Failure> {
 }
 
 /// What `cargo xtask bench` runs in the workspace below `benches/`: name, package and its arguments.
-const BENCHES: [(&str, &str, &[&str]); 2] =
-    [("exposition parser", "bench-exposition", &[]), ("judging a day", "bench-gate", &["rejudge"])];
+const BENCHES: [(&str, &str, &[&str]); 3] = [
+    ("exposition parser", "bench-exposition", &[]),
+    ("frames to books", "bench-venues", &[]),
+    ("judging a day", "bench-gate", &["rejudge"]),
+];
 
 /// Runs the short benches.
 ///
