@@ -156,7 +156,8 @@ fn thirty(format: Format) -> Vec<Vec<u8>> {
                 Format::Simple => format!("{thousands}000"),
             };
             let size = |random: &mut Random| {
-                let units = 1 + random.below(if random.below(6) == 0 { 99_999 } else { 300_000_000 });
+                let most = if random.below(6) == 0 { 99_999 } else { 300_000_000 };
+                let units = 1 + random.below(most);
                 if units >= 100_000 {
                     return format!("{}.{:08}", units / 100_000_000, units % 100_000_000);
                 }

@@ -52,10 +52,9 @@ const fn before(marks: u64) -> usize {
 /// Eight digits, the first in the lowest byte, as a number.
 #[inline(always)]
 const fn eight(digits: u64) -> u64 {
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
-    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-    low.wrapping_add(high) >> 32
+    let pairs = (digits.wrapping_mul(2_561) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(6_553_601) >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(42_949_672_960_001) >> 32
 }
 
 /// Reads up to ten digits, then perhaps a point and up to eight digits, as an integer at 1e-8; and where it ends.
@@ -91,6 +90,117 @@ pub(crate) fn decimal(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
     // What lies behind the last place becomes zeros: the number is at 1e-8 without a further step.
     let fraction = eight(digits & (u64::MAX >> (64 - 8 * places))) as i64;
     Some((whole * SCALE + fraction, end + 1 + places))
+}
+
+/// Eight bytes of a window as digits, xor'ed with `'0'`.
+#[inline(always)]
+fn load<const N: usize>(window: &[u8; N], at: usize) -> Option<u64> {
+    window.get(at..)?.first_chunk::<8>().map(|chunk| u64::from_le_bytes(*chunk) ^ ZEROS)
+}
+
+/// A level in the most common spelling, `["61737.63","0.014"]`: of either number one to eight digits, and perhaps a point and
+/// one to eight places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pair {
+    /// The first number at 1e-8.
+    pub(crate) price: i64,
+    /// The second number at 1e-8.
+    pub(crate) quantity: i64,
+    /// Bytes from the opening to behind the closing bracket.
+    pub(crate) length: usize,
+}
+
+/// How the numbers of a level are laid out. The levels of a symbol nearly always have the same layout (as many places as its steps
+/// have), and to know beforehand where a number ends lets the processor begin with the next one before it has looked at this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Digits of the price before its point.
+    whole: usize,
+    /// And behind it.
+    places: usize,
+    /// Digits of the quantity behind its point; 0 when it has none.
+    size_places: usize,
+}
+
+/// As much of a frame as [`pair`] and [`Layout::pair`] look at.
+pub(crate) const WINDOW: usize = 2 + 17 + 3 + 17 + 2;
+
+/// Reads a level and its layout. `None` leaves it to the slower ways.
+#[inline(always)]
+pub(crate) fn pair(window: &[u8; WINDOW]) -> Option<(Pair, Layout)> {
+    let [b'[', b'"', ..] = window else { return None };
+    let (price, whole, places) = parts(window, 2)?;
+    let end = 2 + whole + usize::from(places > 0) + places;
+    let b"\",\"" = window.get(end..)?.first_chunk::<3>()? else { return None };
+    let (quantity, digits, size_places) = parts(window, end + 3)?;
+    let end = end + 3 + digits + usize::from(size_places > 0) + size_places;
+    let b"\"]" = window.get(end..)?.first_chunk::<2>()? else { return None };
+    Some((Pair { price, quantity, length: end + 2 }, Layout { whole, places, size_places }))
+}
+
+/// A number at 1e-8 with its digits before and behind the point.
+#[inline(always)]
+fn parts<const N: usize>(window: &[u8; N], at: usize) -> Option<(i64, usize, usize)> {
+    let digits = load(window, at)?;
+    let count = before(not_digits(digits));
+    if count == 0 {
+        return None;
+    }
+    let whole = eight(digits << (64 - 8 * count)) as i64 * SCALE;
+    if *window.get(at + count)? != b'.' {
+        return Some((whole, count, 0));
+    }
+    let digits = load(window, at + count + 1)?;
+    let places = before(not_digits(digits));
+    if places == 0 {
+        return None;
+    }
+    Some((whole + eight(digits & (u64::MAX >> (64 - 8 * places))) as i64, count, places))
+}
+
+impl Layout {
+    /// Whether [`Self::pair`] can read levels of this layout; to be asked once before many.
+    #[inline(always)]
+    pub(crate) const fn is_usual(self) -> bool {
+        self.whole >= 1 && self.whole <= 8 && self.places >= 1 && self.places <= 8 && self.size_places <= 8
+    }
+
+    /// Reads a level of exactly this layout, but for the quantity's digits before its point.
+    #[inline(always)]
+    pub(crate) fn pair(self, window: &[u8; WINDOW]) -> Option<Pair> {
+        let [b'[', b'"', ..] = window else { return None };
+        let whole = load(window, 2)? << (64 - 8 * self.whole);
+        let point = 2 + self.whole;
+        let fraction = load(window, point + 1)? & (u64::MAX >> (64 - 8 * self.places));
+        let end = point + 1 + self.places;
+        let (b'.', b"\",\"") = (*window.get(point)?, window.get(end..)?.first_chunk::<3>()?) else {
+            return None;
+        };
+        let digits = load(window, end + 3)?;
+        let count = before(not_digits(digits));
+        let mut end = end + 3 + count;
+        let mut size_fraction = 0;
+        if self.size_places > 0 {
+            let b'.' = *window.get(end)? else { return None };
+            size_fraction = load(window, end + 1)? & (u64::MAX >> (64 - 8 * self.size_places));
+            end += 1 + self.size_places;
+        }
+        let b"\"]" = window.get(end..)?.first_chunk::<2>()? else { return None };
+        // Where the layout puts digits there must be digits; the fields behind them are zeros already.
+        if count == 0 || not_all_digits(whole) | not_all_digits(fraction) | not_all_digits(size_fraction) != 0
+        {
+            return None;
+        }
+        let price = eight(whole) as i64 * SCALE + eight(fraction) as i64;
+        let size = eight(digits << (64 - 8 * count)) as i64 * SCALE + eight(size_fraction) as i64;
+        Some(Pair { price, quantity: size, length: end + 2 })
+    }
+}
+
+/// Zero when every byte is a digit, already xor'ed with `'0'`.
+#[inline(always)]
+const fn not_all_digits(digits: u64) -> u64 {
+    (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & HIGHS
 }
 
 /// A number by the JSON grammar in the spellings that Upbit uses (`127.0`, `1.16539E8`, `7.9276E-4`), as an integer at
@@ -146,6 +256,16 @@ impl<'a> Scanner<'a> {
     /// The position, for those who read numbers themselves.
     pub(crate) const fn at(&self) -> usize {
         self.at
+    }
+
+    /// What has not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// Goes on where `rest`, an end of [`Self::rest`], begins.
+    pub(crate) const fn go_on_with(&mut self, rest: &[u8]) {
+        self.at = self.bytes.len() - rest.len();
     }
 
     /// Goes on from `at`.
@@ -355,6 +475,34 @@ mod tests {
                 prop_assert_eq!(market::parse_scaled(&bytes[..end]), Ok(i128::from(value)), "{}", text);
                 let mut slow = Scanner::new(bytes);
                 prop_assert_eq!(slow.number(), Some(&bytes[..end]));
+            }
+        }
+
+        #[test]
+        fn levels_of_a_layout_are_those_read_one_by_one(
+            texts in proptest::collection::vec("[0-9]{0,9}(\\.[0-9]{0,9})?[\",0-9.]?", 4),
+            layout in (0usize..10, 0usize..10, 0usize..10),
+            like in any::<bool>(),
+        ) {
+            let window = |price: &str, size: &str| {
+                let text = format!("[\"{price}\",\"{size}\"],[\"1.5\",\"2.5\"],[\"1.5\",\"2.5\"],[\"1.5\",\"2.5\"]]");
+                *text.as_bytes().first_chunk::<WINDOW>().unwrap()
+            };
+            let first = pair(&window(&texts[0], &texts[1]));
+            if let Some((level, _)) = first {
+                let is = |text: &str, value: i64| market::parse_scaled(text.as_bytes()) == Ok(value.into());
+                prop_assert!(is(&texts[0], level.price) && is(&texts[1], level.quantity), "{:?}", texts);
+            }
+            let (whole, places, size_places) = layout;
+            let drawn = Layout { whole, places, size_places };
+            let layout = first.map(|(_, layout)| layout).filter(|_| like).unwrap_or(drawn);
+            if layout.is_usual() {
+                let second = window(&texts[2], &texts[3]);
+                if let Some(level) = layout.pair(&second) {
+                    prop_assert_eq!(pair(&second).map(|(level, _)| level), Some(level), "{:?}", texts);
+                } else if let Some((_, found)) = pair(&second) {
+                    prop_assert_ne!(found, layout, "{:?}", texts);
+                }
             }
         }
 

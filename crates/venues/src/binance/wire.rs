@@ -13,7 +13,7 @@
 
 use crate::error::{FieldError, Problem, at};
 use crate::levels::level;
-use crate::scan::{Scanner, decimal};
+use crate::scan::{Pair, Scanner, WINDOW, pair};
 use crate::text::{decoded, instant, integer, millis, scalar, string, utf8};
 use crate::{Candle, LevelBuffer, WireError};
 use market::{Level, Price, Quantity, Timestamp};
@@ -394,45 +394,59 @@ fn scan_levels(s: &mut Scanner<'_>, out: &mut Vec<Level>) -> Option<()> {
         return Some(());
     }
     loop {
-        // Elements without space between them, up to the last or to one of another spelling.
-        let (bytes, mut at) = (s.bytes(), s.at());
-        while let Some((level, end, last)) = tight_level(bytes, at) {
-            out.push(level);
-            at = end;
-            if last {
-                s.go_to(end);
-                return Some(());
-            }
-        }
-        s.go_to(at);
-        s.open(b'[')?;
-        let price = s.string()?;
-        s.open(b',')?;
-        let quantity = s.string()?;
-        s.open(b']')?;
-        out.push(level(("b", price), ("B", quantity), false).ok()?);
-        if s.close(b']')? {
+        if short_levels(s, out) || scan_level(s, out)? {
             return Some(());
         }
     }
 }
 
-/// `["61737.63","0.014"]` and the comma or bracket behind it: the level, where the next element begins, and whether this was
-/// the last.
-#[inline(always)]
-fn tight_level(bytes: &[u8], at: usize) -> Option<(Level, usize, bool)> {
-    let chunk = |at: usize| bytes.get(at..)?.first_chunk::<3>();
-    let [b'[', b'"', _] = chunk(at)? else { return None };
-    let (price, end) = decimal(bytes, at + 2)?;
-    let (b"\",\"", true) = (chunk(end)?, price != 0) else { return None };
-    let (quantity, end) = decimal(bytes, end + 3)?;
-    let [b'"', b']', next] = *chunk(end)? else { return None };
-    let last = match next {
-        b',' => false,
-        b']' => true,
-        _ => return None,
+/// Elements in the most common spelling without space between them, up to the first of another one, or to the end of the side:
+/// then `true`.
+#[inline(never)]
+fn short_levels(s: &mut Scanner<'_>, out: &mut Vec<Level>) -> bool {
+    let mut rest = s.rest();
+    let mut more = true;
+    let mut take = |rest: &mut &[u8], read: Pair| {
+        let (next, behind) = rest.get(read.length..)?.split_first()?;
+        if read.price == 0 || !matches!(next, b',' | b']') {
+            return None;
+        }
+        out.push(Level { price: Price(read.price), quantity: Quantity(read.quantity.into()) });
+        *rest = behind;
+        Some(*next == b',')
     };
-    Some((Level { price: Price(price), quantity: Quantity(quantity.into()) }, end + 3, last))
+    while more {
+        let mut end = [0; WINDOW];
+        let window = rest.first_chunk().unwrap_or_else(|| {
+            end.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            &end
+        });
+        let Some((read, layout)) = pair(window) else { break };
+        let Some(next) = take(&mut rest, read) else { break };
+        more = next;
+        if layout.is_usual() {
+            while more
+                && let Some(read) = rest.first_chunk().and_then(|window| layout.pair(window))
+                && let Some(next) = take(&mut rest, read)
+            {
+                more = next;
+            }
+        }
+    }
+    s.go_on_with(rest);
+    !more
+}
+
+/// One element in whatever spelling; `true` at the end of the side.
+#[inline(never)]
+fn scan_level(s: &mut Scanner<'_>, out: &mut Vec<Level>) -> Option<bool> {
+    s.open(b'[')?;
+    let price = s.string()?;
+    s.open(b',')?;
+    let quantity = s.string()?;
+    s.open(b']')?;
+    out.push(level(("b", price), ("B", quantity), false).ok()?);
+    s.close(b']')
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
