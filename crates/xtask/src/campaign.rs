@@ -55,6 +55,14 @@ pub const CAMPAIGNS: &[Campaign] = &[
         length: ("ASSAY_SESSIONS", "10000"),
         about: "random sessions of the engine, added up by the judge to the last unit",
     },
+    Campaign {
+        name: "fuzz",
+        package: "venues",
+        binary: "it",
+        filter: "differential::fuzz",
+        length: ("ASSAY_FUZZ_SECONDS", "600"),
+        about: "every parser of the venues on mutated frames, seconds for each; ASSAY_FUZZ_SEED draws other cases",
+    },
 ];
 
 /// Runs a campaign in the release profile; `length` replaces its usual length.
