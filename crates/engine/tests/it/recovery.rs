@@ -220,6 +220,8 @@ fn a_journal_with_a_hole_is_named_by_its_record() {
         binance_fee_centibps: 0,
         take_profit_bps: 0,
         time_limit_ms: 0,
+        day_offset_s: None,
+        withdrawal: None,
     };
     let (run_id, version) = ("r".to_owned(), "v".to_owned());
     let body = Body::Start { format: 2, run_id, version, terms, config: String::new() };

@@ -101,8 +101,8 @@ fn comes_back(seed: u64, session: &Session) {
         folded.fold(entry).unwrap();
     }
     (kept.input_seq, kept.at) = (folded.input_seq, folded.at);
-    folded.forget_waits(session.at);
-    kept.forget_waits(session.at);
+    folded.comparable(session.at);
+    kept.comparable(session.at);
     // Part by part: a state as a whole is no text to read.
     let parts = |state: &State| serde_json::to_value(state).unwrap().as_object().unwrap().clone();
     let (folded, kept) = (parts(&folded), parts(&kept));
