@@ -102,3 +102,18 @@ fn a_changed_byte_is_damage_with_its_line() {
     std::fs::write(&path, b"00000000 {}\n").unwrap();
     assert!(matches!(Reader::open(&path).unwrap().next_entry(), Err(FileError::Damaged { line: 1, .. })));
 }
+
+#[test]
+fn a_flipped_bit_is_found_wherever_it_is() {
+    let mut line = Vec::new();
+    encode(&entries()[0], &mut line);
+    line.pop();
+    assert!(decode(&line).is_ok());
+    for at in 0..line.len() {
+        for bit in 0..8 {
+            line[at] ^= 1 << bit;
+            assert!(decode(&line).is_err(), "byte {at}, bit {bit}");
+            line[at] ^= 1 << bit;
+        }
+    }
+}

@@ -625,6 +625,21 @@ mod tests {
         assert!(kpi["loop_latency_p99_ms_reason"].as_str().unwrap().starts_with("undefined"));
     }
 
+    /// What the hot thread had handed over of an input when it died was never finished.
+    #[test]
+    fn half_an_input_is_neither_written_nor_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = facts(folder.path(), &folder.path().join("journal.log"));
+        let writer =
+            WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
+        writer.record(Entry { commit: false, ..closed(1) });
+        writer.record(closed(2));
+        writer.record(Entry { commit: false, ..closed(3) });
+        writer.finish(Ending { complete: false, stop_reason: None }).unwrap();
+        assert_eq!(std::fs::read_to_string(&facts.effective.journal).unwrap().lines().count(), 2);
+        assert_eq!((round_trips(&facts), &kpi(&facts)["round_trips_completed"]), (2.0, &2.into()));
+    }
+
     /// `/dev/full` takes no byte: nothing of what it refused may show.
     #[test]
     fn what_cannot_be_written_is_not_published() {

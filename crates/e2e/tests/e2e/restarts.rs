@@ -383,7 +383,7 @@ fn a_journal_that_is_not_this_runs_is_left_as_it_is() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     std::fs::write(&journal, &damaged).unwrap();
-    bench.run().exits(70).says("checksum");
+    bench.run().exits(70).says("damaged");
     assert!(std::fs::read(&journal).unwrap() == damaged);
     // A whole input missing.
     let text = String::from_utf8(kept.clone()).unwrap();
