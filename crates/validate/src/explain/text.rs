@@ -107,6 +107,12 @@ fn price(price: Price) -> String {
     grouped(price.0.into(), 0, 8)
 }
 
+/// An average: what rounding left behind its eighth digit is nobody's price.
+fn average(price: Price) -> String {
+    let digits = price.0.unsigned_abs().to_string().len();
+    grouped(price.0.into(), 0, 8 - digits.saturating_sub(8).min(8))
+}
+
 fn quantity(quantity: Quantity) -> String {
     grouped(quantity.0, 0, 8)
 }
@@ -264,7 +270,7 @@ fn decision(story: &TradeStory) -> Section<'_> {
         format!("{} {}, {} USD a leg", quantity(*size), story.asset, grouped(d.notional_usd.0, 2, 2)),
     );
     let buys = story.direction.buys_on();
-    let at = |v: Venue| format!("{} {} on {}", price(prices[v.index()]), v.quote(), venue(v));
+    let at = |v: Venue| format!("{} {} on {}", average(prices[v.index()]), v.quote(), venue(v));
     section.say("walked", format!("buys at {}, sells at {}", at(buys), at(buys.other())));
     section.say(
         "level",
@@ -370,7 +376,7 @@ fn came_of(order: &OrderStory, asset: Asset) -> (String, String) {
             } else {
                 "filled".to_owned()
             };
-            let at = fill.price.map_or_else(String::new, |p| format!(" at {}", price(p)));
+            let at = fill.price.map_or_else(String::new, |p| format!(" at {}", average(p)));
             let displayed = match fill.levels.as_slice() {
                 [one] => format!(" ({} displayed)", quantity(one.displayed)),
                 levels => format!(" over {} levels", levels.len()),
@@ -422,6 +428,13 @@ fn money(story: &TradeStory, paint: Paint) -> String {
         out += &table.text();
     }
     let mut rows = Vec::new();
+    if story.ended != Ended::Open && story.left_over != Quantity::ZERO {
+        let left = quantity(story.left_over);
+        rows.push((
+            "left over",
+            format!("{left} {} by rounding to lots, counted at its last price", story.asset),
+        ));
+    }
     match &story.ended {
         Ended::Closed { gross_usd, fees_usd, net_usd, .. } => {
             rows.push(("gross", format!("{} USD", usd(*gross_usd))));
@@ -522,25 +535,30 @@ fn parts(funnel: &BTreeMap<String, u64>, prefix: &str, name: impl Fn(&str) -> St
 }
 
 fn nearest(story: &SymbolStory, paint: Paint) -> String {
-    let mut out = Section::heading("How near it came", "basis points; entries count from the edge", paint);
+    let mut out = Section::heading(
+        "How near it came",
+        "basis points; break-even and needed are gaps, at the last level",
+        paint,
+    );
     if story.best.is_empty() {
         return out + "  no gap was ever sampled: the books were not Live at the same time\n";
     }
     let mut table = Table::new(2, &[]);
     let head =
-        ["", "best edge", "needs", "costs", "break-even gap", "usual gap", "largest gap", "level", "seen"];
+        ["", "best edge", "needs", "seen", "usual gap", "largest", "break-even", "needed", "level", "costs"];
     table.row(head.map(str::to_owned));
     for best in &story.best {
         table.row([
             route(best.direction),
             maybe(best.edge_bps),
             bps(best.threshold_bps),
-            format!("{:.1}", best.costs_bps),
-            maybe(best.break_even_bps),
+            best.at.map_or_else(|| "never".to_owned(), |at| clock(at, "%m-%d %H:%M:%S")),
             maybe(best.usual_gap_bps),
             maybe(best.gap_bps.map(|gap| gap.max)),
+            maybe(best.break_even_bps),
+            maybe(best.needed_gap_bps),
             maybe(best.level_bps),
-            best.at.map_or_else(|| "never".to_owned(), |at| clock(at, "%m-%d %H:%M:%S")),
+            format!("{:.1}", best.costs_bps),
         ]);
     }
     out += &table.text();
