@@ -4,7 +4,7 @@
 //!   the signal rate, before fees.
 //! * `edge(d) = gap(d) + level(opposite d) - four taker fees - reserve`.
 
-use crate::liquidity::LiquidityMemory;
+use crate::liquidity::LiquidityModel;
 use journal::record::Direction;
 use market::{Book, FxRate, Money, Quantity, Rounding, Side, Venue};
 
@@ -46,7 +46,7 @@ pub fn displayed(direction: Direction, books: [&Book; 2], quantity: Quantity, fx
 pub fn executable(
     direction: Direction,
     books: [&Book; 2],
-    memories: [&LiquidityMemory; 2],
+    memories: [&dyn LiquidityModel; 2],
     quantity: Quantity,
     fx: FxRate,
 ) -> Option<Quote> {
@@ -74,7 +74,7 @@ fn quote(
 /// enough.
 pub fn walk_available(
     book: &Book,
-    memory: &LiquidityMemory,
+    memory: &dyn LiquidityModel,
     side: Side,
     quantity: Quantity,
 ) -> Option<Money> {
@@ -87,7 +87,7 @@ pub fn walk_available(
         if left.0 <= 0 {
             break;
         }
-        let take = left.min(memory.available(book, side, level.price));
+        let take = left.min(memory.left(side, level.price, level.quantity));
         if take.0 > 0 {
             notional = notional.checked_add(level.price.notional(take, rounding)?)?;
             left = left.checked_sub(take)?;

@@ -7,6 +7,7 @@
 //! What lives here: books, FX, venue health, level, edge, guards, broker, two-leg state machine, ledger, funnel. What does
 //! not: sockets and files (`runner`), protocols (`venues`), judgement (`gate`).
 
+mod asset_index;
 pub mod broker;
 pub mod config;
 pub mod core;
@@ -23,18 +24,24 @@ pub mod legs;
 pub mod level;
 pub mod liquidity;
 pub mod market_state;
+pub mod models;
+pub mod probe;
+pub mod recover;
 pub mod rejection;
+mod results;
 mod session;
+
 pub mod strategy;
 pub mod universe;
 pub mod view;
 
-pub use self::core::{Core, Effect, ReplayError, StartError, replay};
-pub use config::{Config, ConfigError, DayOffset, PerVenue};
+pub use self::core::{Core, Effect, ReplayError, StartError, replay, replay_with};
+pub use config::{Config, ConfigError, DayOffset, LatencySource, PerVenue};
+pub use models::Models;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: [&str; 14] = [
+pub const NOT_BUILT: &[&str] = &[
     "guard route: score below 50 blocks",
     "guard symbol: 1 min volatility above 10 % halves",
     "guard cross_exchange: inventory imbalance above 0.5 blocks the worsening side (the figure is shown)",
@@ -43,10 +50,7 @@ pub const NOT_BUILT: [&str; 14] = [
     "hedging by perpetuals",
     "shadow positions of blocked intents",
     "FX effect apart from the trading result",
-    "recovery of positions and balances from the journal after a kill",
     "universe: hourly refresh, halts and delistings in mid-run",
     "kill switch from outside the process (the input is there, nothing sends it)",
-    "latency drawn from measured round trips (a constant per venue)",
     "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
-    "stages parse, book and fill of the service time (they are inside decide)",
 ];

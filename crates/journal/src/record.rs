@@ -267,6 +267,26 @@ pub enum Body {
         version: String,
         /// Terms of trade.
         terms: Terms,
+        /// The engine's effective configuration as JSON text: every constant of the simulation, and what a restart must
+        /// agree with. Empty where the writer states none.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        config: String,
+    },
+    /// The session came back after its process had been killed: everything before was read from this journal, what stood
+    /// behind the last commit was cut.
+    Resumed {
+        /// Version of the engine that goes on.
+        version: String,
+        /// The last record that was kept: this one has the next number.
+        after_seq: u64,
+        /// Whole records behind the last commit that were cut: part of an input, never published.
+        cut_records: u64,
+        /// Bytes that were cut, those of a torn last line included.
+        cut_bytes: u64,
+        /// Positions that came back, in whatever phase.
+        positions: u32,
+        /// Orders that came back: sent, neither filled nor refused. Each meets the first Live book at or after its arrival.
+        orders: u32,
     },
     /// The universe was set.
     Universe {
@@ -313,6 +333,14 @@ pub enum Body {
         /// The signal rate.
         fx: FxUsed,
     },
+    /// The touch gap of the way out was measured: at the fill instant, or, when a book was not usable then, at the first
+    /// moment that both were. The stop loss counts from here.
+    Anchored {
+        /// Position id.
+        position: u64,
+        /// The gap, basis points.
+        out_bps: f64,
+    },
     /// An exit was decided; its orders follow once both books are usable.
     Exit {
         /// Position id.
@@ -354,6 +382,9 @@ pub enum Body {
         quantity: Quantity,
         /// The instant at or after which it meets the venue's book.
         arrives: Timestamp,
+        /// The worst price that it accepts, in the venue's currency; absent for a market order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<Price>,
     },
     /// An order was refused, or met nothing.
     Rejected {

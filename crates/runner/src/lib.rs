@@ -24,10 +24,12 @@ mod process;
 mod recorder;
 mod replay;
 mod requests;
+mod restart;
 mod screen;
 mod server;
 mod session;
 mod signals;
+mod stages;
 mod universe;
 mod writer;
 

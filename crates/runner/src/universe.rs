@@ -7,7 +7,7 @@
 
 use crate::error::RunError;
 use engine::universe::{Candidate, Filters, Selection, prerank, select};
-use market::{Asset, Book, FxRate, Instrument, Money, Price, Quantity, Rounding, TickRule, Venue};
+use market::{Asset, Book, FxRate, Instrument, Member, Money, Price, Quantity, Rounding, TickRule, Venue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -65,6 +65,16 @@ pub async fn gather(
     let wanted = prerank(&candidates, filters, topn);
     books(rest, &mut candidates, &wanted, topn).await?;
     Ok((candidates, fx, fx_code))
+}
+
+/// The members of before a restart, with the rate as it is now.
+///
+/// # Errors
+/// [`RunError::Venue`].
+pub async fn again(rest: &Rest, members: Vec<Member>) -> Result<Chosen, RunError> {
+    let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
+    let fx = fx(rest, &fx_code).await?;
+    Ok(Chosen { selection: Selection { members, out: Vec::new() }, fx, fx_code })
 }
 
 /// Repeats a request for [`PATIENCE`] while repeating can help.

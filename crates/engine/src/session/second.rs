@@ -59,8 +59,10 @@ impl Core {
             let over = position.phase == Phase::Open
                 && position.opened_at.is_some_and(|at| self.now.since(at) >= limit);
             if over {
-                // Even without a usable book: the decision stands, the orders go out when both are.
-                self.begin_exit(p, ExitReason::TimeLimit);
+                // A stop that holds by now comes first. Even without a usable book the decision to leave stands, and the
+                // orders go out when both are.
+                let reason = self.reason_to_leave(p).unwrap_or(ExitReason::TimeLimit);
+                self.begin_exit(p, reason);
             }
             if over || waited {
                 self.advance(p);
@@ -99,14 +101,8 @@ impl Core {
         self.publish_view();
     }
 
-    fn roll_day(&mut self) {
-        let seconds = self.now.0.div_euclid(NANOS_PER_SEC) + self.config.day_offset.seconds();
-        let day = seconds.div_euclid(86_400);
-        if day != self.results.day {
-            self.results.day = day;
-            self.results.daily_net = Money::ZERO;
-            self.results.venue_daily = [Money::ZERO; 2];
-        }
+    pub(crate) fn roll_day(&mut self) {
+        self.results.roll(self.config.day_of(self.now));
     }
 
     /// Connections without a message: their books are stale.
@@ -321,9 +317,7 @@ impl Core {
             self.symbols[*i].books[venue.index()].last_mid
         });
         let Some(pnl_usd) = pnl else { return };
-        self.results.peak = self.results.peak.max(pnl_usd);
-        let fall = Money(self.results.peak.0.saturating_sub(pnl_usd.0));
-        self.results.drawdown = self.results.drawdown.max(fall);
+        self.results.mark(pnl_usd);
         self.view.pnl_usd = Some(pnl_usd);
         let marks = self.ledger.changed_assets().into_iter().filter_map(|asset| {
             let books = &self.symbols[*self.by_asset.get(&asset)?].books;

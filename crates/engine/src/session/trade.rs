@@ -2,7 +2,6 @@
 
 use crate::core::Core;
 use crate::edge::{Quote, displayed, edge_bps, executable, touch_gap_bps, walk_available};
-use crate::fees::FeeModel;
 use crate::funnel::{Counts, Stage, Why};
 use crate::guards::{Scope, Verdict, rules};
 use crate::legs::{Decided, Phase, Position, cash_flow_usd};
@@ -127,7 +126,7 @@ impl Core {
     }
 
     fn edge_of(&self, gap: f64, opposite: f64) -> f64 {
-        edge_bps(gap, opposite, self.config.round_trip_fees_bps(), self.config.reserve_bps)
+        edge_bps(gap, opposite, self.round_trip_fees_bps, self.config.reserve_bps)
     }
 
     /// Guards, pacing, size and inventory; then the entry.
@@ -200,11 +199,18 @@ impl Core {
         let quantity = size(&symbol.member, leg, mid).ok_or(Why::OrderSize)?;
         for venue in Venue::ALL {
             let price = mids[venue.index()].ok_or(Why::Syncing)?;
-            if !orderable(symbol.member.instrument(venue), quantity, price) {
+            let instrument = symbol.member.instrument(venue);
+            // What is sent is what the venue would have to take: a purchase whose fee is taken in coin is larger.
+            let sent = if venue == candidate.direction.buys_on() {
+                self.broker.fees().gross_up(venue, quantity, instrument.lot).ok_or(Why::OrderSize)?
+            } else {
+                quantity
+            };
+            if !orderable(instrument, sent, price) {
                 return Err(Why::OrderSize);
             }
         }
-        let memories = [&symbol.books[0].memory, &symbol.books[1].memory];
+        let memories = [&*symbol.books[0].memory, &*symbol.books[1].memory];
         let quote =
             executable(candidate.direction, self.books(i), memories, quantity, fx).ok_or(Why::NoDepth)?;
         self.covered(i, candidate.direction, &quote, fx)?;
@@ -281,6 +287,7 @@ impl Core {
                     // The books were not usable at the fill instant: measured from the first moment that they are.
                     let out = touch_gap_bps(position.direction.opposite(), self.books(i), fx);
                     self.positions[p].out_at_open_bps = out;
+                    self.record_anchor(self.positions[p].id, out);
                 }
                 let figures = self.exit_figures(p, fx);
                 if let Some(reason) = exit_reason(&self.config, &figures) {
@@ -315,6 +322,13 @@ impl Core {
         }
     }
 
+    /// The first reason for an open position to leave, as far as its books are usable.
+    pub(crate) fn reason_to_leave(&self, p: usize) -> Option<ExitReason> {
+        let books = &self.symbols[self.positions[p].symbol].books;
+        let fx = self.fx.rate().filter(|_| books.iter().all(SymbolBook::is_live))?;
+        exit_reason(&self.config, &self.exit_figures(p, fx))
+    }
+
     /// What closing a position would bring now, by walking what we have not taken.
     pub(crate) fn way_out(&self, p: usize, fx: FxRate) -> Option<WayOut> {
         let position = &self.positions[p];
@@ -335,7 +349,7 @@ impl Core {
             if quantity.0 == 0 {
                 continue;
             }
-            let notional = walk_available(&symbol.books[v].book, &symbol.books[v].memory, takes, quantity)?;
+            let notional = walk_available(&symbol.books[v].book, &*symbol.books[v].memory, takes, quantity)?;
             let (fee, fee_asset) =
                 self.broker.fees().fee(venue, takes, position.asset, quantity, notional)?;
             let quote_fee = if fee_asset == venue.quote() { Money(fee.0) } else { Money::ZERO };
