@@ -66,7 +66,7 @@ fn a_symbol_is_told_with_its_funnel_its_nearest_miss_and_its_trades() {
     let dir = tempfile::tempdir().unwrap();
     let source = session(dir.path());
     let story = symbol(&source, Asset::new("ETH").unwrap()).unwrap();
-    is_golden("symbol.txt", &text::symbol(&story, Paint(false)));
+    is_golden("symbol.txt", &symbol_text::symbol(&story, Paint(false)));
     let of_minutes: u64 = story.minutes.iter().filter_map(|minute| minute.counts.get("evaluated")).sum();
     assert_eq!(story.funnel["evaluated"], of_minutes);
     let quiet = symbol(&source, Asset::new("XRP").unwrap()).unwrap();
