@@ -69,8 +69,7 @@ impl Metrics {
         }
     }
 
-    /// Counts what an earlier process of the run left in the store, so that a restart does not begin at zero. Of a delivery's
-    /// failed attempts the store keeps the last reason: all of them count under it.
+    /// Counts what an earlier process of the run left in the store, so that a restart does not begin at zero.
     pub(crate) fn come_back(
         &mut self,
         alerts: &[AlertRecord],
@@ -90,6 +89,7 @@ impl Metrics {
             let rule = rule.map_or("", |alert| alert.rule_id.as_str());
             match delivery.status {
                 Status::Sent => self.by_rule(rule, "sent"),
+                Status::Failed => self.by_rule(rule, "failed"),
                 Status::Dlq => self.by_rule(rule, "dlq"),
                 _ => {}
             }
@@ -132,10 +132,10 @@ impl PerNotifier {
 
     fn come_back(&self, delivery: &DeliveryRecord) {
         (1..delivery.attempt).for_each(|_| self.retry.inc());
-        let unfailed = matches!(delivery.status, Status::Sent | Status::Sending);
         let reason = delivery.last_error.as_deref().and_then(|text| text.split(':').next());
-        if let Some(reason) = Reason::ALL.into_iter().find(|known| Some(known.as_str()) == reason) {
-            (u32::from(unfailed)..delivery.attempt).for_each(|_| self.failed(reason));
+        let reason = Reason::ALL.into_iter().find(|known| Some(known.as_str()) == reason);
+        if let Some(reason) = reason.filter(|_| matches!(delivery.status, Status::Failed | Status::Dlq)) {
+            self.failed(reason);
         }
         match delivery.status {
             Status::Sent => {
