@@ -197,7 +197,7 @@ words! {
         "단위는 USD이며 저널에서 합산했습니다. 총손익 = 거래 손익 + 환율 효과(평가 기준), 청산·정리된 거래의 총이익 - 수수료 = 순손익입니다.";
     money_unknown: "The parts of the result are not on record: {0}", "손익의 구성이 기록되지 않았습니다: {0}";
     col_amount: "Amount", "항목";
-    col_usd: "USD", "USD";
+    col_usd: "USD", "금액(USD)";
     exit_reasons: "Exit reasons", "청산 사유";
     exits_none: "No round trip was closed.", "완료된 왕복 거래가 없습니다.";
     exits_unknown: "Exit reasons are not on record: {0}", "청산 사유가 기록되지 않았습니다: {0}";
