@@ -11,6 +11,7 @@ use crate::level::Level;
 use crate::liquidity::LiquidityModel;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
 use crate::models::Models;
+use crate::percentiles::Spreads;
 use crate::view::View;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
@@ -74,6 +75,8 @@ pub(crate) struct Symbol {
     pub deposited: [bool; 2],
     pub last_entry: Option<Timestamp>,
     pub funnel: Counts,
+    /// Where gap, level and edge stood.
+    pub spreads: Spreads,
     /// Coin below a lot that closed positions left, per venue: the next exit takes it along.
     pub residue: [market::Quantity; 2],
     /// The last edge per direction, for the view.

@@ -6,6 +6,7 @@
 //! be zero) or `absent:`. What does not live here: latency, memory and log figures, which are not in the journal.
 
 use crate::ledger::PositionFlows;
+use journal::percentiles::Spread;
 use journal::record::{Body, Entry, ExitReason, GuardEvent};
 use market::{Money, Rounding, Timestamp};
 use serde_json::{Map, Number, Value};
@@ -26,6 +27,22 @@ pub struct Kpis {
     position_limit_hits: u64,
     emergency_stops: u64,
     funnel: BTreeMap<String, u64>,
+    edges: Edges,
+    percentiles: BTreeMap<market::Asset, [Spread; 2]>,
+}
+
+/// Decided against realised, added up.
+#[derive(Debug, Clone, Default)]
+struct Edges {
+    opened: u64,
+    decided_bps: f64,
+    realised_bps: f64,
+    decided_usd: f64,
+    realised_usd: f64,
+    closed: u64,
+    closed_decided_bps: f64,
+    closed_realised_bps: f64,
+    slippage_usd: Money,
 }
 
 /// What closed round trips and unwinds added up to.
@@ -136,12 +153,39 @@ impl Kpis {
             Body::Decision { position, .. } => {
                 self.entering.insert(*position);
             }
-            Body::Opened { position, .. } => {
+            Body::Opened {
+                position,
+                decided_edge_bps,
+                realised_edge_bps,
+                decided_edge_usd,
+                realised_edge_usd,
+                ..
+            } => {
+                let edges = &mut self.edges;
+                edges.opened += 1;
+                edges.decided_bps += decided_edge_bps;
+                edges.realised_bps += realised_edge_bps;
+                edges.decided_usd += decided_edge_usd;
+                edges.realised_usd += realised_edge_usd;
                 self.entering.remove(position);
                 self.entries += 1;
                 self.open.insert(*position);
             }
-            Body::Closed { position, reason, gross_usd, net_usd, .. } => {
+            Body::Closed {
+                position,
+                reason,
+                gross_usd,
+                net_usd,
+                slippage_usd,
+                decided_edge_bps,
+                realised_edge_bps,
+                ..
+            } => {
+                let edges = &mut self.edges;
+                edges.closed += 1;
+                edges.closed_decided_bps += decided_edge_bps;
+                edges.closed_realised_bps += realised_edge_bps;
+                add(&mut edges.slippage_usd, *slippage_usd);
                 self.open.remove(position);
                 self.flows.remove(position);
                 self.closes.on_closed(*reason, *gross_usd, *net_usd);
@@ -164,6 +208,9 @@ impl Kpis {
                     let sum = self.funnel.entry(stage.clone()).or_default();
                     *sum = sum.saturating_add(*count);
                 }
+            }
+            Body::Percentiles { asset, session, .. } => {
+                self.percentiles.insert(*asset, *session);
             }
             Body::Equity { pnl_usd, .. } => self.on_equity(*pnl_usd),
             Body::PositionLimit { .. } => self.position_limit_hits += 1,
@@ -281,6 +328,7 @@ impl Kpis {
         let mut fields = Fields(Map::new());
         self.trading_fields(&mut fields);
         self.money_fields(&mut fields);
+        self.edge_fields(&mut fields);
         self.guard_fields(&mut fields);
         fields.0
     }
@@ -321,6 +369,29 @@ impl Kpis {
         let mean = |sum: Money, n: u64| sum.ratio(1, n.into(), Rounding::Floor);
         fields.money("avg_win_usd", mean(closes.won_usd, closes.wins), "undefined: no winning trades");
         fields.money("avg_loss_usd", mean(closes.lost_usd, closes.losses), "undefined: no losing trades");
+    }
+
+    /// Decided against realised: of entries by their fills, of closed trips by their net; and where the edges stood.
+    fn edge_fields(&self, fields: &mut Fields) {
+        let edges = &self.edges;
+        let mean = |sum: f64, n: u64| (n > 0).then(|| sum / n as f64);
+        let (no_entry, no_trip) = ("undefined: no entries", "undefined: no closed trades");
+        fields.float("decided_edge_avg_bps", mean(edges.decided_bps, edges.opened), no_entry);
+        fields.float("realised_edge_avg_bps", mean(edges.realised_bps, edges.opened), no_entry);
+        fields.float("decided_edge_usd", Some(edges.decided_usd), "");
+        fields.float("realised_edge_usd", Some(edges.realised_usd), "");
+        fields.float("trip_decided_edge_avg_bps", mean(edges.closed_decided_bps, edges.closed), no_trip);
+        fields.float("trip_realised_edge_avg_bps", mean(edges.closed_realised_bps, edges.closed), no_trip);
+        fields.money("slippage_usd", Some(edges.slippage_usd), "");
+        let symbols = self.percentiles.iter().map(|(asset, spreads)| {
+            let directions = journal::record::Direction::ALL.into_iter().zip(spreads);
+            let directions = directions.map(|(direction, spread)| {
+                let spread = serde_json::to_value(spread).unwrap_or(Value::Null);
+                (crate::guards::direction_str(direction).to_owned(), spread)
+            });
+            (asset.to_string(), Value::Object(directions.collect()))
+        });
+        fields.0.insert("percentiles".to_owned(), Value::Object(symbols.collect()));
     }
 
     fn guard_fields(&self, fields: &mut Fields) {

@@ -22,6 +22,7 @@ pub mod level;
 pub mod liquidity;
 pub mod market_state;
 pub mod models;
+pub mod percentiles;
 pub mod rejection;
 mod session;
 pub mod strategy;
@@ -34,14 +35,13 @@ pub use models::Models;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: [&str; 14] = [
+pub const NOT_BUILT: [&str; 13] = [
     "guard route: score below 50 blocks",
     "guard symbol: 1 min volatility above 10 % halves",
     "guard cross_exchange: inventory imbalance above 0.5 blocks the worsening side (the figure is shown)",
     "guard exchange: request budget below 20 % halves (the figure is shown)",
     "rebalancing of inventory",
     "hedging by perpetuals",
-    "percentiles of gap, level and edge per symbol (the view has quantiles over the universe)",
     "shadow positions of blocked intents",
     "FX effect apart from the trading result",
     "recovery of positions and balances from the journal after a kill",

@@ -5,6 +5,7 @@
 //! same inputs gives the same bytes.
 
 pub mod file;
+pub mod percentiles;
 pub mod record;
 
 pub use record::{Body, Entry};

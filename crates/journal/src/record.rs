@@ -1,5 +1,6 @@
 //! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
+use crate::percentiles::Spread;
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -405,6 +406,12 @@ pub enum Body {
         decided_edge_bps: f64,
         /// The edge of the fills as they were.
         realised_edge_bps: f64,
+        /// The decided edge in USD: of the value of a leg at the decision. A statistic, no money.
+        #[serde(default)]
+        decided_edge_usd: f64,
+        /// The realised edge in USD: of `notional_usd`.
+        #[serde(default)]
+        realised_edge_usd: f64,
     },
     /// A round trip is complete.
     Closed {
@@ -426,6 +433,15 @@ pub enum Body {
         net_usd: Money,
         /// Decided against realised, USD: what latency and depth cost.
         slippage_usd: Money,
+        /// The same in basis points of the leg's value.
+        #[serde(default)]
+        slippage_bps: f64,
+        /// The edge at the entry's decision, basis points: what the whole trip should bring after all fees.
+        #[serde(default)]
+        decided_edge_bps: f64,
+        /// What it did bring: `net_usd` in basis points of the leg's value.
+        #[serde(default)]
+        realised_edge_bps: f64,
     },
     /// An entry that never became a position ended: its unmatched leg was unwound (or it filled nothing at all).
     Unwound {
@@ -446,6 +462,15 @@ pub enum Body {
         asset: Option<Asset>,
         /// Counts by stage (`catalogue::FUNNEL_STAGES`, and `blocked:<rule>`, `suppressed:<why>`).
         counts: BTreeMap<String, u64>,
+    },
+    /// Where gap, level and edge of a symbol stood, with each `Funnel` of it in which something was evaluated.
+    Percentiles {
+        /// Asset.
+        asset: Asset,
+        /// Since the last such record, by direction (`buy_upbit`, `buy_binance`).
+        minute: [Spread; 2],
+        /// Since the process started.
+        session: [Spread; 2],
     },
     /// The figures that guards look at: each second, and with each transition.
     Figures {

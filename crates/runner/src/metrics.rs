@@ -5,7 +5,8 @@ use crate::process::Usage;
 use crate::screen::Screen;
 use engine::kpi::Kpis;
 use exposition::{Common, Counter, Gauge, Histogram, Registry, RegistryError};
-use market::Venue;
+use market::{Asset, Venue};
+use std::sync::{Arc, Mutex};
 use venues::{Stats, VenueStats};
 
 /// Label values of the quantiles over the universe, in the order of `engine::view::QUANTILES`.
@@ -50,6 +51,8 @@ pub struct Metrics {
     pub venues: [VenueMetrics; 2],
     trading: Trading,
     process: ProcessGauges,
+    /// Symbols with series of their own.
+    seen: Arc<Mutex<Vec<Asset>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +123,7 @@ impl Metrics {
             venues: [venue(r, Venue::Upbit)?, venue(r, Venue::Binance)?],
             trading: Trading::new(r)?,
             process: ProcessGauges::new(r)?,
+            seen: Arc::default(),
             registry,
         };
         metrics.create_known_series()?;
@@ -265,15 +269,31 @@ impl Metrics {
             [("arb_topn_premium_bps", view.premium_bps), ("arb_topn_edge_bps", view.edge_bps)]
         {
             for (label, value) in QUANTILES.into_iter().zip(values) {
-                let gauge = r.gauge(name, &[("quantile", label)])?;
-                match value {
-                    Some(value) => gauge.set(value),
-                    None => gauge.clear(),
-                }
+                set(&r.gauge(name, &[("quantile", label), ("symbol", "")])?, value);
             }
         }
+        self.symbols(view)?;
         self.trading.imbalance.set(view.inventory_imbalance);
         self.component("books", screen.book_bytes())
+    }
+
+    /// Premium and edge of each symbol. A symbol that left the universe has no value any more.
+    fn symbols(&self, view: &engine::View) -> Result<(), RegistryError> {
+        let series = |name: &str, symbol: &str| {
+            self.registry.gauge(name, &[("quantile", ""), ("symbol", symbol)])
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for gone in seen.iter().filter(|known| !view.symbols.iter().any(|(asset, ..)| asset == *known)) {
+            series("arb_topn_premium_bps", gone.as_str())?.clear();
+            series("arb_topn_edge_bps", gone.as_str())?.clear();
+        }
+        seen.clear();
+        for (asset, premium, edge) in &view.symbols {
+            set(&series("arb_topn_premium_bps", asset.as_str())?, *premium);
+            set(&series("arb_topn_edge_bps", asset.as_str())?, *edge);
+            seen.push(*asset);
+        }
+        Ok(())
     }
 
     /// Memory of a component, bytes.
@@ -310,10 +330,6 @@ impl Metrics {
     /// What the process uses; `cpu_percent` since the last reading, at the first one since the process started.
     pub fn process(&self, usage: &Usage, cpu_percent: Option<f64>) {
         let p = &self.process;
-        let set = |gauge: &Gauge, value: Option<f64>| match value {
-            Some(value) => gauge.set(value),
-            None => gauge.clear(),
-        };
         set(&p.cpu_percent, cpu_percent.or_else(|| usage.percent_since_start()));
         set(&p.memory_mb, usage.rss_bytes.map(|b| b as f64 / 1e6));
         set(&p.rss, usage.rss_bytes.map(|b| b as f64));
@@ -323,6 +339,14 @@ impl Metrics {
         if let Some(seconds) = usage.cpu_seconds {
             p.cpu_seconds.set_total(seconds);
         }
+    }
+}
+
+/// A value, or none: a measure that is not known has no series.
+fn set(gauge: &Gauge, value: Option<f64>) {
+    match value {
+        Some(value) => gauge.set(value),
+        None => gauge.clear(),
     }
 }
 

@@ -30,6 +30,8 @@ fn opened(position: u64) -> Body {
         gap_bps: 1.0,
         decided_edge_bps: 2.0,
         realised_edge_bps: 1.5,
+        decided_edge_usd: 0.04,
+        realised_edge_usd: 0.03,
     }
 }
 
@@ -45,6 +47,9 @@ fn closed(position: u64, reason: ExitReason, gross: &str, net: &str) -> Body {
         fees_usd: gross_usd.checked_sub(net_usd).unwrap(),
         net_usd,
         slippage_usd: Money::ZERO,
+        slippage_bps: 0.0,
+        decided_edge_bps: 2.0,
+        realised_edge_bps: 1.0,
     }
 }
 

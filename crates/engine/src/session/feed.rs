@@ -551,6 +551,7 @@ fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dyn Liquidity
         deposited: [false; 2],
         last_entry: None,
         funnel: Counts::default(),
+        spreads: crate::percentiles::Spreads::default(),
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
     }

@@ -246,6 +246,7 @@ impl Core {
         let decided = position.decided;
         let gap_bps = position.realised_gap_bps().unwrap_or(decided.gap_bps);
         let id = position.id;
+        let realised_edge_bps = decided.edge_bps + (gap_bps - decided.gap_bps);
         self.view.entries += 1;
         self.record(Body::Opened {
             position: id,
@@ -255,7 +256,9 @@ impl Core {
             notional_usd,
             gap_bps,
             decided_edge_bps: decided.edge_bps,
-            realised_edge_bps: decided.edge_bps + (gap_bps - decided.gap_bps),
+            realised_edge_bps,
+            decided_edge_usd: edge_usd(decided.edge_bps, decided.notional_usd),
+            realised_edge_usd: edge_usd(realised_edge_bps, notional_usd),
         });
         self.count(i, |c: &mut Counts| c.stage(Stage::Filled));
         if let Some((stop, _)) = self.stop {
@@ -302,6 +305,9 @@ impl Core {
             fees_usd,
             net_usd,
             slippage_usd,
+            slippage_bps: bps_of(slippage_usd, position.notional_usd),
+            decided_edge_bps: position.decided.edge_bps,
+            realised_edge_bps: bps_of(net_usd, position.notional_usd),
         });
         self.count(position.symbol, |c: &mut Counts| c.exited(reason));
         self.add_result(&position, net_usd);
@@ -368,6 +374,16 @@ impl Core {
             self.guards.cool_down(rules::CROSS_STREAK, Scope::All, all.into(), threshold, until);
         }
     }
+}
+
+/// An edge in USD, rounded to 1e-8: a statistic.
+fn edge_usd(edge_bps: f64, notional_usd: Money) -> f64 {
+    (edge_bps * notional_usd.to_f64() * 1e4).round() / 1e8
+}
+
+/// An amount in basis points of another; 0 of nothing.
+fn bps_of(amount: Money, of: Money) -> f64 {
+    if of.0 > 0 { amount.to_f64() / of.to_f64() * 1e4 } else { 0.0 }
 }
 
 /// Books a fill on its position. `None` when a number does not fit.

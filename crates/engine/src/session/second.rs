@@ -342,6 +342,10 @@ impl Core {
                 let asset = Some(self.symbols[i].member.asset);
                 self.record(Body::Funnel { asset, counts: counts.by_name() });
             }
+            if let Some((minute, session)) = self.symbols[i].spreads.end_minute() {
+                let asset = self.symbols[i].member.asset;
+                self.record(Body::Percentiles { asset, minute, session });
+            }
         }
     }
 
@@ -349,17 +353,23 @@ impl Core {
     pub(crate) fn publish_view(&mut self) {
         let fx = self.fx.rate();
         let (mut premiums, mut edges) = (Vec::new(), Vec::new());
+        let mut symbols = std::mem::take(&mut self.view.symbols);
+        symbols.clear();
         let mut imbalance = 0.0f64;
         for symbol in &self.symbols {
             let [a, b] =
                 [0, 1].map(|v| symbol.books[v].live().and(symbol.books[v].last_mid).map(|mid| mid.to_f64()));
-            if let (Some(a), Some(b), Some(fx)) = (a, b, fx) {
-                premiums.push((a / (b * fx.0.to_f64()) - 1.0) * 1e4);
-            }
+            let premium = match (a, b, fx) {
+                (Some(a), Some(b), Some(fx)) => Some((a / (b * fx.0.to_f64()) - 1.0) * 1e4),
+                _ => None,
+            };
+            premiums.extend(premium);
             // An edge of books that are not Live any more is none.
             let live = symbol.active && symbol.books.iter().all(crate::market_state::SymbolBook::is_live);
-            if let Some(edge) = symbol.edges.iter().flatten().copied().reduce(f64::max).filter(|_| live) {
-                edges.push(edge);
+            let edge = symbol.edges.iter().flatten().copied().reduce(f64::max).filter(|_| live);
+            edges.extend(edge);
+            if symbol.active && symbols.len() < crate::view::MAX_SYMBOLS {
+                symbols.push((symbol.member.asset, premium, edge));
             }
             let asset = symbol.member.asset;
             let [a, b] = Venue::ALL.map(|venue| self.ledger.balance(venue, asset));
@@ -374,6 +384,7 @@ impl Core {
         });
         let (exposure, net, age) = (self.exposure_usd(), self.results.net, self.fx.age_ms(self.now));
         let view = &mut self.view;
+        view.symbols = symbols;
         view.premium_bps = quantiles(premiums);
         view.edge_bps = quantiles(edges);
         view.inventory_imbalance = imbalance;

@@ -100,6 +100,7 @@ impl Core {
             self.config.gross_gap_max_bps,
         );
         self.publish_guards();
+        self.symbols[i].spreads.gap(direction, quote.gap_bps);
         let levels = &self.symbols[i].levels;
         let (Some(level_bps), Some(opposite_bps)) =
             (levels[direction.index()].bps(), levels[direction.opposite().index()].bps())
@@ -107,6 +108,7 @@ impl Core {
             return Err(Why::NoLevel);
         };
         let edge = self.edge_of(quote.gap_bps, opposite_bps);
+        self.symbols[i].spreads.edge(direction, opposite_bps, edge);
         let threshold = self.config.min_edge_bps;
         self.count(i, |c: &mut Counts| {
             c.stage(Stage::Evaluated);

@@ -406,6 +406,8 @@ impl Desk {
             gap_bps: 100.0,
             decided_edge_bps: 60.0,
             realised_edge_bps: 60.0,
+            decided_edge_usd: 1.2,
+            realised_edge_usd: 1.2,
         });
         self.at += 30_000_000_000;
         let exits = [
@@ -430,6 +432,9 @@ impl Desk {
             fees_usd: Money(fees),
             net_usd: Money(net),
             slippage_usd: Money(0),
+            slippage_bps: 0.0,
+            decided_edge_bps: 60.0,
+            realised_edge_bps: 60.0,
         });
         self.nets.push((net, reason));
         self.gross += gross;
