@@ -19,5 +19,7 @@ mod guarding;
 mod open_models;
 #[path = "it/sessions.rs"]
 mod sessions;
+#[path = "it/strategy.rs"]
+mod strategy;
 #[path = "it/stress.rs"]
 mod stress;

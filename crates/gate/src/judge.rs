@@ -12,6 +12,7 @@ use crate::kpis;
 use crate::plausibility;
 use crate::rules::{RuleEngine, RuleName};
 use crate::series;
+use crate::spreads::{Edges, SymbolSpread};
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
 use catalogue::{CriterionId, KPIS, exit_codes};
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,12 @@ pub struct Series {
     pub memory_plain_pct: Option<f64>,
     /// Funnel by stage.
     pub funnel: BTreeMap<String, u64>,
+    /// Where gap, level and edge of the most evaluated symbols stood. Empty without a journal that says so.
+    #[serde(default)]
+    pub spreads: Vec<SymbolSpread>,
+    /// Decided against realised edge; `None` without a journal that says so.
+    #[serde(default)]
+    pub edges: Option<Edges>,
     /// Guard triggers by type.
     pub guards: BTreeMap<String, f64>,
     /// Closed round trips by exit reason.

@@ -463,6 +463,18 @@ pub enum Body {
         /// Counts by stage (`catalogue::FUNNEL_STAGES`, and `blocked:<rule>`, `suppressed:<why>`).
         counts: BTreeMap<String, u64>,
     },
+    /// What a round trip of a symbol needs: once its levels are seeded at the start.
+    BreakEven {
+        /// Asset.
+        asset: Asset,
+        /// Seconds of candles behind the levels.
+        seconds: u64,
+        /// The gap from which an entry pays four fees and the reserve when it leaves at the usual gap of the other direction,
+        /// basis points, by direction (`buy_upbit`, `buy_binance`); `None` without a level.
+        gap_bps: [Option<f64>; 2],
+        /// One tick of each venue's price, Upbit's first, basis points. Above the stop loss a single tick can end a trade.
+        tick_bps: [Option<f64>; 2],
+    },
     /// Where gap, level and edge of a symbol stood, with each `Funnel` of it in which something was evaluated.
     Percentiles {
         /// Asset.

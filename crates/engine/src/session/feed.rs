@@ -441,22 +441,23 @@ impl Core {
         let symbol = &self.symbols[i];
         let asset = symbol.member.asset;
         let costs = self.round_trip_fees_bps + self.config.reserve_bps;
-        let text = Direction::ALL.map(|direction| {
-            let usual = symbol.levels[direction.opposite().index()].bps();
-            let name = crate::guards::direction_str(direction);
-            usual.map_or(format!("{name} unknown"), |usual| format!("{name} {:.1} bps", costs - usual))
+        let gap_bps =
+            Direction::ALL.map(|direction| Some(costs - symbol.levels[direction.opposite().index()].bps()?));
+        let tick_bps = Venue::ALL.map(|venue| {
+            let mid = symbol.books[venue.index()].last_mid?;
+            Some(symbol.member.instrument(venue).tick.at(mid).to_f64() / mid.to_f64() * 1e4)
         });
-        let (a, b) = (&text[0], &text[1]);
+        self.record(Body::BreakEven { asset, seconds, gap_bps, tick_bps });
+        let [a, b] = Direction::ALL.map(|direction| {
+            let name = crate::guards::direction_str(direction);
+            gap_bps[direction.index()].map_or(format!("{name} unknown"), |bps| format!("{name} {bps:.1} bps"))
+        });
         self.note(
             "info",
             format!("{asset}: level from {seconds} s of candles, break-even at a gap of {a}, {b}"),
         );
-        for venue in Venue::ALL {
-            let symbol = &self.symbols[i];
-            let Some(mid) = symbol.books[venue.index()].last_mid else { continue };
-            let tick = symbol.member.instrument(venue).tick.at(mid);
-            let bps = tick.to_f64() / mid.to_f64() * 1e4;
-            if bps > self.config.stop_loss_bps {
+        for (venue, bps) in Venue::ALL.into_iter().zip(tick_bps) {
+            if let Some(bps) = bps.filter(|bps| *bps > self.config.stop_loss_bps) {
                 self.note(
                     "warning",
                     format!("one tick of {asset} on {venue} is {bps:.1} bps, more than the stop loss"),

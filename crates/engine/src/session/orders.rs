@@ -289,7 +289,12 @@ impl Core {
             (position.flows.gross_usd(), position.flows.fees_usd(), position.flows.net_usd());
         // Without a decided way out (a book was missing) what it brought counts as decided: no slippage is claimed.
         let decided = match position.exit_gross_usd {
-            Some(out) => position.decided.gross_usd.checked_add(out),
+            // What was decided for the quantity that became the position: an excess that was undone is a cost of the fills.
+            Some(out) => position
+                .decided
+                .gross_usd
+                .ratio(position.matched.0, position.decided.quantity.0, Rounding::Floor)
+                .and_then(|entry| entry.checked_add(out)),
             None => Some(gross_usd),
         };
         let slippage_usd = decided.and_then(|d| d.checked_sub(gross_usd)).unwrap_or(Money::ZERO);

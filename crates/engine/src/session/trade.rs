@@ -317,7 +317,7 @@ impl Core {
             level_bps: Some(
                 self.symbols[i].levels[direction.index()].bps().unwrap_or(position.decided.level_bps),
             ),
-            net_bps: self.way_out(p, fx).and_then(|way| position.net_bps(way.cash_usd)),
+            net_bps: self.way_out(p, fx).and_then(|cash_usd| position.net_bps(cash_usd)),
         }
     }
 
@@ -328,11 +328,27 @@ impl Core {
         exit_reason(&self.config, &self.exit_figures(p, fx))
     }
 
-    /// What closing a position would bring now, by walking what we have not taken.
-    pub(crate) fn way_out(&self, p: usize, fx: FxRate) -> Option<WayOut> {
+    /// What the way out of the matched quantity should bring before fees: sale minus purchase, USD, by walking what we have
+    /// not taken. Coin beyond it (what a gross-up and the lot bought) was not part of the decision to enter either.
+    fn way_out_gross_usd(&self, p: usize, fx: FxRate) -> Option<Money> {
+        let position = &self.positions[p];
+        let books = &self.symbols[position.symbol].books;
+        let mut gross = Money::ZERO;
+        for venue in Venue::ALL {
+            let (buys, v) = (position.direction.buys_on() != venue, venue.index());
+            let takes = if buys { Side::Ask } else { Side::Bid };
+            let notional = walk_available(&books[v].book, &*books[v].memory, takes, position.matched)?;
+            gross = gross.checked_add(cash_flow_usd(venue, takes, notional, Money::ZERO, fx)?)?;
+        }
+        Some(gross)
+    }
+
+    /// What closing a position would bring now, by walking what we have not taken: the signed flow per venue in USD, fees in
+    /// the quote currency included.
+    pub(crate) fn way_out(&self, p: usize, fx: FxRate) -> Option<[Money; 2]> {
         let position = &self.positions[p];
         let symbol = &self.symbols[position.symbol];
-        let mut way = WayOut { cash_usd: [Money::ZERO; 2], gross_usd: Money::ZERO };
+        let mut cash_usd = [Money::ZERO; 2];
         for venue in Venue::ALL {
             let v = venue.index();
             let held = position.held[v];
@@ -357,12 +373,9 @@ impl Core {
             let beyond = Quantity(quantity.0.checked_sub(held.0.checked_abs()?)?);
             let worth = |coin: Quantity| notional.ratio(coin.0, quantity.0, Rounding::Floor);
             let kept = worth(beyond.checked_sub(coin_fee)?)?;
-            let flow = cash_flow_usd(venue, takes, notional.checked_sub(kept)?, quote_fee, fx)?;
-            let gross = cash_flow_usd(venue, takes, notional.checked_sub(worth(beyond)?)?, Money::ZERO, fx)?;
-            way.cash_usd[v] = flow;
-            way.gross_usd = way.gross_usd.checked_add(gross)?;
+            cash_usd[v] = cash_flow_usd(venue, takes, notional.checked_sub(kept)?, quote_fee, fx)?;
         }
-        Some(way)
+        Some(cash_usd)
     }
 
     /// Decides that a position leaves; the orders go out with the next step.
@@ -372,7 +385,7 @@ impl Core {
             .rate()
             .filter(|_| self.symbols[self.positions[p].symbol].books.iter().all(SymbolBook::is_live));
         let figures = fx.map(|fx| self.exit_figures(p, fx));
-        let gross = self.fx.rate().and_then(|fx| self.way_out(p, fx)).map(|way| way.gross_usd);
+        let gross = self.fx.rate().and_then(|fx| self.way_out_gross_usd(p, fx));
         let position = &mut self.positions[p];
         let i = position.symbol;
         position.phase = Phase::Exiting;
@@ -406,15 +419,6 @@ impl Core {
             Some(Touch { bid: bid.price, bid_quantity, ask: ask.price, ask_quantity })
         })
     }
-}
-
-/// The result of closing now.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WayOut {
-    /// Signed flow per venue, fees in the quote currency included.
-    pub cash_usd: [Money; 2],
-    /// Sale minus purchase, before fees.
-    pub gross_usd: Money,
 }
 
 /// Average executable price per venue in its own currency.

@@ -14,6 +14,7 @@ mod model;
 mod said;
 mod sections;
 mod setup;
+mod spreads;
 mod words;
 
 #[cfg(test)]

@@ -213,6 +213,26 @@ words! {
         "기회 하나를 여러 가드가 동시에 차단할 수 있으며, 이 경우 가드별로 각각 집계됩니다.";
     funnel_none: "There is no funnel on record: {0}", "퍼널 기록이 없습니다: {0}";
     col_stage: "Stage", "단계";
+    spreads: "Where gap and edge stood", "갭과 엣지의 분포";
+    spreads_note: "The most evaluated symbols, each in the direction whose edge came highest, in bps. Nothing is traded below an edge of the threshold; the break-even gap is the one from which a round trip pays at the level of the start.",
+        "평가 횟수가 많은 종목별로 엣지가 가장 높았던 방향의 값입니다(단위 bps). 엣지가 임계값 미만이면 거래하지 않으며, 손익분기 갭은 시작 시점의 기준선에서 왕복 거래가 이익이 되는 갭입니다.";
+    spreads_none: "No percentiles of gap and edge are on record.", "갭과 엣지의 분포 기록이 없습니다.";
+    edges: "Decided against realised", "결정 시점과 체결 결과의 비교";
+    edges_note: "What an entry promised when it was decided, and what its fills made of it; for round trips, what was left after all fees.",
+        "진입 결정 시점에 기대한 엣지와 실제 체결로 얻은 엣지입니다. 왕복 거래의 실현값은 모든 수수료를 뺀 결과입니다.";
+    edges_entries: "Entries", "진입";
+    edges_trips: "Round trips", "왕복 거래";
+    edges_slippage: "Latency and depth cost {0} USD on the way in and out.", "지연과 호가 깊이로 인한 비용은 진입과 청산을 합쳐 {0} USD입니다.";
+    col_symbol: "Symbol", "종목";
+    col_direction: "Bought on", "매수 거래소";
+    col_evaluations: "Evaluated", "평가 횟수";
+    col_break_even: "Break-even gap", "손익분기 갭";
+    col_gap: "Gap p10 / p50 / p90 / max", "갭 p10 / p50 / p90 / 최대";
+    col_level: "Level p50", "기준선 p50";
+    col_edge: "Edge p10 / p50 / p90 / max", "엣지 p10 / p50 / p90 / 최대";
+    col_decided: "Decided, mean bps", "결정 시 평균(bps)";
+    col_realised: "Realised, mean bps", "실현 평균(bps)";
+    col_usd: "Decided / realised, USD", "결정 / 실현(USD)";
     guards: "Guard triggers by type", "가드 유형별 발동";
     guards_none: "No guard trigger is on record.", "가드 발동 기록이 없습니다.";
     col_guard: "Guard", "가드";
