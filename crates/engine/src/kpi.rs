@@ -8,7 +8,7 @@
 use crate::ledger::PositionFlows;
 use journal::percentiles::Spread;
 use journal::record::{Body, Entry, ExitReason, GuardEvent};
-use market::{Money, Rounding, Timestamp};
+use market::{Asset, Money, Rounding, Timestamp};
 use serde_json::{Map, Number, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +27,9 @@ pub struct Kpis {
     position_limit_hits: u64,
     emergency_stops: u64,
     funnel: BTreeMap<String, u64>,
+    funnel_by_symbol: BTreeMap<Asset, BTreeMap<String, u64>>,
     edges: Edges,
-    percentiles: BTreeMap<market::Asset, [Spread; 2]>,
+    percentiles: BTreeMap<Asset, [Spread; 2]>,
 }
 
 /// Decided against realised, added up.
@@ -203,9 +204,13 @@ impl Kpis {
                 add(&mut closes.gross_usd, fees);
             }
             Body::Guard(guard) => self.guards.on(entry.at, guard),
-            Body::Funnel { asset: None, counts } => {
+            Body::Funnel { asset, counts } => {
+                let sums = match asset {
+                    None => &mut self.funnel,
+                    Some(asset) => self.funnel_by_symbol.entry(*asset).or_default(),
+                };
                 for (stage, count) in counts {
-                    let sum = self.funnel.entry(stage.clone()).or_default();
+                    let sum = sums.entry(stage.clone()).or_default();
                     *sum = sum.saturating_add(*count);
                 }
             }
@@ -352,8 +357,9 @@ impl Kpis {
             (reason.as_str().to_owned(), Value::from(self.closes.reasons.get(reason).copied().unwrap_or(0)))
         });
         fields.0.insert("exit_reasons".to_owned(), Value::Object(reasons.collect()));
-        let funnel = self.funnel.iter().map(|(stage, count)| (stage.clone(), Value::from(*count)));
-        fields.0.insert("funnel".to_owned(), Value::Object(funnel.collect()));
+        fields.0.insert("funnel".to_owned(), stages(&self.funnel));
+        let by_symbol = self.funnel_by_symbol.iter().map(|(asset, sums)| (asset.to_string(), stages(sums)));
+        fields.0.insert("funnel_by_symbol".to_owned(), Value::Object(by_symbol.collect()));
     }
 
     fn money_fields(&self, fields: &mut Fields) {
@@ -410,6 +416,10 @@ impl Kpis {
         fields.count("position_limit_hits", self.position_limit_hits);
         fields.count("emergency_stops", self.emergency_stops);
     }
+}
+
+fn stages(sums: &BTreeMap<String, u64>) -> Value {
+    Value::Object(sums.iter().map(|(stage, count)| (stage.clone(), Value::from(*count))).collect())
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {

@@ -22,6 +22,12 @@ pub struct SymbolSpread {
     pub direction: Direction,
     /// Evaluations of that direction.
     pub evaluations: u64,
+    /// Of the symbol in both directions: evaluations above the threshold.
+    pub above_threshold: u64,
+    /// Those that a guard held back.
+    pub blocked: u64,
+    /// Entries sent.
+    pub sent: u64,
     /// The gap from which a round trip pays, basis points, at the level of the start; `None` while there was none.
     pub break_even_bps: Option<f64>,
     /// Executable gap.
@@ -61,11 +67,18 @@ pub struct Edges {
 pub(crate) fn of(journal: &[Entry]) -> (Vec<SymbolSpread>, Option<Edges>) {
     let mut last: BTreeMap<Asset, &[Spread; 2]> = BTreeMap::new();
     let mut break_even: BTreeMap<Asset, [Option<f64>; 2]> = BTreeMap::new();
+    let mut funnels: BTreeMap<Asset, [u64; 3]> = BTreeMap::new();
     let mut edges = Edges::default();
     for entry in journal {
         match &entry.body {
             Body::Percentiles { asset, session, .. } => {
                 last.insert(*asset, session);
+            }
+            Body::Funnel { asset: Some(asset), counts } => {
+                let sums = funnels.entry(*asset).or_default();
+                for (sum, stage) in sums.iter_mut().zip(["above_threshold", "blocked", "sent"]) {
+                    *sum = sum.saturating_add(counts.get(stage).copied().unwrap_or(0));
+                }
             }
             Body::BreakEven { asset, gap_bps, .. } => {
                 break_even.insert(*asset, *gap_bps);
@@ -91,7 +104,10 @@ pub(crate) fn of(journal: &[Entry]) -> (Vec<SymbolSpread>, Option<Edges>) {
     let edges = (!last.is_empty()).then(|| edges.means());
     let mut spreads: Vec<SymbolSpread> = last
         .into_iter()
-        .map(|(asset, session)| symbol(asset, session, break_even.get(&asset).copied().unwrap_or_default()))
+        .map(|(asset, session)| {
+            let break_even = break_even.get(&asset).copied().unwrap_or_default();
+            symbol(asset, session, break_even, funnels.get(&asset).copied().unwrap_or_default())
+        })
         .collect();
     spreads.sort_by(|a, b| b.evaluations.cmp(&a.evaluations).then_with(|| a.symbol.cmp(&b.symbol)));
     spreads.truncate(SHOWN);
@@ -113,7 +129,12 @@ impl Edges {
     }
 }
 
-fn symbol(asset: Asset, session: &[Spread; 2], break_even: [Option<f64>; 2]) -> SymbolSpread {
+fn symbol(
+    asset: Asset,
+    session: &[Spread; 2],
+    break_even: [Option<f64>; 2],
+    [above_threshold, blocked, sent]: [u64; 3],
+) -> SymbolSpread {
     let highest = |d: Direction| session[d.index()].edge_bps.map_or(f64::NEG_INFINITY, |edge| edge.max);
     let [a, b] = Direction::ALL;
     let direction = if highest(b) > highest(a) { b } else { a };
@@ -122,6 +143,9 @@ fn symbol(asset: Asset, session: &[Spread; 2], break_even: [Option<f64>; 2]) -> 
         symbol: asset.to_string(),
         direction,
         evaluations: spread.evaluations,
+        above_threshold,
+        blocked,
+        sent,
         break_even_bps: break_even[direction.index()],
         gap_bps: spread.gap_bps,
         level_bps: spread.level_bps,
@@ -149,7 +173,13 @@ mod tests {
             minute: [Spread::default(); 2],
             session,
         };
+        let funnel = |counts: &[(&str, u64)]| Body::Funnel {
+            asset: Some(asset("AAA")),
+            counts: counts.iter().map(|(stage, n)| ((*stage).to_owned(), *n)).collect(),
+        };
         let bodies = [
+            funnel(&[("above_threshold", 7), ("blocked", 2)]),
+            funnel(&[("above_threshold", 1), ("sent", 1), ("blocked:bias", 9)]),
             Body::BreakEven {
                 asset: asset("AAA"),
                 seconds: 1_800,
@@ -169,6 +199,7 @@ mod tests {
             .collect();
         let want = [("BBB", Direction::BuyUpbit, 50, None), ("AAA", Direction::BuyBinance, 8, Some(49.0))];
         assert_eq!(found, want);
+        assert_eq!((spreads[1].above_threshold, spreads[1].blocked, spreads[1].sent), (8, 2, 1));
         assert_eq!(edges, Some(Edges::default()), "nothing was traded");
         assert_eq!(of(&[]), (Vec::new(), None));
     }

@@ -160,6 +160,9 @@ pub(crate) fn run() -> Run {
         symbol: "XRP".to_owned(),
         direction: journal::record::Direction::BuyBinance,
         evaluations: 4_711,
+        above_threshold: 17,
+        blocked: 5,
+        sent: 4,
         break_even_bps: Some(53.25),
         gap_bps: figures(48.13),
         level_bps: figures(-19.5),
@@ -360,9 +363,17 @@ fn the_funnel_says_where_the_edges_stood_and_what_came_of_them() {
         (Lang::Ko, "갭과 엣지의 분포", "비용은 진입과 청산을 합쳐 1.26 USD"),
     ] {
         let text = markdown_in(&run.report(), lang);
-        for part in
-            [said, paid, "| `XRP` |", "53.2", "-41.5 / -20.5 / 3.5 / -4.9", "12.3", "9.9", "0.98 / 0.79"]
-        {
+        for part in [
+            said,
+            paid,
+            "| `XRP` |",
+            "53.2",
+            "-41.5 / -20.5 / 3.5 / -4.9",
+            "17 / 5 / 4",
+            "12.3",
+            "9.9",
+            "0.98 / 0.79",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
     }

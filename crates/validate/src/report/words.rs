@@ -226,6 +226,7 @@ words! {
     col_symbol: "Symbol", "종목";
     col_direction: "Bought on", "매수 거래소";
     col_evaluations: "Evaluated", "평가 횟수";
+    col_passed: "Above threshold / blocked / sent", "임계값 초과 / 차단 / 전송";
     col_break_even: "Break-even gap", "손익분기 갭";
     col_gap: "Gap p10 / p50 / p90 / max", "갭 p10 / p50 / p90 / 최대";
     col_level: "Level p50", "기준선 p50";
