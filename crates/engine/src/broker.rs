@@ -14,10 +14,11 @@ use crate::liquidity::LiquidityModel;
 use crate::rejection::{RejectionModel, VenueRules};
 use journal::record::{Purpose, Taken};
 use market::{Asset, Book, Instrument, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// An order under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// 1, 2, 3, ... within the run.
     pub id: u64,
@@ -185,6 +186,16 @@ impl Broker {
             }
             Err(refusal) => Err((order, refusal)),
         }
+    }
+
+    /// The orders under way, in order of id.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> + '_ {
+        self.queue.iter().map(|pending| &pending.order)
+    }
+
+    /// The id of the last order sent.
+    pub const fn last_id(&self) -> u64 {
+        self.last_id
     }
 
     /// Number of orders under way.

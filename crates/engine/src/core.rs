@@ -1,6 +1,7 @@
 //! [`Core`]: one ordered log of inputs in, effects out. This file holds the state, the clock of timers and the replay loop;
 //! what happens inside stands in `session/`.
 
+use crate::asset_index::AssetIndex;
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
 use crate::funnel::Counts;
@@ -12,11 +13,14 @@ use crate::liquidity::LiquidityModel;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
 use crate::models::Models;
 use crate::percentiles::Spreads;
+use crate::probe::{Probe, Stage};
+use crate::recover::Cuts;
 use crate::view::View;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
 use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use venues::{Candle, LevelBuffer};
 
@@ -44,8 +48,11 @@ pub enum Effect {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The log does not begin with a session.
-    #[error("the first input must be a session")]
+    #[error("the first input must be a session, or one that goes on")]
     NotASession,
+    /// The state of a session that goes on is no JSON of the expected form, or not that of its journal.
+    #[error("the recovered state cannot be used: {0}")]
+    State(String),
     /// The configuration is no JSON of the expected form.
     #[error("the session's configuration cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
@@ -81,6 +88,8 @@ pub(crate) struct Symbol {
     pub residue: [market::Quantity; 2],
     /// The last edge per direction, for the view.
     pub edges: [Option<f64>; 2],
+    /// Gaps and edges per direction since the last record of them.
+    pub minute: [crate::gaps::Minute; 2],
 }
 
 /// A connection.
@@ -96,7 +105,7 @@ pub(crate) struct Conn {
 }
 
 /// The results since the day boundary.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub day: i64,
     pub daily_net: Money,
@@ -105,6 +114,7 @@ pub(crate) struct Results {
     pub peak: Money,
     pub drawdown: Money,
     pub loss_streak: u32,
+    #[serde(with = "crate::recover::rows")]
     pub route_streaks: BTreeMap<(Asset, Direction), u32>,
 }
 
@@ -120,6 +130,8 @@ pub struct Core {
     pub(crate) next_minute: Timestamp,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) by_asset: BTreeMap<Asset, usize>,
+    /// The same, for the path of a frame.
+    pub(crate) index: AssetIndex,
     pub(crate) universe_set: bool,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) lost_conns: [u32; 2],
@@ -135,6 +147,8 @@ pub struct Core {
     /// Members whose KRW has not been deposited yet.
     pub(crate) krw_due: u32,
     pub(crate) broker: Broker,
+    /// Orders of before a restart: they wait for the first Live book.
+    pub(crate) returning: Vec<Order>,
     /// The pattern of every book's memory.
     pub(crate) liquidity: Box<dyn LiquidityModel>,
     /// Four taker fees, basis points.
@@ -155,6 +169,7 @@ pub struct Core {
     // Reused from frame to frame.
     pub(crate) levels: LevelBuffer,
     pub(crate) due: Vec<Order>,
+    pub(crate) probe: Option<Box<dyn Probe>>,
 }
 
 impl Core {
@@ -171,7 +186,8 @@ impl Core {
         Self::start_with(seq, at, session, Models::of, out)
     }
 
-    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]).
+    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]). A session that comes back from a
+    /// journal takes the venues' own.
     ///
     /// # Errors
     /// [`StartError`].
@@ -182,7 +198,14 @@ impl Core {
         models: impl FnOnce(&Config) -> Models,
         out: &mut Vec<Effect>,
     ) -> Result<Self, StartError> {
-        let Input::Session { run_id, config } = session else { return Err(StartError::NotASession) };
+        let (run_id, config) = match session {
+            Input::Session { run_id, config } | Input::Resume { run_id, config, after_seq: 0, .. } => {
+                (run_id, config)
+            }
+            Input::Resume { .. } => return Self::come_back(seq, at, session, out),
+            _ => return Err(StartError::NotASession),
+        };
+        let text = config.clone();
         let config: Config = serde_json::from_str(config)?;
         config.check()?;
         let models = models(&config);
@@ -199,18 +222,19 @@ impl Core {
             run_id: run_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             terms,
+            config: text,
         });
         core.publish_view();
         core.commit(out);
         Ok(core)
     }
 
-    fn new(seq: u64, at: Timestamp, run_id: &str, config: Config, models: Models) -> Self {
+    pub(crate) fn new(seq: u64, at: Timestamp, run_id: &str, config: Config, models: Models) -> Self {
         let round_trip_fees_bps = models.round_trip_fees_bps();
         let Models { fees, latency, liquidity, rejection } = models;
         let second = at.0.div_euclid(NANOS_PER_SEC) + 1;
         let minute = second.div_euclid(60) + 1;
-        let day = (second + config.day_offset.seconds()).div_euclid(86_400);
+        let day = config.day_of(at);
         Self {
             run_id: run_id.to_owned(),
             now: at,
@@ -220,6 +244,7 @@ impl Core {
             next_minute: Timestamp::from_secs(minute * 60),
             symbols: Vec::new(),
             by_asset: BTreeMap::new(),
+            index: AssetIndex::default(),
             universe_set: false,
             conns: BTreeMap::new(),
             lost_conns: [0; 2],
@@ -233,6 +258,7 @@ impl Core {
             fx_evaluated: None,
             krw_due: 0,
             broker: Broker::with(fees, latency, rejection),
+            returning: Vec::new(),
             liquidity,
             round_trip_fees_bps,
             ledger: Ledger::new(),
@@ -250,6 +276,7 @@ impl Core {
             out: Vec::with_capacity(64),
             levels: LevelBuffer::new(),
             due: Vec::with_capacity(16),
+            probe: None,
             config,
         }
     }
@@ -308,9 +335,20 @@ impl Core {
         Some(next)
     }
 
-    /// Takes the next input. Timers that are due fire first; a time that goes backwards is clamped and counted.
+    /// Takes the next input. Timers that are due fire first; a time that goes backwards is clamped and counted. A session
+    /// that goes on after a kill takes this one's place: nothing of this one is left but what its journal said.
     pub fn apply(&mut self, seq: u64, at: Timestamp, input: &Input, out: &mut Vec<Effect>) {
         self.input_seq = seq;
+        if matches!(input, Input::Resume { .. }) {
+            match Self::start(seq, at, input, out) {
+                Ok(core) => *self = core,
+                Err(e) => {
+                    self.trouble(format!("the session does not go on: {e}"));
+                    self.commit(out);
+                }
+            }
+            return;
+        }
         if at < self.now {
             self.view.clamped += 1;
         }
@@ -318,6 +356,7 @@ impl Core {
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= at) {
             self.now = self.now.max(deadline);
             self.view.iterations += 1;
+            self.mark(Stage::Decide);
             self.fire(at);
         }
         self.now = at;
@@ -326,10 +365,11 @@ impl Core {
             self.handle(input);
         }
         self.commit(out);
+        self.input_done();
     }
 
     /// Marks the last record of the input and hands everything out.
-    fn commit(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn commit(&mut self, out: &mut Vec<Effect>) {
         let last = self.out.iter_mut().rev().find_map(|effect| match effect {
             Effect::Record(entry) => Some(entry),
             _ => None,
@@ -356,25 +396,36 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// [`ReplayError`].
-pub fn replay(
+pub fn replay(records: impl Iterator<Item = Record>, sink: impl FnMut(Entry)) -> Result<Core, ReplayError> {
+    replay_with(records, &Cuts::none(), sink)
+}
+
+/// Replays a log with restarts in it: what was lost with a kill is left out.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay_with(
     records: impl Iterator<Item = Record>,
+    cuts: &Cuts,
     mut sink: impl FnMut(Entry),
 ) -> Result<Core, ReplayError> {
     let mut records = records;
     let mut out = Vec::new();
     let first = records.next().ok_or(ReplayError::Empty)?;
     let mut core = Core::start(first.seq, first.at, &first.input, &mut out)?;
-    drain(&mut out, &mut sink);
+    drain(&mut out, cuts, &mut sink);
     for record in records {
         core.apply(record.seq, record.at, &record.input, &mut out);
-        drain(&mut out, &mut sink);
+        drain(&mut out, cuts, &mut sink);
     }
     Ok(core)
 }
 
-fn drain(out: &mut Vec<Effect>, sink: &mut impl FnMut(Entry)) {
+fn drain(out: &mut Vec<Effect>, cuts: &Cuts, sink: &mut impl FnMut(Entry)) {
     for effect in out.drain(..) {
-        if let Effect::Record(entry) = effect {
+        if let Effect::Record(entry) = effect
+            && cuts.keeps(&entry)
+        {
             sink(entry);
         }
     }

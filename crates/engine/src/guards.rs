@@ -4,6 +4,7 @@
 //! figure, the threshold and the side on which the condition holds, so that it can be recomputed. Which figures are
 //! looked at when is the session's business; pacing is no guard and stands in the funnel.
 
+use crate::recover::Held;
 use journal::record::{Direction, GuardEvent};
 use market::{Asset, Timestamp, Venue};
 use std::collections::BTreeMap;
@@ -56,6 +57,24 @@ impl Scope {
             Self::Asset(a) => *a == asset,
             Self::Direction(d) => *d == direction,
             Self::Route(a, d) => *a == asset && *d == direction,
+        }
+    }
+
+    /// A scope from its name in the journal.
+    pub fn parse(text: &str) -> Option<Self> {
+        let direction = |text: &str| Direction::ALL.into_iter().find(|d| direction_str(*d) == text);
+        if text == "*" {
+            return Some(Self::All);
+        }
+        if let Some(venue) = Venue::ALL.into_iter().find(|venue| venue.to_string() == text) {
+            return Some(Self::Venue(venue));
+        }
+        if let Some(direction) = direction(text) {
+            return Some(Self::Direction(direction));
+        }
+        match text.split_once(':') {
+            Some((asset, way)) => Some(Self::Route(Asset::new(asset).ok()?, direction(way)?)),
+            None => Asset::new(text).ok().map(Self::Asset),
         }
     }
 }
@@ -198,6 +217,8 @@ struct Active {
 pub struct Guards {
     active: BTreeMap<(&'static str, Scope), Active>,
     triggers: u64,
+    /// The earliest end of a cooldown.
+    until: Option<Timestamp>,
     events: Vec<(Rule, Scope, GuardEvent)>,
 }
 
@@ -210,6 +231,9 @@ impl Guards {
     /// Compares a figure with its threshold; a change of the outcome is an event.
     pub fn judge(&mut self, rule: Rule, scope: Scope, observed: f64, threshold: f64) {
         let holds = if rule.above { observed > threshold } else { observed < threshold };
+        if !holds && self.active.is_empty() {
+            return;
+        }
         match (holds, self.active.contains_key(&(rule.name, scope))) {
             (true, false) => self.start(rule, scope, observed, threshold, None),
             (false, true) => self.end(rule, scope, observed),
@@ -226,6 +250,9 @@ impl Guards {
 
     /// Ends the cooldowns that are over. Their streak starts anew, so the figure at the end is 0.
     pub fn expire(&mut self, now: Timestamp) {
+        if self.until.is_none_or(|until| until > now) {
+            return;
+        }
         while let Some((rule, scope)) = self
             .active
             .iter()
@@ -237,8 +264,12 @@ impl Guards {
     }
 
     /// When the next cooldown is over.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.active.values().filter_map(|active| active.until).min()
+    pub const fn next_deadline(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    fn find_next_deadline(&mut self) {
+        self.until = self.active.values().filter_map(|active| active.until).min();
     }
 
     /// True while the finding holds.
@@ -260,6 +291,31 @@ impl Guards {
         strongest
     }
 
+    /// Takes over what held, by trigger, when the session was killed. What this version does not know is left out and
+    /// named.
+    pub(crate) fn come_back(&mut self, triggers: u64, held: BTreeMap<u64, Held>) -> Vec<String> {
+        let mut unknown = Vec::new();
+        self.triggers = triggers;
+        for (trigger, Held { rule, scope, threshold, until }) in held {
+            match (rule_of(&rule), Scope::parse(&scope)) {
+                (Some(rule), Some(scope)) => {
+                    self.active.insert((rule.name, scope), Active { trigger, rule: *rule, threshold, until });
+                }
+                _ => unknown.push(format!("{rule} on {scope}")),
+            }
+        }
+        unknown
+    }
+
+    /// What holds now, by trigger.
+    pub(crate) fn held(&self) -> BTreeMap<u64, Held> {
+        let row = |((name, scope), active): (&(&'static str, Scope), &Active)| {
+            let Active { trigger, threshold, until, .. } = *active;
+            (trigger, Held { rule: (*name).to_owned(), scope: scope.to_string(), threshold, until })
+        };
+        self.active.iter().map(row).collect()
+    }
+
     /// Findings that hold.
     pub fn active(&self) -> usize {
         self.active.len()
@@ -279,11 +335,13 @@ impl Guards {
         self.triggers += 1;
         let active = Active { trigger: self.triggers, rule, threshold, until };
         self.active.insert((rule.name, scope), active);
+        self.find_next_deadline();
         self.events.push((rule, scope, event(&active, scope, true, observed)));
     }
 
     fn end(&mut self, rule: Rule, scope: Scope, observed: f64) {
         if let Some(active) = self.active.remove(&(rule.name, scope)) {
+            self.find_next_deadline();
             self.events.push((rule, scope, event(&active, scope, false, observed)));
         }
     }

@@ -13,9 +13,10 @@ use crate::ledger::PositionFlows;
 use crate::strategy::orderable;
 use journal::record::{Direction, ExitReason, Purpose};
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Rounding, Side, Timestamp, Venue};
+use serde::{Deserialize, Serialize};
 
 /// Where a position is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Entry orders, completions or unwinds are on their way.
     Entering,
@@ -26,7 +27,7 @@ pub enum Phase {
 }
 
 /// The figures of the decision.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decided {
     /// Base quantity per leg.
     pub quantity: Quantity,
@@ -45,7 +46,7 @@ pub struct Decided {
 }
 
 /// A position, from the decision to enter on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Id, unique within the run.
     pub id: u64,

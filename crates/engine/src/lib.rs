@@ -7,13 +7,16 @@
 //! What lives here: books, FX, venue health, level, edge, guards, broker, two-leg state machine, ledger, funnel. What does
 //! not: sockets and files (`runner`), protocols (`venues`), judgement (`gate`).
 
+mod asset_index;
 pub mod broker;
 pub mod config;
 pub mod core;
 pub mod edge;
 pub mod fees;
 pub mod funnel;
+pub mod gaps;
 pub mod guards;
+mod inspect;
 pub mod kpi;
 pub mod latency;
 pub mod ledger;
@@ -23,19 +26,23 @@ pub mod liquidity;
 pub mod market_state;
 pub mod models;
 pub mod percentiles;
+pub mod probe;
+pub mod recover;
 pub mod rejection;
+mod results;
 mod session;
+
 pub mod strategy;
 pub mod universe;
 pub mod view;
 
-pub use self::core::{Core, Effect, ReplayError, StartError, replay};
+pub use self::core::{Core, Effect, ReplayError, StartError, replay, replay_with};
 pub use config::{Config, ConfigError, DayOffset, LatencySource, PerVenue};
 pub use models::Models;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: [&str; 13] = [
+pub const NOT_BUILT: &[&str] = &[
     "guard route: score below 50 blocks",
     "guard symbol: 1 min volatility above 10 % halves",
     "guard cross_exchange: inventory imbalance above 0.5 blocks the worsening side (the figure is shown)",
@@ -44,9 +51,7 @@ pub const NOT_BUILT: [&str; 13] = [
     "hedging by perpetuals",
     "shadow positions of blocked intents",
     "FX effect apart from the trading result",
-    "recovery of positions and balances from the journal after a kill",
     "universe: hourly refresh, halts and delistings in mid-run",
     "kill switch from outside the process (the input is there, nothing sends it)",
     "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
-    "stages parse, book and fill of the service time (they are inside decide)",
 ];

@@ -75,25 +75,6 @@ impl Histogram {
         }
     }
 
-    /// Takes over another's figures.
-    fn merge(&mut self, other: &Self) {
-        if other.n == 0 {
-            return;
-        }
-        for (mine, theirs) in self.bins.iter_mut().zip(other.bins.iter()) {
-            *mine = mine.saturating_add(*theirs);
-        }
-        self.n += other.n;
-        self.max = self.max.max(other.max);
-    }
-
-    fn clear(&mut self) {
-        if self.n > 0 {
-            self.bins.fill(0);
-            (self.n, self.max) = (0, f64::NEG_INFINITY);
-        }
-    }
-
     /// The percentiles, `None` without a figure. Nearest rank; a percentile is never above the largest figure.
     pub fn percentiles(&self) -> Option<Percentiles> {
         if self.n == 0 {
@@ -131,43 +112,31 @@ impl Figures {
     }
 }
 
-/// A symbol's figures in both directions: of this minute, and of the minutes before it since the start.
+/// A symbol's figures in both directions since the start.
 #[derive(Debug, Clone, Default)]
 pub struct Spreads {
-    minute: [Figures; 2],
-    session: [Figures; 2],
+    figures: [Figures; 2],
+    /// Something was evaluated since the last record.
+    moved: bool,
 }
 
 impl Spreads {
     /// An executable gap was found.
     pub fn gap(&mut self, direction: Direction, gap_bps: f64) {
-        self.minute[direction.index()].gap.add(gap_bps);
+        self.moved = true;
+        self.figures[direction.index()].gap.add(gap_bps);
     }
 
     /// With the level that enters its edge, and the edge.
     pub fn edge(&mut self, direction: Direction, level_bps: f64, edge_bps: f64) {
-        let figures = &mut self.minute[direction.index()];
+        let figures = &mut self.figures[direction.index()];
         figures.level.add(level_bps);
         figures.edge.add(edge_bps);
     }
 
-    /// Ends the minute: its figures, and all since the start. `None` when nothing was evaluated in it.
-    pub fn end_minute(&mut self) -> Option<([Spread; 2], [Spread; 2])> {
-        if self.minute.iter().all(|figures| figures.gap.n == 0) {
-            return None;
-        }
-        let minute = [self.minute[0].spread(), self.minute[1].spread()];
-        for (all, last) in self.session.iter_mut().zip(&mut self.minute) {
-            for (all, last) in [
-                (&mut all.gap, &mut last.gap),
-                (&mut all.level, &mut last.level),
-                (&mut all.edge, &mut last.edge),
-            ] {
-                all.merge(last);
-                last.clear();
-            }
-        }
-        Some((minute, [self.session[0].spread(), self.session[1].spread()]))
+    /// All since the start; `None` when nothing was evaluated since the last call.
+    pub fn since_start(&mut self) -> Option<[Spread; 2]> {
+        std::mem::take(&mut self.moved).then(|| [self.figures[0].spread(), self.figures[1].spread()])
     }
 }
 
@@ -187,23 +156,22 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_goes_into_the_session_and_starts_anew() {
+    fn a_symbol_is_summed_up_when_something_moved() {
         let mut spreads = Spreads::default();
-        assert_eq!(spreads.end_minute(), None);
+        assert_eq!(spreads.since_start(), None);
         for bps in 0..100 {
             spreads.gap(Direction::BuyUpbit, f64::from(bps));
         }
         spreads.edge(Direction::BuyUpbit, -20.25, 3.2);
-        let (minute, session) = spreads.end_minute().unwrap();
-        assert_eq!(minute, session);
+        let session = spreads.since_start().unwrap();
         let want = Percentiles { p10: 9.5, p50: 49.5, p90: 89.5, max: 99.0 };
-        assert_eq!((minute[0].evaluations, minute[0].gap_bps), (100, Some(want)));
+        assert_eq!((session[0].evaluations, session[0].gap_bps), (100, Some(want)));
         // One figure: no percentile lies above it.
-        assert_eq!(minute[0].edge_bps, Some(Percentiles { p10: 3.2, p50: 3.2, p90: 3.2, max: 3.2 }));
-        assert_eq!(minute[1], Spread::default());
+        assert_eq!(session[0].edge_bps, Some(Percentiles { p10: 3.2, p50: 3.2, p90: 3.2, max: 3.2 }));
+        assert_eq!(session[1], Spread::default());
+        assert_eq!(spreads.since_start(), None);
         spreads.gap(Direction::BuyBinance, 7.0);
-        let (minute, session) = spreads.end_minute().unwrap();
-        assert_eq!((minute[0].evaluations, minute[1].evaluations), (0, 1));
+        let session = spreads.since_start().unwrap();
         assert_eq!((session[0].evaluations, session[1].evaluations), (100, 1));
     }
 

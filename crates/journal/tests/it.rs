@@ -20,6 +20,7 @@ fn entries() -> Vec<Entry> {
                 take_profit_bps: 25,
                 time_limit_ms: 180_000,
             },
+            config: String::new(),
         },
         Body::Deposit { venue: Venue::Upbit, asset: Asset::KRW, amount: Quantity::from_int(1) },
         Body::Closed {

@@ -6,6 +6,7 @@ use crate::funnel::{Counts, Stage};
 use crate::level::Level;
 use crate::liquidity::LiquidityModel;
 use crate::market_state::{Change, SymbolBook};
+use crate::probe;
 use journal::Body;
 use journal::record::Direction;
 use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
@@ -21,7 +22,7 @@ impl Core {
     /// Takes an input; timers that were due have fired.
     pub(crate) fn handle(&mut self, input: &Input) {
         match input {
-            Input::Session { .. } => {
+            Input::Session { .. } | Input::Resume { .. } => {
                 self.trouble("a second session record in the log was left out".to_owned())
             }
             Input::Universe { asked, members } => self.on_universe(*asked, members),
@@ -65,6 +66,7 @@ impl Core {
             } else {
                 joined += 1;
                 self.by_asset.insert(member.asset, self.symbols.len());
+                self.index.insert(member.asset, self.symbols.len());
                 self.symbols.push(new_symbol(member, &self.config, &*self.liquidity));
             }
         }
@@ -158,12 +160,14 @@ impl Core {
 
     /// Orders that wait for their stream get their chance after each message.
     fn wake_orders(&mut self) {
+        self.execute_returning();
         if self.broker.is_waiting() {
             self.execute_overdue();
         }
     }
 
     fn on_frame(&mut self, conn: ConnId, payload: &[u8]) {
+        self.mark(probe::Stage::Parse);
         let now = self.now;
         let Some(known) = self.conns.get_mut(&conn).filter(|known| known.up) else {
             // It must not bring a book to life that nothing keeps up to date.
@@ -198,6 +202,7 @@ impl Core {
                 return;
             }
         };
+        self.mark(probe::Stage::Book);
         let Some(asset) = upbit::wire::base_of(frame.code) else { return };
         self.clocks[Venue::Upbit.index()].observe(self.now, frame.at);
         self.on_shown(conn, self.on_our_clock(Venue::Upbit, frame.at));
@@ -205,7 +210,7 @@ impl Core {
             self.on_fx(conn, frame.at, levels);
             return;
         }
-        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        let Some(i) = self.index.get(asset) else { return };
         let book = &mut self.symbols[i].books[Venue::Upbit.index()];
         book.conn = Some(conn);
         let change = book.on_whole(frame.at, levels);
@@ -226,10 +231,11 @@ impl Core {
                 return;
             }
         };
+        self.mark(probe::Stage::Book);
         let Some(asset) = diff.symbol.strip_suffix("USDT").and_then(|base| Asset::new(base).ok()) else {
             return;
         };
-        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        let Some(i) = self.index.get(asset) else { return };
         self.clocks[Venue::Binance.index()].observe(self.now, diff.at);
         self.on_shown(conn, self.on_our_clock(Venue::Binance, diff.at));
         let book = &mut self.symbols[i].books[Venue::Binance.index()];
@@ -241,6 +247,7 @@ impl Core {
     fn on_fx(&mut self, conn: ConnId, venue_time: Timestamp, levels: &LevelBuffer) {
         self.fx.conn = Some(conn);
         let (usable, changed) = self.fx.on_whole(self.now, venue_time, levels);
+        self.mark(probe::Stage::Decide);
         if changed {
             self.health[Venue::Upbit.index()].on_change(self.now);
         }
@@ -267,6 +274,7 @@ impl Core {
 
     /// After a message for a symbol's book: deposits, orders that are due, then the decision.
     fn after_change(&mut self, i: usize, venue: Venue, change: Change) {
+        self.mark(probe::Stage::Decide);
         self.count(i, |c: &mut Counts| c.stage(Stage::Updates));
         let asset = self.symbols[i].member.asset;
         if change.changed {
@@ -288,6 +296,7 @@ impl Core {
             self.execute_all(&mut due);
             self.due = due;
         }
+        self.execute_returning();
         self.evaluate(i);
     }
 
@@ -331,9 +340,11 @@ impl Core {
         if venue != Venue::Binance || self.symbols[i].books[venue.index()].epoch != epoch {
             return;
         }
+        self.mark(probe::Stage::Parse);
         let mut levels = std::mem::take(&mut self.levels);
         match binance::wire::parse_snapshot(payload, &mut levels) {
             Ok(snapshot) => {
+                self.mark(probe::Stage::Book);
                 let change = self.symbols[i].books[venue.index()].on_snapshot(snapshot, &levels);
                 match change.need_snapshot {
                     // An answer that is too old must not become a tight loop of requests.
@@ -541,7 +552,7 @@ fn new_level(config: &crate::Config) -> Level {
     Level::new(config.level_window_ms, config.level_exclude_ms, config.level_min_ms)
 }
 
-fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dyn LiquidityModel) -> Symbol {
+pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dyn LiquidityModel) -> Symbol {
     Symbol {
         member: member.clone(),
         active: true,
@@ -555,5 +566,6 @@ fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dyn Liquidity
         spreads: crate::percentiles::Spreads::default(),
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
+        minute: Default::default(),
     }
 }

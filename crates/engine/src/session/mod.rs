@@ -3,9 +3,12 @@
 
 mod feed;
 mod orders;
+mod resume;
 mod second;
 mod stop;
 mod trade;
+
+pub(crate) use orders::{book_fill, retry_pause_ms};
 
 use crate::core::{Core, Effect};
 use crate::funnel::Counts;

@@ -7,6 +7,7 @@ use crate::funnel::{Counts, Stage};
 use crate::guards::{Scope, rules};
 use crate::legs::{LegMarket, Phase, Position, Step, Wanted, cash_flow_usd};
 use crate::market_state::SymbolBook;
+use crate::probe;
 use journal::Body;
 use journal::record::{Direction, ExitReason, FxUsed, Purpose};
 use market::{Asset, Money, Price, Quantity, Refusal, Rounding, Side, Timestamp, Venue};
@@ -45,6 +46,7 @@ impl Core {
             takes,
             quantity,
             arrives: order.arrives,
+            limit,
         });
     }
 
@@ -54,9 +56,14 @@ impl Core {
 
     /// Executes orders whose time has come, in the order in which they were sent.
     pub(crate) fn execute_all(&mut self, due: &mut Vec<Order>) {
+        if due.is_empty() {
+            return;
+        }
+        self.mark(probe::Stage::Fill);
         for order in due.drain(..) {
             self.execute(order);
         }
+        self.mark(probe::Stage::Decide);
     }
 
     /// Executes orders whose book stayed quiet, as far as the venue's stream has come. A book that is not Live refuses
@@ -75,7 +82,7 @@ impl Core {
         self.due = due;
     }
 
-    fn execute(&mut self, order: Order) {
+    pub(crate) fn execute(&mut self, order: Order) {
         let Some(i) = self.by_asset.get(&order.asset).copied() else { return };
         let symbol = &mut self.symbols[i];
         let SymbolBook { book, memory, state, .. } = &mut symbol.books[order.venue.index()];
@@ -101,13 +108,7 @@ impl Core {
             self.count(i, |c: &mut Counts| c.stage(Stage::Rejected));
         }
         if let Some(p) = position {
-            // An orphan waits for its market to come back: no hurry.
-            let pause = if self.positions[p].orphaned {
-                self.config.retry_ms.max(1_000)
-            } else {
-                self.config.retry_ms
-            };
-            let retry = self.after_ms(pause);
+            let retry = self.after_ms(retry_pause_ms(&self.config, self.positions[p].orphaned));
             let position = &mut self.positions[p];
             // Nothing is hurried after a refused entry leg when the other leg is still on its way.
             if order.purpose != Purpose::Entry {
@@ -166,6 +167,10 @@ impl Core {
             mids: Venue::ALL.map(|v| symbol.books[v.index()].last_mid),
             live: Venue::ALL.map(|v| symbol.books[v.index()].is_live()),
         };
+        if market.mids.iter().any(Option::is_none) {
+            // Only after a restart: what an order would be worth is not known before the book is.
+            return;
+        }
         match position.step(self.now, &self.config, &market) {
             Step::Wait => {}
             Step::Send(wanted) => self.send_wanted(p, wanted),
@@ -260,6 +265,7 @@ impl Core {
             decided_edge_usd: edge_usd(decided.edge_bps, decided.notional_usd),
             realised_edge_usd: edge_usd(realised_edge_bps, notional_usd),
         });
+        self.record_anchor(id, out);
         self.count(i, |c: &mut Counts| c.stage(Stage::Filled));
         if let Some((stop, _)) = self.stop {
             self.begin_exit(p, stop.reason());
@@ -329,12 +335,8 @@ impl Core {
     }
 
     fn add_result(&mut self, position: &Position, net_usd: Money) {
-        let add = |to: &mut Money, amount: Money| to.0 = to.0.saturating_add(amount.0);
-        add(&mut self.results.net, net_usd);
-        add(&mut self.results.daily_net, net_usd);
-        for v in 0..2 {
-            add(&mut self.results.venue_daily[v], position.cash_usd[v]);
-        }
+        self.roll_day();
+        self.results.add(position.cash_usd, net_usd);
     }
 
     fn after_end_of_position(&mut self) {
@@ -350,18 +352,8 @@ impl Core {
 
     /// Losses in a row: of the route, and over all.
     fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
-        let key = (asset, direction);
-        if net_usd.0 > 0 {
-            self.results.loss_streak = 0;
-            self.results.route_streaks.remove(&key);
-            return;
-        }
-        self.results.loss_streak += 1;
-        let route = self.results.route_streaks.entry(key).or_insert(0);
-        *route += 1;
-        let (route, all) = (*route, self.results.loss_streak);
-        if route >= self.config.loss_streak_route {
-            self.results.route_streaks.remove(&key);
+        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config);
+        if let Some(route) = route {
             let until = self.after_ms(self.config.cooldown_route_ms);
             let threshold = f64::from(self.config.loss_streak_route - 1);
             self.guards.cool_down(
@@ -372,8 +364,7 @@ impl Core {
                 until,
             );
         }
-        if all >= self.config.loss_streak_cross {
-            self.results.loss_streak = 0;
+        if let Some(all) = all {
             let until = self.after_ms(self.config.cooldown_cross_ms);
             let threshold = f64::from(self.config.loss_streak_cross - 1);
             self.guards.cool_down(rules::CROSS_STREAK, Scope::All, all.into(), threshold, until);
@@ -391,8 +382,13 @@ fn bps_of(amount: Money, of: Money) -> f64 {
     if of.0 > 0 { amount.to_f64() / of.to_f64() * 1e4 } else { 0.0 }
 }
 
+/// How long a refused order waits before the next. An orphan waits for its market to come back: no hurry.
+pub(crate) fn retry_pause_ms(config: &crate::Config, orphaned: bool) -> i64 {
+    if orphaned { config.retry_ms.max(1_000) } else { config.retry_ms }
+}
+
 /// Books a fill on its position. `None` when a number does not fit.
-fn book_fill(position: &mut Position, filled: &Filled, fx: FxUsed) -> Option<()> {
+pub(crate) fn book_fill(position: &mut Position, filled: &Filled, fx: FxUsed) -> Option<()> {
     let order = filled.order;
     let v = order.venue.index();
     position.touched = true;

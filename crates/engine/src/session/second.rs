@@ -101,14 +101,8 @@ impl Core {
         self.publish_view();
     }
 
-    fn roll_day(&mut self) {
-        let seconds = self.now.0.div_euclid(NANOS_PER_SEC) + self.config.day_offset.seconds();
-        let day = seconds.div_euclid(86_400);
-        if day != self.results.day {
-            self.results.day = day;
-            self.results.daily_net = Money::ZERO;
-            self.results.venue_daily = [Money::ZERO; 2];
-        }
+    pub(crate) fn roll_day(&mut self) {
+        self.results.roll(self.config.day_of(self.now));
     }
 
     /// Connections without a message: their books are stale.
@@ -142,6 +136,7 @@ impl Core {
     fn sample_levels(&mut self) {
         let (now, fx) = (self.now, self.fx.rate());
         let keep = self.config.book_levels as usize;
+        let costs = self.round_trip_fees_bps + self.config.reserve_bps;
         for i in 0..self.symbols.len() {
             self.symbols[i].books[Venue::Binance.index()].prune(keep);
             if !self.symbols[i].seeded {
@@ -150,6 +145,9 @@ impl Core {
             for direction in Direction::ALL {
                 if let Some(gap) = fx.and_then(|fx| self.gap_now(i, direction, fx)) {
                     self.symbols[i].levels[direction.index()].push(now, gap, 1);
+                    let usual = self.symbols[i].levels[direction.opposite().index()].bps();
+                    let edge = usual.map(|usual| gap + usual - costs);
+                    self.symbols[i].minute[direction.index()].sample(gap, edge);
                 }
                 self.symbols[i].levels[direction.index()].refresh(now);
             }
@@ -319,9 +317,7 @@ impl Core {
             self.symbols[*i].books[venue.index()].last_mid
         });
         let Some(pnl_usd) = pnl else { return };
-        self.results.peak = self.results.peak.max(pnl_usd);
-        let fall = Money(self.results.peak.0.saturating_sub(pnl_usd.0));
-        self.results.drawdown = self.results.drawdown.max(fall);
+        self.results.mark(pnl_usd);
         self.view.pnl_usd = Some(pnl_usd);
         let marks = self.ledger.changed_assets().into_iter().filter_map(|asset| {
             let books = &self.symbols[*self.by_asset.get(&asset)?].books;
@@ -342,10 +338,42 @@ impl Core {
                 let asset = Some(self.symbols[i].member.asset);
                 self.record(Body::Funnel { asset, counts: counts.by_name() });
             }
-            if let Some((minute, session)) = self.symbols[i].spreads.end_minute() {
+            self.record_edges(i);
+            if let Some(session) = self.symbols[i].spreads.since_start() {
                 let asset = self.symbols[i].member.asset;
-                self.record(Body::Percentiles { asset, minute, session });
+                self.record(Body::Percentiles { asset, session });
             }
+        }
+    }
+
+    /// Gaps and edges of a symbol since the last time.
+    fn record_edges(&mut self, i: usize) {
+        let costs_bps = self.round_trip_fees_bps + self.config.reserve_bps;
+        let threshold_bps = self.config.min_edge_bps;
+        for direction in Direction::ALL {
+            let symbol = &mut self.symbols[i];
+            let minute = &mut symbol.minute[direction.index()];
+            if minute.is_empty() {
+                continue;
+            }
+            let (samples, best) = (minute.samples(), minute.best());
+            let [gap_bps, edge_bps] = minute.take();
+            let (asset, levels) = (symbol.member.asset, &symbol.levels);
+            let level_bps = levels[direction.index()].bps();
+            let opposite_level_bps = levels[direction.opposite().index()].bps();
+            self.record(Body::Edges {
+                asset,
+                direction,
+                samples,
+                gap_bps,
+                level_bps,
+                opposite_level_bps,
+                edge_bps,
+                best_edge_bps: best.map(|(edge, _)| edge),
+                best_at: best.map(|(_, at)| at),
+                costs_bps,
+                threshold_bps,
+            });
         }
     }
 

@@ -110,6 +110,8 @@ impl Core {
         let edge = self.edge_of(quote.gap_bps, opposite_bps);
         self.symbols[i].spreads.edge(direction, opposite_bps, edge);
         let threshold = self.config.min_edge_bps;
+        let now = self.now;
+        self.symbols[i].minute[direction.index()].evaluated(edge, now);
         self.count(i, |c: &mut Counts| {
             c.stage(Stage::Evaluated);
             if quote.gap_bps + opposite_bps > 0.0 {
@@ -287,6 +289,7 @@ impl Core {
                     // The books were not usable at the fill instant: measured from the first moment that they are.
                     let out = touch_gap_bps(position.direction.opposite(), self.books(i), fx);
                     self.positions[p].out_at_open_bps = out;
+                    self.record_anchor(self.positions[p].id, out);
                 }
                 let figures = self.exit_figures(p, fx);
                 if let Some(reason) = exit_reason(&self.config, &figures) {
