@@ -215,7 +215,7 @@ impl Kpis {
                 }
             }
             Body::Percentiles { asset, session, .. } => {
-                self.percentiles.insert(*asset, *session);
+                self.percentiles.insert(*asset, **session);
             }
             Body::Equity { pnl_usd, .. } => self.on_equity(*pnl_usd),
             Body::PositionLimit { .. } => self.position_limit_hits += 1,

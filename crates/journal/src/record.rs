@@ -527,7 +527,7 @@ pub enum Body {
         /// Asset.
         asset: Asset,
         /// By direction (`buy_upbit`, `buy_binance`).
-        session: [Spread; 2],
+        session: Box<[Spread; 2]>,
     },
     /// What the gaps and edges of an asset were in one direction since the last such record: once a minute, and at the end.
     Edges {

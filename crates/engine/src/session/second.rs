@@ -341,7 +341,7 @@ impl Core {
             self.record_edges(i);
             if let Some(session) = self.symbols[i].spreads.since_start() {
                 let asset = self.symbols[i].member.asset;
-                self.record(Body::Percentiles { asset, session });
+                self.record(Body::Percentiles { asset, session: Box::new(session) });
             }
         }
     }
