@@ -19,6 +19,7 @@ fn entries() -> Vec<Entry> {
                 binance_fee_centibps: 1_000,
                 take_profit_bps: 25,
                 time_limit_ms: 180_000,
+                guards: None,
             },
         },
         Body::Deposit { venue: Venue::Upbit, asset: Asset::KRW, amount: Quantity::from_int(1) },

@@ -86,6 +86,8 @@ fn guard(trigger: u64, start: bool, observed: f64, holds: &str) -> Body {
         observed,
         threshold: 20.0,
         holds: holds.to_owned(),
+        until: None,
+        since: None,
     })
 }
 
@@ -128,6 +130,7 @@ fn trades_add_up() {
         binance_fee_centibps: 1_000,
         take_profit_bps: 25,
         time_limit_ms: 180_000,
+        guards: None,
     };
     let start = Body::Start { format: 1, run_id: "r".to_owned(), version: "v".to_owned(), terms };
     let unwound =

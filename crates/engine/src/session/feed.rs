@@ -5,6 +5,7 @@ use crate::edge::candle_gap_bps;
 use crate::funnel::{Counts, Stage};
 use crate::level::Level;
 use crate::market_state::{Change, SymbolBook};
+use crate::volatility::Range;
 use journal::Body;
 use journal::record::Direction;
 use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
@@ -37,6 +38,7 @@ impl Core {
             Input::Health { venue, rtt_us, ok } => self.health[venue.index()].on_answer(*rtt_us, *ok),
             Input::Budget { venue, left_bps } => {
                 self.view.venues[venue.index()].budget = Some(f64::from(*left_bps) / 1e4);
+                self.on_budget(*venue, *left_bps);
             }
             Input::KillSwitch { reason } => self.begin_stop(Stop::Kill, reason),
             Input::Shutdown => self.begin_stop(Stop::Shutdown, "the end of the run"),
@@ -153,6 +155,9 @@ impl Core {
     fn wake_orders(&mut self) {
         if self.broker.is_waiting() {
             self.execute_overdue();
+        }
+        if self.shadows.broker.is_waiting() {
+            self.execute_overdue_shadows();
         }
     }
 
@@ -281,12 +286,13 @@ impl Core {
             self.execute_all(&mut due);
             self.due = due;
         }
+        self.after_change_of_shadows(i, venue);
         self.evaluate(i);
     }
 
     /// A venue's time on our clock; the fastest message is taken to need half the best round trip, or, while none was
     /// measured, the configured latency.
-    fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
+    pub(crate) fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
         self.clocks[venue.index()].corrected(time, self.one_way_ns(venue), self.now)
     }
 
@@ -546,5 +552,10 @@ fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
         funnel: Counts::default(),
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
+        range: [Range::default(), Range::default()],
+        quotes: [None; 2],
+        score: [None; 2],
+        blocked: [false; 2],
+        shadows: 0,
     }
 }

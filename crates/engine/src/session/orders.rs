@@ -264,7 +264,7 @@ impl Core {
             self.advance(p);
             return;
         }
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.publish_guards();
     }
 
@@ -277,7 +277,7 @@ impl Core {
         if orphan {
             self.add_result(&position, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn closed(&mut self, p: usize) {
@@ -309,7 +309,7 @@ impl Core {
         if reason != ExitReason::Shutdown {
             self.judge_streaks(position.asset, position.direction, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn keep_residue(&mut self, position: &Position) {
@@ -327,12 +327,12 @@ impl Core {
         }
     }
 
-    fn after_end_of_position(&mut self) {
+    fn after_end_of_position(&mut self, i: usize) {
         if self.positions.len() < self.config.max_positions as usize {
             self.at_limit = false;
         }
         self.record_equity();
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.judge_losses();
         self.publish_guards();
         self.check_stop();
@@ -346,33 +346,32 @@ impl Core {
             self.results.route_streaks.remove(&key);
             return;
         }
-        self.results.loss_streak += 1;
-        let route = self.results.route_streaks.entry(key).or_insert(0);
-        *route += 1;
-        let (route, all) = (*route, self.results.loss_streak);
-        if route >= self.config.loss_streak_route {
-            self.results.route_streaks.remove(&key);
-            let until = self.after_ms(self.config.cooldown_route_ms);
-            let threshold = f64::from(self.config.loss_streak_route - 1);
-            self.guards.cool_down(
-                rules::ROUTE_STREAK,
-                Scope::Route(asset, direction),
-                route.into(),
-                threshold,
-                until,
-            );
+        let (now, scope) = (self.now, Scope::Route(asset, direction));
+        // What closes during a cooldown was entered before it: the streak starts anew when the cooldown is over.
+        if !self.guards.holds(rules::ROUTE_STREAK, scope) {
+            let route = self.results.route_streaks.entry(key).or_insert(0);
+            *route += 1;
+            let route = *route;
+            if route >= self.config.loss_streak_route {
+                self.results.route_streaks.remove(&key);
+                let until = self.after_ms(self.config.cooldown_route_ms);
+                self.guards.cool_down(now, rules::ROUTE_STREAK, scope, route.into(), until);
+            }
         }
-        if all >= self.config.loss_streak_cross {
-            self.results.loss_streak = 0;
-            let until = self.after_ms(self.config.cooldown_cross_ms);
-            let threshold = f64::from(self.config.loss_streak_cross - 1);
-            self.guards.cool_down(rules::CROSS_STREAK, Scope::All, all.into(), threshold, until);
+        if !self.guards.holds(rules::CROSS_STREAK, Scope::All) {
+            self.results.loss_streak += 1;
+            let all = self.results.loss_streak;
+            if all >= self.config.loss_streak_cross {
+                self.results.loss_streak = 0;
+                let until = self.after_ms(self.config.cooldown_cross_ms);
+                self.guards.cool_down(now, rules::CROSS_STREAK, Scope::All, all.into(), until);
+            }
         }
     }
 }
 
 /// Books a fill on its position. `None` when a number does not fit.
-fn book_fill(position: &mut Position, filled: &Filled, fx: FxUsed) -> Option<()> {
+pub(crate) fn book_fill(position: &mut Position, filled: &Filled, fx: FxUsed) -> Option<()> {
     let order = filled.order;
     let v = order.venue.index();
     position.touched = true;

@@ -287,6 +287,7 @@ impl Desk {
             binance_fee_centibps: 1_000,
             take_profit_bps: 25,
             time_limit_ms: 180_000,
+            guards: None,
         };
         desk.push(Body::Start { format: 1, run_id: runner_id.into(), version: "1".into(), terms });
         for (venue, asset, amount) in [
@@ -314,6 +315,8 @@ impl Desk {
                     observed: 600.0,
                     threshold: 500.0,
                     holds: "above".into(),
+                    until: None,
+                    since: None,
                 }));
             }
         }
