@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use xtask::{licences, steps};
+use xtask::{campaign, licences, steps};
 
 /// Chores of the repository
 #[derive(Debug, Parser)]
@@ -20,12 +20,25 @@ enum Command {
     Licences,
     /// The short measurements of benches/, in release builds; CI does not run them
     Bench,
+    /// The long version of a test whose short one runs in CI; without a name, the list of them
+    Campaign {
+        /// Which
+        name: Option<String>,
+        /// How long, in the campaign's own unit
+        #[arg(long)]
+        length: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test => steps::test(),
         Command::Bench => steps::bench(),
+        Command::Campaign { name: Some(name), length } => campaign::run(&name, length.as_deref()),
+        Command::Campaign { name: None, .. } => {
+            println!("{}", campaign::list());
+            Ok(())
+        }
         Command::Licences => licences::check().map(|summary| println!("{summary}")),
     };
     match result {

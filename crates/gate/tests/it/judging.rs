@@ -478,3 +478,70 @@ fn an_emergency_stop_is_an_abort_and_no_crash() {
     assert_eq!(outcome(&analysis, CriterionId::C3), Simple::Pass);
     assert_eq!((analysis.headline().as_str(), analysis.exit_code()), ("NO-GO (aborted: EMERGENCY-STOP)", 21));
 }
+
+/// Without a journal the page is what there is: a total that is typed into the KPI file meets the one that was scraped.
+#[test]
+fn without_a_journal_the_file_is_held_against_the_page() {
+    let judged = |trips: f64, pnl: f64, fall: f64, change: &[(&str, serde_json::Value)]| {
+        let mut evidence = evidence();
+        evidence.settings.has_journal = false;
+        let main = evidence.main.as_mut().unwrap();
+        main.journal = Found::No("the runner writes none".into());
+        each_scrape(main, |t, scrape| {
+            let n = (trips * t / 3_600.0).floor().min(trips);
+            for (series, value) in [
+                ("arb_topn_trades_total{trade_type=\"entry\"}", n),
+                ("arb_topn_trades_total{trade_type=\"exit\"}", n),
+                ("arb_topn_round_trips_total", n),
+                ("arb_topn_active_positions", 0.0),
+                ("arb_topn_pnl_usd", pnl),
+                ("arb_topn_drawdown_usd", fall),
+            ] {
+                scrape.series.insert(series.into(), value);
+            }
+        });
+        for (name, to) in change {
+            field(main, name, to.clone());
+        }
+        judge(&evidence)
+    };
+    let trips =
+        [("entry_trades", json!(40)), ("exit_trades", json!(40)), ("round_trips_completed", json!(40))];
+    let file = |pnl: f64, fall: f64| {
+        let mut all = trips.to_vec();
+        all.extend([
+            ("total_trades", json!(80)),
+            ("total_pnl_usd", json!(pnl)),
+            ("max_drawdown_usd", json!(fall)),
+        ]);
+        all
+    };
+    let honest = judged(40.0, 12.34, 3.0, &file(12.34, 5.0));
+    for name in [
+        "total_trades",
+        "entry_trades",
+        "exit_trades",
+        "round_trips_completed",
+        "total_pnl_usd",
+        "max_drawdown_usd",
+    ] {
+        let kpi = honest.kpis.iter().find(|k| k.field == name).unwrap();
+        assert!(matches!(kpi.cross_check, CrossCheck::Agreed { .. }), "{kpi:?}");
+    }
+    // Typed totals, an understated fall, a page that had counted further.
+    let typed = judged(40.0, 12.34, 3.0, &file(500.0, 5.0));
+    assert!(matches!(kpi(&typed, "total_pnl_usd"), Value::Implausible { .. }));
+    let kinder = judged(40.0, 12.34, 3.0, &file(12.34, 1.0));
+    assert!(matches!(kpi(&kinder, "max_drawdown_usd"), Value::Implausible { .. }));
+    for page in [0.0, 60.0] {
+        let typed = judged(page, 12.34, 3.0, &file(12.34, 5.0));
+        assert!(matches!(kpi(&typed, "round_trips_completed"), Value::Implausible { .. }), "{page}");
+        assert_eq!(outcome(&typed, CriterionId::C2), Simple::Fail);
+    }
+    // A trade after the last scrape explains itself, and then the result may differ too.
+    let later = judged(39.0, 12.0, 3.0, &file(12.34, 5.0));
+    for name in ["round_trips_completed", "total_pnl_usd"] {
+        let kpi = later.kpis.iter().find(|k| k.field == name).unwrap();
+        assert!(matches!(kpi.cross_check, CrossCheck::NotAvailable { .. }), "{kpi:?}");
+    }
+}

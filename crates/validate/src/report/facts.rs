@@ -4,6 +4,7 @@ use super::Report;
 use catalogue::RuleId;
 use gate::RuleName;
 use gate::evidence::{PhaseEvidence, RuleState};
+use gate::rules::Window;
 
 impl<'a> Report<'a> {
     /// The phase that was judged: main, else the smoke.
@@ -26,7 +27,22 @@ impl<'a> Report<'a> {
         if let Some(reason) = self.evidence.settings.not_applicable.get(name.as_str()) {
             return Some(RuleEnd::Declared(reason.clone()));
         }
-        Some(last.map_or(RuleEnd::Quiet, |event| RuleEnd::State(event.state, event.t, event.text.clone())))
+        Some(last.map_or_else(
+            || self.quiet(name, phase),
+            |event| RuleEnd::State(event.state, event.t, event.text.clone()),
+        ))
+    }
+
+    /// A rule that never moved: clear, unless what was watched is shorter than the span that it needs to fire at all.
+    fn quiet(&self, name: &RuleName, phase: &PhaseEvidence) -> RuleEnd {
+        let window = self.evidence.settings.rule(name).map(|spec| spec.window);
+        let watched = phase.samples.last().map_or(0.0, |sample| sample.t);
+        match window {
+            Some(Window::For(span) | Window::Over(span)) if span > watched => {
+                RuleEnd::TooShort(span, watched)
+            }
+            _ => RuleEnd::Quiet,
+        }
     }
 }
 
@@ -36,6 +52,8 @@ pub(super) enum RuleEnd {
     Declared(String),
     /// Its state never changed from clear.
     Quiet,
+    /// It could not have fired: the span that it needs, and how long the phase was watched, seconds.
+    TooShort(f64, f64),
     State(RuleState, f64, String),
 }
 

@@ -379,6 +379,7 @@ const PATTERNS: &[(&str, &str)] = &[
     ("capped: {}", "판정 상한: {0}"),
     ("{} ({}) is not built in this version", "{0}({1})은(는) 이 버전에 구현되지 않았습니다"),
     ("{} fired: {}", "{0} 발동: {1}"),
+    ("the last page, {}, is older than the KPI file", "마지막 메트릭 페이지({0})가 KPI 파일보다 이전 시점임"),
     ("no cross-check of {}: {}", "{0}의 교차 확인 불가: {1}"),
     ("{} is not applicable: {}", "{0}은(는) 해당 없음: {1}"),
     ("custom profile: {}", "사용자 정의(custom) 프로파일: {0}"),

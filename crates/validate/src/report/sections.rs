@@ -304,6 +304,10 @@ fn rule_end(end: Option<RuleEnd>, w: &'static Words) -> (Tone, &'static str, Str
         Some(RuleEnd::NotBuilt) => (Tone::Quiet, w.off, w.not_built.to_owned()),
         Some(RuleEnd::Declared(reason)) => (Tone::Quiet, w.off, fill(w.declared_off, &[&reason])),
         Some(RuleEnd::Quiet) => (Tone::Good, w.rule_clear, w.never_changed.to_owned()),
+        Some(RuleEnd::TooShort(span, watched)) => {
+            let (needs, had) = (figure(seconds(span)), figure(seconds(watched)));
+            (Tone::Quiet, w.rule_unfired, fill(w.window_too_long, &[&needs, &had]))
+        }
         Some(RuleEnd::State(RuleState::Off, _, text)) => (Tone::Quiet, w.off, said(&text, w)),
         Some(RuleEnd::State(state, t, text)) => {
             let (tone, word) = match state {

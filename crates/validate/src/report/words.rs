@@ -185,6 +185,8 @@ words! {
     window_here: "here: {0}", "이 실행에서는 {0}";
     not_built: "not built in this version", "이 버전에는 구현되지 않음";
     never_changed: "never violated", "위반된 적 없음";
+    window_too_long: "could not fire: it needs {0} s, {1} s were watched",
+        "발동할 수 없었음: {0}초가 필요하나 {1}초만 감시됨";
     declared_off: "declared not applicable: {0}", "해당 없음으로 선언됨: {0}";
     since: "{0} s after the start: {1}", "시작 {0}초 후: {1}";
     abort: "The run was aborted by {0}, {1} s after the phase's start: {2}", "{0}에 의해 단계 시작 {1}초 후 중단됨: {2}";

@@ -1,0 +1,55 @@
+//! `cargo xtask campaign NAME`: the long versions of tests whose short ones run in CI. A campaign is a test of the workspace that
+//! reads how long it shall be from an environment variable; this table says which, and what a long run is.
+
+use crate::{Failure, cargo, root};
+use std::process::Command;
+
+/// A long test.
+#[derive(Debug, Clone, Copy)]
+pub struct Campaign {
+    /// What is typed.
+    pub name: &'static str,
+    /// Package that holds the test.
+    pub package: &'static str,
+    /// Test binary: `it` or `e2e`.
+    pub binary: &'static str,
+    /// The tests to run, as the test binary filters them.
+    pub filter: &'static str,
+    /// The variable that says how long, and its value in a campaign.
+    pub length: (&'static str, &'static str),
+    /// One line of help.
+    pub about: &'static str,
+}
+
+/// Every campaign.
+pub const CAMPAIGNS: &[Campaign] = &[];
+
+/// Runs a campaign in the release profile; `length` replaces its usual length.
+///
+/// # Errors
+/// An unknown name (with those that exist), or a test that failed.
+pub fn run(name: &str, length: Option<&str>) -> Result<(), Failure> {
+    let Some(campaign) = CAMPAIGNS.iter().find(|campaign| campaign.name == name) else {
+        return Err(Failure::new(format!("there is no campaign {name}; there are:\n{}", list())));
+    };
+    let (variable, usual) = campaign.length;
+    let length = length.unwrap_or(usual);
+    let args = ["test", "--release", "--locked", "-p", campaign.package, "--test", campaign.binary, "--"];
+    println!("=== {name}: {variable}={length} cargo {} {} --nocapture", args.join(" "), campaign.filter);
+    let status = Command::new(cargo())
+        .args(args)
+        .args([campaign.filter, "--nocapture"])
+        .env(variable, length)
+        .current_dir(root())
+        .status()
+        .map_err(|e| {
+            Failure::new(format!("cannot start cargo ({e}); install a Rust toolchain from rustup.rs"))
+        })?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format!("campaign {name} failed ({status})"))) }
+}
+
+/// The campaigns with their help, one a line.
+pub fn list() -> String {
+    let line = |c: &Campaign| format!("  {:<12} {} ({}={})", c.name, c.about, c.length.0, c.length.1);
+    CAMPAIGNS.iter().map(line).collect::<Vec<_>>().join("\n")
+}
