@@ -5,6 +5,8 @@
 mod driver;
 #[path = "it/guarding.rs"]
 mod guarding;
+#[path = "it/scenarios.rs"]
+mod scenarios;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/stress.rs"]

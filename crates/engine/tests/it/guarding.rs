@@ -1,6 +1,8 @@
 //! Guards: they trip, block and recover, and each transition can be recomputed.
 
 use crate::driver::Driver;
+use crate::scenarios::{calm, cases};
+use engine::guards::Verdict;
 use engine::{Config, Effect};
 use journal::Body;
 use market::{Money, Venue};
@@ -188,4 +190,80 @@ fn a_reconnect_storm_and_an_empty_universe_raise_alerts() {
     assert_eq!(d.core.view().venues[0].reconnects, 6);
     d.input(Input::Universe { asked: 10, members: Vec::new() });
     assert!(d.alerts().contains(&"UNIVERSE-EMPTY".to_owned()));
+}
+
+/// The verdict of the journal for a rule, and the USD of the decisions made while it holds in `hold`.
+fn decided(d: &Driver) -> Vec<f64> {
+    d.find(|b| if let Body::Decision { notional_usd, .. } = b { Some(notional_usd.to_f64()) } else { None })
+}
+
+fn blocked_by(d: &mut Driver, rule: &str) -> u64 {
+    // The minute's funnel.
+    calm(d, 61);
+    let key = format!("blocked:{rule}");
+    d.find(|b| match b {
+        Body::Funnel { asset: None, counts } => Some(counts.get(&key).copied().unwrap_or(0)),
+        _ => None,
+    })
+    .iter()
+    .sum()
+}
+
+#[test]
+fn every_rule_trips_once_blocks_or_halves_and_recovers() {
+    let cases = cases();
+    for rule in engine::guards::rules::ALL.iter().filter(|rule| !rule.name.ends_with("_guard_error")) {
+        assert!(cases.iter().any(|case| case.rule == rule.name), "{} has no case", rule.name);
+    }
+    for case in cases {
+        let rule = engine::guards::rule_of(case.rule).unwrap();
+        let mut d = case.start();
+        assert_eq!(d.guard(case.rule), (0, 0), "{}: before", case.rule);
+        (case.trip)(&mut d);
+        let events = d.find(|b| match b {
+            Body::Guard(g) if g.rule == case.rule && g.scope == case.scope => Some(g.clone()),
+            _ => None,
+        });
+        assert_eq!(events.len(), 1, "{}: {events:?}", case.rule);
+        assert_eq!((events[0].start, events[0].verdict.as_str()), (true, rule.verdict.as_str()));
+        assert_eq!((events[0].guard_type.as_str(), events[0].since), (rule.guard_type, None));
+        assert_eq!(events[0].until.is_some(), rule.verdict == Verdict::Cooldown, "{}", case.rule);
+        let before = decided(&d).len();
+        (case.hold)(&mut d);
+        let during = decided(&d)[before..].to_vec();
+        match rule.verdict {
+            Verdict::Degrade => assert!(
+                !during.is_empty() && during.iter().all(|usd| (90.0..110.0).contains(usd)),
+                "{}: {during:?}",
+                case.rule
+            ),
+            _ => assert!(during.is_empty(), "{}: {during:?}", case.rule),
+        }
+        let of = |d: &Driver, start| {
+            d.find(|b| match b {
+                Body::Guard(g) if g.rule == case.rule && g.scope == case.scope && g.start == start => {
+                    Some(g.since)
+                }
+                _ => None,
+            })
+        };
+        assert_eq!((of(&d, true).len(), of(&d, false).len()), (1, 0), "{}: while it holds", case.rule);
+        (case.recover)(&mut d);
+        let started = d.entries.iter().find(
+            |e| matches!(&e.body, Body::Guard(g) if g.rule == case.rule && g.scope == case.scope && g.start),
+        );
+        let ends = of(&d, false);
+        if case.rule == "emergency_stop" {
+            assert_eq!((ends.len(), d.end()), (0, Some(("emergency_stop".to_owned(), 0))));
+        } else {
+            assert_eq!(ends.first(), Some(&started.map(|e| e.at)), "{}: {:?}", case.rule, of(&d, true));
+        }
+        let triggers = d.find(|b| matches!(b, Body::Guard(g) if g.start).then_some(())).len();
+        assert_eq!(d.core.view().guard_triggers, triggers as u64, "{}", case.rule);
+        recomputable(&d);
+        if rule.verdict >= Verdict::Cooldown && case.rule != "emergency_stop" {
+            let n = blocked_by(&mut d, case.rule);
+            assert!(n > 0 || case.rule == "health_frozen", "{}: blocked nothing", case.rule);
+        }
+    }
 }

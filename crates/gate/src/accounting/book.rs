@@ -1,6 +1,7 @@
 //! The books while a journal is read: holdings, balances, positions, equity points, and every check of them.
 
-use super::guards::Figures;
+use super::guards::Watch;
+use super::shadows::Shadows;
 use super::{AccountError, Accounts, Close, Problem, ProblemKind, Trigger};
 use journal::record::{Direction, FxUsed, Mark, Purpose, Taken, Terms};
 use journal::{Body, Entry};
@@ -54,7 +55,8 @@ struct Book {
     /// Balance changes that fills demand, less those recorded, by order.
     owed: BTreeMap<(u64, Venue, Asset), i128>,
     trigger_index: BTreeMap<u64, usize>,
-    figures: Figures,
+    watch: Watch,
+    shadows: Shadows,
     peak: f64,
     open_points: Vec<Point>,
 }
@@ -86,7 +88,8 @@ pub fn account(entries: &[Entry]) -> Result<Accounts, AccountError> {
         balances: BTreeMap::new(),
         owed: BTreeMap::new(),
         trigger_index: BTreeMap::new(),
-        figures: Figures::default(),
+        watch: Watch::default(),
+        shadows: Shadows::default(),
         peak: 0.0,
         open_points: Vec::new(),
     };
@@ -113,6 +116,7 @@ pub fn account(entries: &[Entry]) -> Result<Accounts, AccountError> {
     }
     book.settle();
     book.finish();
+    book.accounts.shadows = book.shadows.table(crate::stats::seed(&book.accounts.run_id));
     Ok(book.accounts)
 }
 
@@ -127,6 +131,8 @@ impl Book {
     /// `None` when an amount does not fit.
     fn take(&mut self, entry: &Entry) -> Option<()> {
         let seq = entry.seq;
+        self.watch.take(entry);
+        self.shadows.take(entry);
         match &entry.body {
             Body::Start { run_id, .. } if *run_id != self.accounts.run_id => {
                 self.problem(ProblemKind::Sequence, seq, format!("a record of another run, {run_id}"));
@@ -137,7 +143,6 @@ impl Book {
                 add(&mut self.deposits, (*venue, *asset), amount.0)?;
             }
             Body::Decision { position, direction, .. } => {
-                self.figures.decided(*position);
                 self.positions.entry(*position).or_default().direction = Some(*direction);
             }
             Body::Order { .. } => self.accounts.orders += 1,
@@ -147,23 +152,11 @@ impl Book {
             }
             Body::Opened { position, direction, .. } => {
                 self.accounts.entries += 1;
-                self.figures.opened(*position, *direction);
                 let held = self.positions.entry(*position).or_default();
                 held.direction = Some(*direction);
                 held.opened = true;
             }
-            Body::Closed {
-                position,
-                asset,
-                direction,
-                reason,
-                opened_at,
-                gross_usd,
-                fees_usd,
-                net_usd,
-                ..
-            } => {
-                self.figures.closed(entry.at, *position, (*asset, *direction), *reason, net_usd.0);
+            Body::Closed { position, reason, opened_at, gross_usd, fees_usd, net_usd, .. } => {
                 let held = self.positions.entry(*position).or_default();
                 let known = held.opened;
                 held.recorded.push(Recorded { seq, net: net_usd.0, fees: Some(fees_usd.0) });
@@ -198,7 +191,6 @@ impl Book {
                 });
             }
             Body::Unwound { position, net_usd, .. } => {
-                self.figures.unwound(entry.at, *position, net_usd.0);
                 let held = self.positions.entry(*position).or_default();
                 held.recorded.push(Recorded { seq, net: net_usd.0, fees: None });
                 self.accounts.net_usd += usd(net_usd.0);
@@ -213,10 +205,7 @@ impl Book {
                     *self.accounts.funnel.entry(stage.clone()).or_insert(0) += n;
                 }
             }
-            Body::Figures { live, fx, .. } => {
-                if let Some(fx) = fx {
-                    self.figures.rate(i128::from(fx.rate.0.0));
-                }
+            Body::Figures { live, .. } => {
                 self.accounts.live_both = self.accounts.live_both.max(u64::from(live[0].min(live[1])));
             }
             Body::Equity { pnl_usd, net_usd, drawdown_usd, fx, marks } => {
@@ -392,31 +381,26 @@ impl Book {
             {
                 trigger.to = Some(at);
             }
+            self.watch.end(event);
             return;
         }
-        let condition = |observed: f64| match event.holds.as_str() {
-            "above" => observed >= event.threshold,
-            "below" => observed <= event.threshold,
-            _ => false,
-        };
-        let own = self.figures.own(at, event);
-        // A stated figure that does not hold is wrong by itself; one that holds must hold for ours too.
-        let holds = condition(event.observed)
-            && own.as_ref().is_none_or(|figures| figures.iter().any(|figure| condition(*figure)));
-        let recounted = own.map_or_else(String::new, |figures| {
-            let text: Vec<String> = figures.into_iter().map(crate::value::figure).collect();
-            format!(", recounted {}", text.join(" or "))
-        });
+        let found = self.watch.judge(at, event);
         self.trigger_index.insert(event.trigger, self.accounts.triggers.len());
         self.accounts.triggers.push(Trigger {
             guard_type: event.guard_type.clone(),
             verdict: event.verdict.clone(),
             from: at,
             to: None,
-            holds,
+            holds: found.holds,
             text: format!(
-                "{}/{} {}: observed {}, threshold {} ({}){recounted}",
-                event.guard_type, event.rule, event.scope, event.observed, event.threshold, event.holds
+                "{}/{} {}: observed {}, threshold {} ({}){}",
+                event.guard_type,
+                event.rule,
+                event.scope,
+                event.observed,
+                event.threshold,
+                event.holds,
+                found.text
             ),
         });
     }

@@ -190,7 +190,8 @@ impl Watch {
     pub(super) fn judge(&mut self, at: Timestamp, event: &GuardEvent) -> Verdict {
         let terms = self.terms.as_ref().and_then(|terms| terms.thresholds.get(&event.rule)).copied();
         let threshold = terms.unwrap_or(event.threshold);
-        let below = if terms.is_some() { BELOW.contains(&event.rule.as_str()) } else { event.holds == "below" };
+        let below =
+            if terms.is_some() { BELOW.contains(&event.rule.as_str()) } else { event.holds == "below" };
         let known = below || terms.is_some() || event.holds == "above";
         // Without terms the threshold itself counts: other runners state it as they like.
         let beyond = |figure: f64| {
@@ -289,7 +290,8 @@ impl Watch {
     }
 
     fn today(&self, at: Timestamp, offset_s: i64) -> impl Iterator<Item = &Outcome> {
-        let day = move |at: Timestamp| at.0.saturating_add(offset_s.saturating_mul(SECOND_NS)).div_euclid(DAY_NS);
+        let day =
+            move |at: Timestamp| at.0.saturating_add(offset_s.saturating_mul(SECOND_NS)).div_euclid(DAY_NS);
         self.outcomes.iter().filter(move |outcome| day(outcome.at) == day(at))
     }
 
@@ -361,7 +363,8 @@ impl Watch {
 
     /// 1, 0.5 when degraded, 0 when down or frozen: by the venue's figures, not by what it is called.
     fn health(&self, venue: &VenueFigures) -> f64 {
-        let threshold = |rule: &str| self.terms.as_ref().and_then(|terms| terms.thresholds.get(rule).copied());
+        let threshold =
+            |rule: &str| self.terms.as_ref().and_then(|terms| terms.thresholds.get(rule).copied());
         let above = |rule: &str, figure: Option<f64>| {
             figure.zip(threshold(rule)).is_some_and(|(figure, threshold)| figure > threshold)
         };
@@ -369,7 +372,8 @@ impl Watch {
             || above("health_down_silent", venue.silent_s)
             || above("health_down_latency", venue.latency_ms)
             || above("health_down_errors", venue.errors_pct);
-        let slow = venue.rate_pct.zip(threshold("health_degraded_rate")).is_some_and(|(rate, least)| rate < least);
+        let slow =
+            venue.rate_pct.zip(threshold("health_degraded_rate")).is_some_and(|(rate, least)| rate < least);
         let degraded = slow
             || above("health_degraded_latency", venue.latency_ms)
             || above("health_degraded_errors", venue.errors_pct);
@@ -386,7 +390,8 @@ impl Watch {
         let said: BTreeSet<&str> =
             self.figures.iter().flat_map(|figures| &figures.unknown).map(String::as_str).collect();
         let missing = |rule: &&&str| {
-            let shown = JOURNALLED.contains(*rule) && self.figure(at, rule, scope).is_some_and(f64::is_finite);
+            let shown =
+                JOURNALLED.contains(*rule) && self.figure(at, rule, scope).is_some_and(f64::is_finite);
             said.contains(format!("{rule} {scope}").as_str()) && !shown
         };
         rules.iter().filter(missing).count()

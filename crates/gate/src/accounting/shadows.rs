@@ -4,7 +4,6 @@
 use crate::stats::bootstrap_mean;
 use journal::{Body, Entry};
 use market::{SCALE, Timestamp};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,7 +11,8 @@ use std::collections::BTreeMap;
 const APART_NS: i64 = 60_000_000_000;
 
 /// Results of trades: how many, their mean with its 95 % interval (resampled by episodes), their sum. USD.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Results {
     /// Trades with a result.
@@ -30,7 +30,8 @@ pub struct Results {
 }
 
 /// Shadows against taken trades.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ShadowTable {
     /// Blocked intents that lived on.
