@@ -30,6 +30,18 @@ pub mod universe;
 pub mod view;
 pub mod volatility;
 
+// The hand-made market of the tests in `tests/it`, for the tests that reach inside.
+#[cfg(test)]
+extern crate self as engine;
+#[cfg(test)]
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests outside use the rest")]
+#[path = "../tests/it/driver.rs"]
+mod driver;
+#[cfg(test)]
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests outside use the rest")]
+#[path = "../tests/it/scenarios.rs"]
+mod scenarios;
+
 pub use self::core::{Core, Effect, ReplayError, StartError, replay};
 pub use config::{Config, ConfigError, DayOffset, PerVenue};
 pub use view::View;

@@ -21,5 +21,6 @@ mod planted;
 mod rules;
 #[path = "it/sabotage.rs"]
 mod sabotage;
+#[allow(dead_code, reason = "the engine's own tests use the rest")]
 #[path = "../../engine/tests/it/scenarios.rs"]
 mod scenarios;

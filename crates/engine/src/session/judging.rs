@@ -419,3 +419,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -339,7 +339,7 @@ impl Core {
     }
 
     /// Losses in a row: of the route, and over all.
-    fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
+    pub(crate) fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
         let key = (asset, direction);
         if net_usd.0 > 0 {
             self.results.loss_streak = 0;

@@ -267,3 +267,56 @@ fn every_rule_trips_once_blocks_or_halves_and_recovers() {
         }
     }
 }
+
+proptest::proptest! {
+    /// Whatever is found, in whatever order it comes and goes: an entry gets the strongest verdict that covers it.
+    #[test]
+    fn the_strongest_verdict_is_never_hidden(steps in proptest::collection::vec((0usize..30, 0usize..7, 0u8..4), 1..60)) {
+        use engine::guards::{Guards, Scope, Thresholds, rules::ALL};
+        use journal::record::Direction::{BuyBinance, BuyUpbit};
+        let [a, b] = ["AAA", "BBB"].map(|name| market::Asset::new(name).unwrap());
+        let scopes = [
+            Scope::All,
+            Scope::Venue(Venue::Binance),
+            Scope::Asset(a),
+            Scope::Asset(b),
+            Scope::Direction(BuyUpbit),
+            Scope::Route(a, BuyUpbit),
+            Scope::Route(b, BuyBinance),
+        ];
+        let mut guards = Guards::new(Thresholds::new(&Config::default()));
+        let mut model: std::collections::BTreeMap<(usize, Scope), bool> = std::collections::BTreeMap::new();
+        let now = market::Timestamp(0);
+        let (mut started, mut ended) = (0, 0);
+        for (i, s, what) in steps {
+            let (rule, scope) = (ALL[i], scopes[s]);
+            if rule.name.ends_with("_guard_error") {
+                continue;
+            }
+            let beyond = if rule.above { 1e12 } else { -1e12 };
+            // Beyond its threshold, within it, or none at all.
+            match what {
+                0 => { guards.judge(now, rule, scope, beyond); model.insert((i, scope), true); }
+                1 => { guards.judge(now, rule, scope, -beyond); model.insert((i, scope), false); }
+                2 => { guards.judge(now, rule, scope, f64::NAN); }
+                _ => { guards.judge(now, rule, scope, None); }
+            }
+            let failing: Vec<(&str, Scope)> = guards.failing().collect();
+            for (asset, direction) in [(a, BuyUpbit), (a, BuyBinance), (b, BuyUpbit), (b, BuyBinance)] {
+                let held = model.iter().filter(|((_, scope), holds)| **holds && scope.covers(asset, direction));
+                let mut expected = held.map(|((i, _), _)| ALL[*i].verdict).max().unwrap_or(Verdict::Allow);
+                if failing.iter().any(|(_, scope)| scope.covers(asset, direction)) {
+                    expected = Verdict::Block;
+                }
+                let mut named = Vec::new();
+                let verdict = guards.verdict(asset, direction, |rule| named.push(rule));
+                proptest::prop_assert_eq!(verdict, expected);
+                proptest::prop_assert_eq!(!named.is_empty(), expected >= Verdict::Cooldown);
+            }
+            for (_, _, event) in guards.take_events() {
+                *(if event.start { &mut started } else { &mut ended }) += 1;
+            }
+            proptest::prop_assert_eq!(guards.active(), started - ended);
+        }
+    }
+}
