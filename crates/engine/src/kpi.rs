@@ -25,6 +25,7 @@ pub struct Kpis {
     guards: Guards,
     position_limit_hits: u64,
     emergency_stops: u64,
+    shadows: Shadows,
     funnel: BTreeMap<String, u64>,
 }
 
@@ -42,6 +43,15 @@ struct Closes {
     unwinds: u64,
     orphans: u64,
     unwind_net_usd: Money,
+}
+
+/// Blocked intents that live on: information beside the guards' figures.
+#[derive(Debug, Clone, Default)]
+struct Shadows {
+    opened: u64,
+    /// With a result.
+    closed: u64,
+    net_usd: Money,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -168,6 +178,11 @@ impl Kpis {
             Body::Equity { pnl_usd, .. } => self.on_equity(*pnl_usd),
             Body::PositionLimit { .. } => self.position_limit_hits += 1,
             Body::EmergencyStop { .. } => self.emergency_stops += 1,
+            Body::ShadowOpened { .. } => self.shadows.opened += 1,
+            Body::ShadowClosed { net_usd: Some(net), .. } => {
+                self.shadows.closed += 1;
+                add(&mut self.shadows.net_usd, *net);
+            }
             _ => {}
         }
     }
@@ -338,6 +353,12 @@ impl Kpis {
         fields.float("guard_block_duration_avg_s", average, why);
         fields.count("position_limit_hits", self.position_limit_hits);
         fields.count("emergency_stops", self.emergency_stops);
+        let shadows = &self.shadows;
+        fields.count("shadows_opened", shadows.opened);
+        fields.count("shadows_closed", shadows.closed);
+        fields.money("shadows_net_usd", Some(shadows.net_usd), "");
+        let mean = shadows.net_usd.ratio(1, shadows.closed.into(), Rounding::Floor);
+        fields.money("shadows_net_avg_usd", mean, "undefined: no shadow position has a result");
     }
 }
 

@@ -457,3 +457,60 @@ fn wide() -> Vec<Case> {
         ),
     ]
 }
+
+/// Random trouble of every kind, for a few minutes.
+pub fn trouble(mut rng: impl FnMut(u32) -> u32) -> Driver {
+    let config = Config {
+        entry_pause_ms: 500,
+        time_limit_ms: 5_000,
+        cooldown_route_ms: 5_000,
+        cooldown_cross_ms: 10_000,
+        daily_loss_usd: usd("3"),
+        venue_daily_loss_usd: usd("2"),
+        volatility_pct: 0.6,
+        imbalance: 0.3,
+        route_score_min: 70.0,
+        capital_usd: Money::from_int(2_500),
+        fx: FxLimits { jump_pct_per_min: 0.3, low: 1_396.0, high: 1_404.0, ..FxLimits::default() },
+        ..Config::default()
+    };
+    let mut d = Driver::new(&NAMES[..3], &config);
+    for _ in 0..200 {
+        for i in 0..3 {
+            if rng(3) == 0 {
+                d.premium[i] = f64::from(rng(240)) - 120.0;
+            }
+            d.size[i] = [3.0, 12.0, 25.0, 1_000.0][rng(4) as usize];
+        }
+        let venue = Venue::ALL[rng(2) as usize];
+        match rng(16) {
+            0 => d.fx = 1_392.0 + f64::from(rng(16)),
+            1 => d.input(Input::Budget { venue, left_bps: rng(10_000) as u16 }),
+            2 => {
+                let rtt_us = rng(1_300_000);
+                (0..5).for_each(|_| d.input(Input::Health { venue, rtt_us, ok: true }));
+            }
+            3 => d.input(Input::Health { venue, rtt_us: 20_000, ok: false }),
+            4 => d.wait_ms(i64::from(rng(12_000))),
+            5 => d.premium[rng(3) as usize] = 1_500.0,
+            _ => {}
+        }
+        for _ in 0..4 {
+            d.wait_ms(250);
+            if rng(10) > 0 {
+                d.fx();
+            }
+            for i in 0..3 {
+                if rng(10) > 1 {
+                    d.upbit(i);
+                }
+                if rng(10) > 1 {
+                    d.binance(i);
+                }
+            }
+        }
+    }
+    d.input(Input::Shutdown);
+    calm(&mut d, 8);
+    d
+}

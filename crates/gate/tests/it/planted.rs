@@ -7,6 +7,7 @@ use gate::account;
 use gate::accounting::Accounts;
 use journal::record::GuardEvent;
 use journal::{Body, Entry};
+use rand::{Rng, SeedableRng};
 
 fn judged(entries: &[Entry]) -> Accounts {
     let accounts = account(entries).unwrap();
@@ -136,4 +137,35 @@ fn a_stated_figure_is_not_believed_and_not_needed() {
     let accounts = judged(&entries);
     assert!(accounts.false_positives() > 0);
     assert!(accounts.triggers.iter().any(|t| t.text.ends_with("no figure of it in the journal")));
+}
+
+#[test]
+fn random_trouble_gives_honest_triggers_of_every_kind() {
+    let mut kinds: std::collections::BTreeMap<String, u32> = std::collections::BTreeMap::new();
+    let mut shadows = 0;
+    for seed in 0..sessions() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let entries = crate::scenarios::trouble(|below| rng.random_range(0..below)).entries;
+        let accounts = account(&entries).unwrap();
+        for trigger in &accounts.triggers {
+            assert!(trigger.holds, "seed {seed}: {}", trigger.text);
+            *kinds.entry(trigger.text.split(' ').next().unwrap().to_owned()).or_default() += 1;
+        }
+        assert_eq!(stated(&entries), (0, accounts.triggers.len() as u64), "seed {seed}");
+        let table = accounts.shadows.unwrap_or_default();
+        let written = |pick: fn(&Body) -> bool| entries.iter().filter(|e| pick(&e.body)).count() as u64;
+        let opened = written(|b| matches!(b, Body::ShadowOpened { .. }));
+        let valued = written(|b| matches!(b, Body::ShadowClosed { net_usd: Some(_), .. }));
+        assert_eq!((table.shadows.n, table.shadows.n + table.unfinished), (valued, opened), "seed {seed}");
+        let ended = |b: &Body| matches!(b, Body::Closed { .. } | Body::Unwound { .. });
+        assert_eq!(table.taken.n, entries.iter().filter(|e| ended(&e.body)).count() as u64, "seed {seed}");
+        shadows += valued;
+    }
+    eprintln!("{kinds:?}, {shadows} shadows");
+    assert!(kinds.len() >= 15 && shadows > 20, "{kinds:?}, {shadows} shadows");
+}
+
+/// More with `ASSAY_GUARD_SESSIONS`.
+fn sessions() -> u64 {
+    std::env::var("ASSAY_GUARD_SESSIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
 }

@@ -14,6 +14,7 @@ mod model;
 mod said;
 mod sections;
 mod setup;
+mod shadows;
 mod words;
 
 #[cfg(test)]
