@@ -35,12 +35,12 @@ pub(crate) struct Shadow {
 
 /// The shadow positions of a session.
 #[derive(Debug)]
-pub(crate) struct Shadows {
-    pub broker: Broker,
+pub struct Shadows {
+    pub(crate) broker: Broker,
     /// Covers everything, and is never posted to.
-    pub account: Ledger,
-    pub open: Vec<Shadow>,
-    pub due: Vec<Order>,
+    pub(crate) account: Ledger,
+    pub(crate) open: Vec<Shadow>,
+    pub(crate) due: Vec<Order>,
     /// Blocked intents that got none because too many were under way.
     pub left_out: u64,
     last_id: u64,
@@ -49,6 +49,7 @@ pub(crate) struct Shadows {
 }
 
 impl Shadows {
+    /// None yet, and at most `max` at once.
     pub fn new(fees: TakerFees, latency: ConstantLatency, max: u32) -> Self {
         let max = max as usize;
         Self {
@@ -73,6 +74,12 @@ impl Shadows {
         self.max == 0
     }
 
+    /// Goes on after `id`: a restarted session continues the numbering of its journal. Never goes back.
+    pub fn continue_after(&mut self, id: u64) {
+        self.last_id = self.last_id.max(id);
+    }
+
+    /// The id of the next one.
     pub fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id

@@ -461,9 +461,9 @@ pub enum Body {
     Figures {
         /// The signal rate; `None` while there is none.
         fx: Option<FxUsed>,
-        /// Books Live per venue.
+        /// Books Live per venue, at the last full second.
         live: [u32; 2],
-        /// Members.
+        /// Members, at the last full second.
         members: u32,
         /// `healthy`, `degraded`, `down`, `frozen` per venue.
         health: [String; 2],

@@ -320,3 +320,34 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn two_findings_halve_once_and_a_block_outweighs_them() {
+    let mut d = Driver::new(&["AAA"], &Config::default());
+    d.input(Input::Budget { venue: Venue::Upbit, left_bps: 100 });
+    (0..5).for_each(|_| d.input(Input::Health { venue: Venue::Binance, rtt_us: 300_000, ok: true }));
+    calm(&mut d, 1);
+    assert_eq!((d.guard("request_budget"), d.guard("health_degraded_latency")), ((1, 0), (1, 0)));
+    d.premium[0] = 80.0;
+    calm(&mut d, 1);
+    let sizes = decided(&d);
+    assert!(sizes.len() == 1 && (90.0..110.0).contains(&sizes[0]), "{sizes:?}");
+    d.premium[0] = 0.0;
+    calm(&mut d, 61);
+    (0..5).for_each(|_| d.input(Input::Health { venue: Venue::Binance, rtt_us: 1_100_000, ok: true }));
+    d.premium[0] = 80.0;
+    calm(&mut d, 2);
+    assert_eq!((d.guard("health_down_latency"), decided(&d).len()), ((1, 0), 1));
+}
+
+#[test]
+fn pacing_is_no_trigger() {
+    let config = Config { entry_pause_ms: 2_000, max_positions_per_symbol: 2, ..Config::default() };
+    let mut d = Driver::new(&["AAA"], &config);
+    d.premium[0] = 60.0;
+    calm(&mut d, 8);
+    assert_eq!((d.decisions(), d.core.view().guard_triggers), (2, 0));
+    let counts = d.core.view().funnel.by_name();
+    assert!(counts["suppressed:entry_pause"] > 0 && counts["suppressed:symbol_positions"] > 0, "{counts:?}");
+    assert!(!counts.contains_key("blocked") && d.find(|b| matches!(b, Body::Guard(_)).then_some(())).is_empty());
+}

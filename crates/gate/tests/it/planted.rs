@@ -3,7 +3,9 @@
 
 use crate::driver::Driver;
 use crate::scenarios::{calm, cases};
-use gate::account;
+use catalogue::CriterionId;
+use gate::evidence::Found;
+use gate::{Simple, Value, account};
 use gate::accounting::Accounts;
 use journal::record::GuardEvent;
 use journal::{Body, Entry};
@@ -46,13 +48,13 @@ fn honest_sessions_have_no_false_positive_and_a_moved_threshold_makes_all_of_its
         terms.guards.as_mut().unwrap().thresholds.insert(case.rule.to_owned(), never).unwrap();
         let (wrong, all) = rate(&judged(&entries));
         assert_eq!((wrong, all), (starts(&entries, case.rule), honest.triggers.len()), "{}", case.rule);
+        assert_eq!(stated(&entries), (wrong, all as u64), "{}: the KPI file says so, too", case.rule);
         assert!(wrong > 0, "{}", case.rule);
     }
 }
 
-/// A guard that triggers without its condition, with a figure of its own invention.
-fn lie(rule: &engine::guards::Rule, scope: &str, trigger: u64, start: bool) -> Body {
-    let beyond = if rule.above { 1e9 } else { -1e9 };
+/// A guard that triggers without its condition and states `observed`.
+fn planted(rule: &engine::guards::Rule, scope: &str, trigger: u64, start: bool, observed: f64) -> Body {
     Body::Guard(GuardEvent {
         trigger,
         guard_type: rule.guard_type.to_owned(),
@@ -60,7 +62,7 @@ fn lie(rule: &engine::guards::Rule, scope: &str, trigger: u64, start: bool) -> B
         scope: scope.to_owned(),
         verdict: rule.verdict.as_str().to_owned(),
         start,
-        observed: if start { beyond } else { 0.0 },
+        observed: if start { observed } else { 0.0 },
         threshold: 0.0,
         holds: if rule.above { "above" } else { "below" }.to_owned(),
         until: None,
@@ -108,13 +110,19 @@ fn a_planted_trigger_of_any_rule_is_found_with_its_exact_rate() {
             (_, "directional_bias") => "buy_upbit",
             _ => "*",
         };
-        let mut entries = honest.clone();
-        for trigger in [1_001, 1_002, 1_003] {
-            insert(&mut entries, [lie(&rule, scope, trigger, true), lie(&rule, scope, trigger, false)]);
+        let terms = engine::guards::Thresholds::new(&engine::Config::default());
+        // It lies about its figure, or it is honest about it and triggers all the same.
+        let beyond = if rule.above { 1e9 } else { -1e9 };
+        for (observed, in_kpi_file) in [(beyond, 0), (terms.of(rule), 3)] {
+            let mut entries = honest.clone();
+            for trigger in [1_001, 1_002, 1_003] {
+                let guard = |start| planted(&rule, scope, trigger, start, observed);
+                insert(&mut entries, [guard(true), guard(false)]);
+            }
+            assert_eq!(rate(&judged(&entries)), (3, all + 3), "{}", rule.name);
+            // The KPI file believes figures; where it differs from the recount, KPI 14 is implausible with both.
+            assert_eq!(stated(&entries), (in_kpi_file, all as u64 + 3), "{}", rule.name);
         }
-        assert_eq!(rate(&judged(&entries)), (3, all + 3), "{}", rule.name);
-        // Believing what the events state would find nothing wrong.
-        assert_eq!(stated(&entries), (0, all as u64 + 3), "{}", rule.name);
     }
 }
 
@@ -168,4 +176,30 @@ fn random_trouble_gives_honest_triggers_of_every_kind() {
 /// More with `ASSAY_GUARD_SESSIONS`.
 fn sessions() -> u64 {
     std::env::var("ASSAY_GUARD_SESSIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
+}
+
+#[test]
+fn kpi_14_and_its_criterion_say_the_exact_rate() {
+    let with = |in_file: u64| {
+        let mut evidence = crate::fixture::evidence();
+        let main = evidence.main.as_mut().unwrap();
+        let Found::Yes(entries) = &mut main.journal else { panic!("no journal") };
+        let guards = entries.iter_mut().filter_map(|entry| match &mut entry.body {
+            Body::Guard(guard) if guard.start => Some(guard),
+            _ => None,
+        });
+        guards.take(2).for_each(|guard| guard.observed = 10.0);
+        let Found::Yes(file) = &mut main.kpi_file else { panic!("no KPI file") };
+        file.fields.insert("guard_false_positives".to_owned(), in_file.into());
+        gate::judge(&evidence)
+    };
+    let analysis = with(2);
+    let kpi = analysis.kpis.iter().find(|kpi| kpi.number == 14).unwrap();
+    assert_eq!(kpi.value, Value::Measured(2.0));
+    let h5 = analysis.criteria.iter().find(|c| c.id == CriterionId::H5).unwrap();
+    assert_eq!((h5.outcome.simple(), h5.value.as_str()), (Simple::Fail, "2 of 20 triggers, 10 %"));
+    // A file that hides one of them is found out.
+    let hidden = with(1);
+    let kpi = hidden.kpis.iter().find(|kpi| kpi.number == 14).unwrap();
+    assert!(matches!(&kpi.value, Value::Implausible { .. }), "{:?}", kpi.value);
 }
