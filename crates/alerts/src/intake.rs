@@ -96,7 +96,7 @@ impl Intake {
         loop {
             let Some(source) = self.sources.get_mut(index) else { return Ok(taken) };
             let bytes = source.read()?;
-            let Some(end) = bytes.iter().rposition(|b| *b == b'\n') else {
+            let Some(end) = committed(&bytes) else {
                 return self.store_cursor(index, now).map(|()| taken);
             };
             for line in bytes[..end].split(|b| *b == b'\n') {
@@ -202,8 +202,21 @@ impl Intake {
     }
 }
 
+/// Where the last whole input ends: the newline of its last line. What follows was perhaps never finished, and a restart
+/// would cut it: an alert in there is none yet. A line that cannot be read counts as finished, for it is told of.
+fn committed(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.iter().rposition(|b| *b == b'\n')?;
+    loop {
+        let begin = bytes[..end].iter().rposition(|b| *b == b'\n').map_or(0, |before| before + 1);
+        if journal::file::decode(&bytes[begin..end]).map_or(true, |entry| entry.commit) {
+            return Some(end);
+        }
+        end = begin.checked_sub(1)?;
+    }
+}
+
 impl Source {
-    /// What lies behind the position, a chunk at most, longer when a line is. Empty when there is nothing (or no file).
+    /// What lies behind the position, a chunk at most, longer when an input's records are. Empty when there is nothing (or no file).
     fn read(&mut self) -> Result<Vec<u8>, AlertError> {
         let io = |source| AlertError::Io { path: self.path.clone(), source };
         let mut file = match File::open(&self.path) {
@@ -226,7 +239,7 @@ impl Source {
         let mut bytes = Vec::new();
         loop {
             let got = file.by_ref().take(CHUNK).read_to_end(&mut bytes).map_err(io)?;
-            if got == 0 || bytes.contains(&b'\n') {
+            if got == 0 || committed(&bytes).is_some() {
                 return Ok(bytes);
             }
         }

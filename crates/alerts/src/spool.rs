@@ -62,7 +62,7 @@ impl Spool {
             labels,
             key,
         };
-        self.writer.write_batch([&Entry { seq, input_seq: 0, at: now, commit: false, body }])?;
+        self.writer.write_batch([&Entry { seq, input_seq: 0, at: now, commit: true, body }])?;
         self.writer.sync()?;
         self.seq = seq;
         Ok(alert_id)

@@ -69,10 +69,14 @@ pub enum Command {
     Run(runner::RunArgs),
     /// Play an input log through the engine again
     Replay(runner::ReplayArgs),
+    /// Tell a trade's story, or why a symbol did not trade, from a run's journal
+    Explain(Explain),
+    /// Which symbols would be traded now, and why the others not
+    Universe(Universe),
     /// Compute the trading KPIs of a journal
     Kpi(runner::KpiArgs),
     /// Local exchange servers that behave like Upbit and Binance
-    Exchange(exchange::Args),
+    Exchange(Exchange),
     /// Profiles: what a validation does
     Profile(Profiles),
     /// A first profile from a running bot: what it shows, under Assay's names
@@ -81,6 +85,73 @@ pub enum Command {
     Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
     Catalogue(Catalogue),
+}
+
+/// `assay explain`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("about").required(true), group = clap::ArgGroup::new("of").required(true))]
+pub struct Explain {
+    /// Run id, run folder, or `latest`
+    #[arg(group = "of")]
+    pub run: Option<String>,
+    /// A journal instead of a run
+    #[arg(long, value_name = "FILE", group = "of")]
+    pub journal: Option<PathBuf>,
+    /// The trade's id: its position in the journal
+    #[arg(long, value_name = "ID", group = "about")]
+    pub trade: Option<u64>,
+    /// The symbol, such as BTC
+    #[arg(long, value_name = "S", group = "about")]
+    pub symbol: Option<String>,
+    /// Which phase's journal: smoke, planted or main [default: main, or the last there is]
+    #[arg(long, value_name = "PHASE", conflicts_with = "journal")]
+    pub phase: Option<String>,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay universe`.
+#[derive(Debug, Args)]
+pub struct Universe {
+    /// Every candidate with its figures, ranks and reason, not the members alone
+    #[arg(long)]
+    pub explain: bool,
+    /// How many symbols to ask for
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub topn: u32,
+    /// A runner's configuration (TOML): its [filters], and its [endpoints] where there are any
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Upbit's REST address instead of the real one, such as http://127.0.0.1:8101
+    #[arg(long, value_name = "URL", requires = "binance_url")]
+    pub upbit_url: Option<String>,
+    /// Binance's REST address instead of the real one
+    #[arg(long, value_name = "URL", requires = "upbit_url")]
+    pub binance_url: Option<String>,
+    /// Machine-readable
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `assay exchange`.
+#[derive(Debug, Args)]
+pub struct Exchange {
+    /// The market and its addresses
+    #[command(flatten)]
+    pub args: exchange::Args,
+    /// Serve nothing: write the market in virtual time as an input log, which `assay replay` takes
+    #[arg(long, value_name = "FILE")]
+    pub write_log: Option<PathBuf>,
+    /// How much of the market goes into the log, such as "10 d"; all of the price paths, or 10 min of a synthetic market
+    #[arg(long, value_name = "DURATION", requires = "write_log")]
+    pub log_span: Option<String>,
+    /// The engine's configuration in the log: a runner's configuration file (TOML), of which `[engine]` counts
+    #[arg(long, value_name = "FILE", requires = "write_log")]
+    pub config: Option<PathBuf>,
 }
 
 /// A synthetic market.
@@ -98,6 +169,15 @@ pub struct Rehearse {
     /// Which synthetic market
     #[arg(long, value_enum, default_value = "edge")]
     pub market: Market,
+    /// Real price paths instead: a folder of candles (upbit_krw_1m/ and binance_spot_5m/)
+    #[arg(long, value_name = "DIR", conflicts_with = "market")]
+    pub prices: Option<PathBuf>,
+    /// Where on the price paths to begin, UTC, such as "2025-09-03 12:00"
+    #[arg(long, value_name = "TIME", requires = "prices")]
+    pub from: Option<String>,
+    /// A gap on top of the market: BPS@SECONDS[:LASTS], seconds after the exchange's start; may be repeated
+    #[arg(long, value_name = "BPS@SECONDS[:LASTS]", allow_hyphen_values = true)]
+    pub gap: Vec<exchange::GapArg>,
     /// Seed of the market: the same seed gives the same one
     #[arg(long)]
     pub seed: Option<u64>,

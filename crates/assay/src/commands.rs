@@ -1,8 +1,10 @@
 //! Doing what was typed.
 
-use crate::cli::{CatalogueFormat, Cli, Command, Format, Init, Lang, OneRun, ProfilesCommand};
+use crate::cli::{CatalogueFormat, Cli, Command, Exchange, Format, Init, Lang, OneRun, ProfilesCommand};
 use crate::fail::Failure;
+use crate::generate;
 use crate::judging;
+use crate::runs;
 use crate::supervising;
 use catalogue::exit_codes;
 use std::io::Write as _;
@@ -29,11 +31,10 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Runs(args) => crate::runs::runs(args.command),
         Command::Run(args) => Ok(runner::run(args)?),
         Command::Replay(args) => Ok(runner::replay(args)?),
+        Command::Explain(args) => crate::explaining::explain(&args),
+        Command::Universe(args) => crate::explaining::universe(&args),
         Command::Kpi(args) => Ok(runner::kpi(args)?),
-        Command::Exchange(args) => {
-            exchange::main(args)?;
-            Ok(0)
-        }
+        Command::Exchange(args) => exchange_command(args),
         Command::Init(args) => init(args),
         Command::Profile(args) => profiles(args.command),
         Command::Rules(args) => crate::rules::run(&args.command),
@@ -104,6 +105,36 @@ fn verify(args: &OneRun) -> Result<u8, Failure> {
         print(&format!("  {change}\n"));
     }
     Ok(exit_codes::DISAGREES)
+}
+
+fn exchange_command(args: Exchange) -> Result<u8, Failure> {
+    let Some(path) = &args.write_log else {
+        exchange::main(args.args)?;
+        return Ok(0);
+    };
+    let started = std::time::Instant::now();
+    let prices = args.args.read_prices()?;
+    let file = runner::load_config(args.config.as_deref())?;
+    let topn = prices.as_ref().map_or(args.args.symbols, |prices| prices.paths.paths().len());
+    let plan = generate::Plan {
+        prices,
+        symbols: args.args.symbols,
+        kind: args.args.market,
+        seed: args.args.seed,
+        planted: args.args.gap.iter().map(|gap| gap.0).collect(),
+        lasts: args.log_span.as_deref().map(runs::age).transpose()?,
+        config: engine::Config { topn: u32::try_from(topn).unwrap_or(u32::MAX), ..file.engine },
+    };
+    let written = generate::write_log(&plan, path)?;
+    print(&format!(
+        "{}: {} inputs, {:.1} MB, {:.2} h of the market in {:.1} s\n`assay replay {0} --kpi` plays it\n",
+        path.display(),
+        written.records,
+        written.bytes as f64 / 1e6,
+        written.lasts.as_secs_f64() / 3_600.0,
+        started.elapsed().as_secs_f64(),
+    ));
+    Ok(0)
 }
 
 fn init(args: Init) -> Result<u8, Failure> {

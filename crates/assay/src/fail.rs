@@ -3,6 +3,7 @@
 use catalogue::exit_codes;
 use validate::analyze::AnalyzeError;
 use validate::attest::AttestError;
+use validate::explain::ExplainError;
 use validate::pipeline::ValidateError;
 use validate::profile::ProfileError;
 use validate::review::ReviewError;
@@ -65,6 +66,12 @@ impl From<ReviewError> for Failure {
     }
 }
 
+impl From<ExplainError> for Failure {
+    fn from(error: ExplainError) -> Self {
+        Self::new(exit_codes::NOT_FOUND, error.to_string())
+    }
+}
+
 impl From<AnalyzeError> for Failure {
     fn from(error: AnalyzeError) -> Self {
         let code = match error {
@@ -94,6 +101,19 @@ impl From<AttestError> for Failure {
 impl From<runner::RunError> for Failure {
     fn from(error: runner::RunError) -> Self {
         Self::new(error.exit_code(), error.to_string())
+    }
+}
+
+impl From<crate::generate::GenerateError> for Failure {
+    fn from(error: crate::generate::GenerateError) -> Self {
+        use crate::generate::GenerateError;
+        match error {
+            GenerateError::Market(error) => error.into(),
+            GenerateError::Start(_) | GenerateError::TooLong { .. } => {
+                Self::new(exit_codes::USAGE, error.to_string())
+            }
+            GenerateError::File(_) => Self::new(exit_codes::INTERNAL, error.to_string()),
+        }
     }
 }
 

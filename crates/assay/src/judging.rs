@@ -10,7 +10,13 @@ use validate::{analyze as analysis, attest as attestation, profile, review};
 pub(crate) fn rehearse_again(args: &Rehearse) -> String {
     let market = if args.market == Market::Calm { " --market calm" } else { "" };
     let seed = args.seed.map_or_else(String::new, |seed| format!(" --seed {seed}"));
-    format!("assay rehearse{market}{seed}")
+    let prices = args
+        .prices
+        .as_ref()
+        .map_or_else(String::new, |dir| format!(" --prices {}", quoted(&dir.display().to_string())));
+    let from = args.from.as_ref().map_or_else(String::new, |from| format!(" --from {}", quoted(from)));
+    let gaps: String = args.gap.iter().map(|gap| format!(" --gap {gap}")).collect();
+    format!("assay rehearse{market}{prices}{from}{gaps}{seed}")
 }
 
 /// A word for a shell.

@@ -1,10 +1,12 @@
 //! The one binary as a library, so that the end-to-end tests can have a thin copy of it.
 //!
-//! [`cli`] is what was typed; `commands` does it (`supervising` what runs, `runs` the archive); `fail` turns errors into sentences with a next step and an exit code.
+//! [`cli`] is what was typed; `commands` does it (`supervising` what runs, `runs` the archive); [`generate`] makes input logs in virtual time; `fail` turns errors into sentences with a next step and an exit code.
 
 pub mod cli;
 mod commands;
+mod explaining;
 mod fail;
+pub mod generate;
 mod judging;
 pub mod rules;
 mod runs;

@@ -19,7 +19,7 @@ pub(crate) fn runs(command: RunsCommand) -> Result<u8, Failure> {
     }
 }
 
-fn json_text(value: &impl serde::Serialize) -> Result<String, Failure> {
+pub(crate) fn json_text(value: &impl serde::Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value)
         .map(|text| format!("{text}\n"))
         .map_err(|e| Failure::new(exit_codes::INTERNAL, format!("cannot write the result as JSON: {e}")))
@@ -113,7 +113,7 @@ fn prune_runs(args: &Prune) -> Result<u8, Failure> {
 }
 
 /// `30 d`, or a duration as in a profile.
-fn age(text: &str) -> Result<Duration, Failure> {
+pub(crate) fn age(text: &str) -> Result<Duration, Failure> {
     let days = text.trim().strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok());
     match days {
         Some(days) => Ok(Duration::from_secs(u64::from(days) * 86_400)),

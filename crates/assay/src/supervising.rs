@@ -67,9 +67,22 @@ fn start(options: &Options) -> Result<Ended, Failure> {
 
 pub(crate) fn rehearse(args: &Rehearse) -> Result<u8, Failure> {
     let mut loaded = profile::load("rehearsal")?;
-    if let Some(exchange) = &mut loaded.profile.exchange {
-        exchange.market = if args.market == Market::Calm { "calm" } else { "edge" }.to_owned();
-        exchange.seed = args.seed.unwrap_or(exchange.seed);
+    if let Some(market) = &mut loaded.profile.exchange {
+        market.market = if args.market == Market::Calm { "calm" } else { "edge" }.to_owned();
+        market.seed = args.seed.unwrap_or(market.seed);
+        market.gaps = args.gap.iter().map(ToString::to_string).collect();
+        if let Some(from) = &args.from {
+            from.parse::<exchange::StartAt>().map_err(|why| Failure::new(exit_codes::USAGE, why))?;
+        }
+        market.from = args.from.clone();
+        // The exchange runs as a child of its own; a wrong folder is better said before anything starts.
+        market.prices = match &args.prices {
+            Some(dir) => {
+                exchange::read_prices(dir).map_err(exchange::ExchangeError::from)?;
+                Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()))
+            }
+            None => None,
+        };
     }
     let options = Options {
         loaded,

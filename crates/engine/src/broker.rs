@@ -7,16 +7,18 @@
 //! latency, liquidity and refusals are open models in files of their own. The broker moves no balances:
 //! [`crate::ledger::Ledger::apply`] does.
 
-use crate::fees::{FeeModel, TakerFees};
-use crate::latency::{ConstantLatency, LatencyModel};
+use crate::fees::FeeModel;
+use crate::latency::LatencyModel;
 use crate::ledger::Ledger;
 use crate::liquidity::LiquidityModel;
 use crate::rejection::{RejectionModel, VenueRules};
 use journal::record::{Purpose, Taken};
 use market::{Asset, Book, Instrument, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// An order under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// 1, 2, 3, ... within the run.
     pub id: u64,
@@ -67,32 +69,39 @@ struct Pending {
 }
 
 /// The queue of orders and the venue's models.
-#[derive(Debug, Clone)]
-pub struct Broker<F = TakerFees, L = ConstantLatency, R = VenueRules> {
-    fees: F,
-    latency: L,
-    rejection: R,
+#[derive(Debug)]
+pub struct Broker {
+    fees: Box<dyn FeeModel>,
+    latency: Box<dyn LatencyModel>,
+    rejection: Box<dyn RejectionModel>,
     /// In order of id.
     queue: Vec<Pending>,
     last_id: u64,
 }
 
-impl<F: FeeModel, L: LatencyModel> Broker<F, L> {
+impl Broker {
     /// A broker with the venues' own rules of refusal.
-    pub fn new(fees: F, latency: L) -> Self {
-        Self::with_rejection(fees, latency, VenueRules)
+    pub fn new(fees: impl FeeModel + 'static, latency: impl LatencyModel + 'static) -> Self {
+        Self::with(Box::new(fees), Box::new(latency), Box::new(VenueRules))
     }
-}
 
-impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
-    /// A broker with another model of refusals.
-    pub fn with_rejection(fees: F, latency: L, rejection: R) -> Self {
+    /// A broker with these models; liquidity belongs to the books.
+    pub fn with(
+        fees: Box<dyn FeeModel>,
+        latency: Box<dyn LatencyModel>,
+        rejection: Box<dyn RejectionModel>,
+    ) -> Self {
         Self { fees, latency, rejection, queue: Vec::with_capacity(16), last_id: 0 }
     }
 
     /// The fee model.
-    pub fn fees(&self) -> &F {
-        &self.fees
+    pub fn fees(&self) -> &dyn FeeModel {
+        &*self.fees
+    }
+
+    /// A request to `venue` was answered after this long: what a latency model may draw from.
+    pub fn on_round_trip(&mut self, venue: Venue, round_trip: Duration) {
+        self.latency.on_round_trip(venue, round_trip);
     }
 
     /// Goes on after `id`: a restarted session continues the numbering of its journal. Never goes back.
@@ -116,10 +125,10 @@ impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
         limit: Option<Price>,
         now: Timestamp,
     ) -> Order {
-        let one_way = self.latency.one_way(venue);
-        let arrives = now.plus(one_way);
         self.last_id += 1;
         let id = self.last_id;
+        let one_way = self.latency.one_way(venue, id);
+        let arrives = now.plus(one_way);
         let order =
             Order { id, position, purpose, venue, asset, takes, quantity, decided_at: now, arrives, limit };
         self.queue.push(Pending { order, current_at: arrives.plus(one_way), waits: false });
@@ -161,12 +170,12 @@ impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
     /// The order and why it was refused; nothing was taken then. An order that meets no liquidity at all (no book, all of
     /// it taken before, or nothing within its limit) is [`Refusal::NoBook`]; figures that do not fit an exact number are
     /// [`Refusal::AboveMaxQuantity`].
-    pub fn execute<M: LiquidityModel>(
+    pub fn execute(
         &mut self,
         order: Order,
         instrument: &Instrument,
         book: Option<&Book>,
-        memory: &mut M,
+        memory: &mut dyn LiquidityModel,
         ledger: &Ledger,
     ) -> Result<Filled, (Order, Refusal)> {
         let mut levels = Vec::new();
@@ -177,6 +186,16 @@ impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
             }
             Err(refusal) => Err((order, refusal)),
         }
+    }
+
+    /// The orders under way, in order of id.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> + '_ {
+        self.queue.iter().map(|pending| &pending.order)
+    }
+
+    /// The id of the last order sent.
+    pub const fn last_id(&self) -> u64 {
+        self.last_id
     }
 
     /// Number of orders under way.
@@ -193,12 +212,12 @@ impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
         out.extend(self.queue.extract_if(.., |pending| goes(pending)).map(|pending| pending.order));
     }
 
-    fn fill<M: LiquidityModel>(
+    fn fill(
         &self,
         order: &Order,
         instrument: &Instrument,
         book: Option<&Book>,
-        memory: &M,
+        memory: &dyn LiquidityModel,
         ledger: &Ledger,
         levels: &mut Vec<Taken>,
     ) -> Result<(Quantity, Money, Quantity, Asset), Refusal> {
@@ -248,8 +267,14 @@ impl<F: FeeModel, L: LatencyModel, R: RejectionModel> Broker<F, L, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fees::TakerFees;
+    use crate::latency::ConstantLatency;
     use crate::liquidity::LiquidityMemory;
     use market::{Level, TickRule};
+
+    fn venues_own() -> Broker {
+        Broker::new(TakerFees::default(), ConstantLatency::default())
+    }
 
     fn q(text: &str) -> Quantity {
         Quantity::parse(text).unwrap()
@@ -297,8 +322,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let broker = Broker::new(TakerFees::default(), ConstantLatency::default());
-            Self { broker, memory: LiquidityMemory::new(), ledger: ledger() }
+            Self { broker: venues_own(), memory: LiquidityMemory::new(), ledger: ledger() }
         }
 
         fn run(
@@ -331,7 +355,7 @@ mod tests {
 
     #[test]
     fn orders_meet_the_first_book_at_or_after_their_arrival() {
-        let mut broker = Broker::new(TakerFees::default(), ConstantLatency::default());
+        let mut broker = venues_own();
         let at = Timestamp::from_millis;
         let mut out = Vec::new();
         for (position, venue) in
@@ -406,6 +430,22 @@ mod tests {
             bench.run_on(Venue::Upbit, Side::Ask, "1", None, Some(&Book::new())),
             Err(Refusal::NoBook)
         );
+        // A limit must be a price that the venue knows: ticks are 1 here.
+        let mut broker = venues_own();
+        let half = Some(Price(Price::from_int(100).0 + Price::from_int(1).0 / 2));
+        let order = broker.submit(
+            1,
+            Purpose::Complete,
+            Venue::Binance,
+            coin(),
+            Side::Ask,
+            q("1"),
+            half,
+            Timestamp(0),
+        );
+        let venue = instrument(Venue::Binance);
+        let refused = broker.execute(order, &venue, Some(&book()), &mut bench.memory, &bench.ledger);
+        assert_eq!(refused, Err((order, Refusal::OffTick)));
         // Beyond the book with a limit is no market order: it takes what is there.
         assert_eq!(bench.run(Venue::Upbit, Side::Bid, "6", Some(98)).unwrap().quantity, q("5"));
         assert_eq!(bench.memory.levels(), 2);

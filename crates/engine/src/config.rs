@@ -26,6 +26,17 @@ impl DayOffset {
     }
 }
 
+/// Where the latency of an order comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LatencySource {
+    /// `latency_us`, each time the same.
+    #[default]
+    Constant,
+    /// Half of a round trip drawn from those measured to the venue; `latency_us` until one was.
+    Measured,
+}
+
 /// A figure per venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +157,8 @@ pub struct Config {
     pub fees_centibps: PerVenue<u32>,
     /// One-way latency of orders and of market data, microseconds.
     pub latency_us: PerVenue<u32>,
+    /// `constant` takes `latency_us` for each order, `measured` draws from the round trips measured to the venue.
+    pub latency: LatencySource,
     /// Take profit: net of the whole round trip, share of the leg's value in basis points.
     pub take_profit_bps: u32,
     /// Stop loss: fall of the exit-side touch gap since entry, basis points.
@@ -222,7 +235,7 @@ pub struct Config {
     pub health: HealthLimits,
     /// Where a day begins.
     pub day_offset: DayOffset,
-    /// Seed of drawn latencies. The constant model draws nothing.
+    /// Seed of drawn latencies (`latency = "measured"`). The constant model draws nothing.
     pub seed: u64,
 }
 
@@ -237,6 +250,7 @@ impl Default for Config {
             reserve_bps: 3.0,
             fees_centibps: PerVenue { upbit: 500, binance: 1_000 },
             latency_us: PerVenue { upbit: 60_000, binance: 90_000 },
+            latency: LatencySource::Constant,
             take_profit_bps: 25,
             stop_loss_bps: 20.0,
             reversal_bps: 10.0,

@@ -1,17 +1,20 @@
 //! [`Core`]: one ordered log of inputs in, effects out. This file holds the state, the clock of timers and the replay loop;
 //! what happens inside stands in `session/`.
 
+use crate::asset_index::AssetIndex;
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
 use crate::edge::Quote;
-use crate::fees::TakerFees;
 use crate::funnel::Counts;
 use crate::guards::{Guards, Thresholds};
-use crate::latency::ConstantLatency;
 use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::models::Models;
+use crate::probe::{Probe, Stage};
+use crate::recover::Cuts;
 use crate::score::Parts;
 use crate::shadow::Shadows;
 use crate::view::View;
@@ -20,8 +23,8 @@ use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
 use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
@@ -48,8 +51,11 @@ pub enum Effect {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The log does not begin with a session.
-    #[error("the first input must be a session")]
+    #[error("the first input must be a session, or one that goes on")]
     NotASession,
+    /// The state of a session that goes on is no JSON of the expected form, or not that of its journal.
+    #[error("the recovered state cannot be used: {0}")]
+    State(String),
     /// The configuration is no JSON of the expected form.
     #[error("the session's configuration cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
@@ -93,6 +99,8 @@ pub(crate) struct Symbol {
     pub blocked: [bool; 2],
     /// Shadow positions under way.
     pub shadows: u32,
+    /// Gaps and edges per direction since the last record of them.
+    pub minute: [crate::gaps::Minute; 2],
 }
 
 /// A connection.
@@ -108,7 +116,7 @@ pub(crate) struct Conn {
 }
 
 /// The results since the day boundary.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub day: i64,
     pub daily_net: Money,
@@ -117,6 +125,7 @@ pub(crate) struct Results {
     pub peak: Money,
     pub drawdown: Money,
     pub loss_streak: u32,
+    #[serde(with = "crate::recover::rows")]
     pub route_streaks: BTreeMap<(Asset, Direction), u32>,
 }
 
@@ -132,6 +141,8 @@ pub struct Core {
     pub(crate) next_minute: Timestamp,
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) by_asset: BTreeMap<Asset, usize>,
+    /// The same, for the path of a frame.
+    pub(crate) index: AssetIndex,
     pub(crate) universe_set: bool,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) lost_conns: [u32; 2],
@@ -147,6 +158,12 @@ pub struct Core {
     /// Members whose KRW has not been deposited yet.
     pub(crate) krw_due: u32,
     pub(crate) broker: Broker,
+    /// Orders of before a restart: they wait for the first Live book.
+    pub(crate) returning: Vec<Order>,
+    /// The pattern of every book's memory.
+    pub(crate) liquidity: Box<dyn LiquidityModel>,
+    /// Four taker fees, basis points.
+    pub(crate) round_trip_fees_bps: f64,
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
@@ -168,6 +185,7 @@ pub struct Core {
     // Reused from frame to frame.
     pub(crate) levels: LevelBuffer,
     pub(crate) due: Vec<Order>,
+    pub(crate) probe: Option<Box<dyn Probe>>,
 }
 
 impl Core {
@@ -181,10 +199,33 @@ impl Core {
         session: &Input,
         out: &mut Vec<Effect>,
     ) -> Result<Self, StartError> {
-        let Input::Session { run_id, config } = session else { return Err(StartError::NotASession) };
+        Self::start_with(seq, at, session, Models::of, out)
+    }
+
+    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]). A session that comes back from a
+    /// journal takes the venues' own.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_with(
+        seq: u64,
+        at: Timestamp,
+        session: &Input,
+        models: impl FnOnce(&Config) -> Models,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, StartError> {
+        let (run_id, config) = match session {
+            Input::Session { run_id, config } | Input::Resume { run_id, config, after_seq: 0, .. } => {
+                (run_id, config)
+            }
+            Input::Resume { .. } => return Self::come_back(seq, at, session, out),
+            _ => return Err(StartError::NotASession),
+        };
+        let text = config.clone();
         let config: Config = serde_json::from_str(config)?;
         config.check()?;
-        let mut core = Self::new(seq, at, run_id, config);
+        let models = models(&config);
+        let mut core = Self::new(seq, at, run_id, config, models);
         let terms = Terms {
             capital_usd: core.config.capital_usd,
             upbit_fee_centibps: core.config.fees_centibps.upbit,
@@ -198,21 +239,19 @@ impl Core {
             run_id: run_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             terms,
+            config: text,
         });
         core.publish_view();
         core.commit(out);
         Ok(core)
     }
 
-    fn new(seq: u64, at: Timestamp, run_id: &str, config: Config) -> Self {
-        let fees = TakerFees {
-            upbit_centibps: config.fees_centibps.upbit,
-            binance_centibps: config.fees_centibps.binance,
-        };
-        let latency = Venue::ALL.map(|venue| Duration::from_micros(config.latency_us.of(venue).into()));
+    pub(crate) fn new(seq: u64, at: Timestamp, run_id: &str, config: Config, models: Models) -> Self {
+        let round_trip_fees_bps = models.round_trip_fees_bps();
+        let Models { fees, latency, liquidity, rejection } = models;
         let second = at.0.div_euclid(NANOS_PER_SEC) + 1;
         let minute = second.div_euclid(60) + 1;
-        let day = (second + config.day_offset.seconds()).div_euclid(86_400);
+        let day = config.day_of(at);
         Self {
             run_id: run_id.to_owned(),
             now: at,
@@ -222,6 +261,7 @@ impl Core {
             next_minute: Timestamp::from_secs(minute * 60),
             symbols: Vec::new(),
             by_asset: BTreeMap::new(),
+            index: AssetIndex::default(),
             universe_set: false,
             conns: BTreeMap::new(),
             lost_conns: [0; 2],
@@ -234,7 +274,10 @@ impl Core {
             fx_candles: Vec::new(),
             fx_evaluated: None,
             krw_due: 0,
-            broker: Broker::new(fees, ConstantLatency(latency)),
+            broker: Broker::with(fees, latency, rejection),
+            returning: Vec::new(),
+            liquidity,
+            round_trip_fees_bps,
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,
@@ -242,7 +285,7 @@ impl Core {
             guards: Guards::new(Thresholds::new(&config)),
             budget_pct: [None; 2],
             live: ([0; 2], 0),
-            shadows: Shadows::new(fees, ConstantLatency(latency), config.shadow_max),
+            shadows: Shadows::new(&config),
             results: Results { day, ..Results::default() },
             funnel: Counts::default(),
             alerts: 0,
@@ -253,6 +296,7 @@ impl Core {
             out: Vec::with_capacity(64),
             levels: LevelBuffer::new(),
             due: Vec::with_capacity(16),
+            probe: None,
             config,
         }
     }
@@ -312,9 +356,20 @@ impl Core {
         Some(next)
     }
 
-    /// Takes the next input. Timers that are due fire first; a time that goes backwards is clamped and counted.
+    /// Takes the next input. Timers that are due fire first; a time that goes backwards is clamped and counted. A session
+    /// that goes on after a kill takes this one's place: nothing of this one is left but what its journal said.
     pub fn apply(&mut self, seq: u64, at: Timestamp, input: &Input, out: &mut Vec<Effect>) {
         self.input_seq = seq;
+        if matches!(input, Input::Resume { .. }) {
+            match Self::start(seq, at, input, out) {
+                Ok(core) => *self = core,
+                Err(e) => {
+                    self.trouble(format!("the session does not go on: {e}"));
+                    self.commit(out);
+                }
+            }
+            return;
+        }
         if at < self.now {
             self.view.clamped += 1;
         }
@@ -322,19 +377,20 @@ impl Core {
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= at) {
             self.now = self.now.max(deadline);
             self.view.iterations += 1;
+            self.mark(Stage::Decide);
             self.fire(at);
         }
         self.now = at;
         self.view.iterations += 1;
         if !self.ended {
-            self.roll_day();
             self.handle(input);
         }
         self.commit(out);
+        self.input_done();
     }
 
     /// Marks the last record of the input and hands everything out.
-    fn commit(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn commit(&mut self, out: &mut Vec<Effect>) {
         let last = self.out.iter_mut().rev().find_map(|effect| match effect {
             Effect::Record(entry) => Some(entry),
             _ => None,
@@ -361,25 +417,36 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// [`ReplayError`].
-pub fn replay(
+pub fn replay(records: impl Iterator<Item = Record>, sink: impl FnMut(Entry)) -> Result<Core, ReplayError> {
+    replay_with(records, &Cuts::none(), sink)
+}
+
+/// Replays a log with restarts in it: what was lost with a kill is left out.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay_with(
     records: impl Iterator<Item = Record>,
+    cuts: &Cuts,
     mut sink: impl FnMut(Entry),
 ) -> Result<Core, ReplayError> {
     let mut records = records;
     let mut out = Vec::new();
     let first = records.next().ok_or(ReplayError::Empty)?;
     let mut core = Core::start(first.seq, first.at, &first.input, &mut out)?;
-    drain(&mut out, &mut sink);
+    drain(&mut out, cuts, &mut sink);
     for record in records {
         core.apply(record.seq, record.at, &record.input, &mut out);
-        drain(&mut out, &mut sink);
+        drain(&mut out, cuts, &mut sink);
     }
     Ok(core)
 }
 
-fn drain(out: &mut Vec<Effect>, sink: &mut impl FnMut(Entry)) {
+fn drain(out: &mut Vec<Effect>, cuts: &Cuts, sink: &mut impl FnMut(Entry)) {
     for effect in out.drain(..) {
-        if let Effect::Record(entry) = effect {
+        if let Effect::Record(entry) = effect
+            && cuts.keeps(&entry)
+        {
             sink(entry);
         }
     }

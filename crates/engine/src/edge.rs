@@ -4,7 +4,7 @@
 //!   the signal rate, before fees.
 //! * `edge(d) = gap(d) + level(opposite d) - four taker fees - reserve`.
 
-use crate::liquidity::LiquidityMemory;
+use crate::liquidity::LiquidityModel;
 use journal::record::Direction;
 use market::{Book, FxRate, Level, Money, Quantity, Rounding, Side, Venue};
 
@@ -46,7 +46,7 @@ pub fn displayed(direction: Direction, books: [&Book; 2], quantity: Quantity, fx
 pub fn executable(
     direction: Direction,
     books: [&Book; 2],
-    memories: [&LiquidityMemory; 2],
+    memories: [&dyn LiquidityModel; 2],
     quantity: Quantity,
     fx: FxRate,
 ) -> Option<Quote> {
@@ -74,11 +74,11 @@ fn quote(
 /// enough.
 pub fn walk_available(
     book: &Book,
-    memory: &LiquidityMemory,
+    memory: &dyn LiquidityModel,
     side: Side,
     quantity: Quantity,
 ) -> Option<Money> {
-    walk_left(book, side, quantity, |level| memory.available(book, side, level.price))
+    walk_left(book, side, quantity, |level| memory.left(side, level.price, level.quantity))
 }
 
 /// What taking `quantity` costs or brings in the quote currency, where `available` says what is left of a level. `None` when

@@ -5,12 +5,13 @@
 //! here: moving balances (`ledger`), USD values (`ledger::PositionFlows`).
 
 use market::{Asset, Money, Quantity, Rounding, Side, Venue};
+use std::fmt::Debug;
 
 /// Hundredths of a basis point in one.
 const CENTIBPS: i128 = 1_000_000;
 
 /// What venues charge. Open: a user's own schedule takes this place.
-pub trait FeeModel {
+pub trait FeeModel: Debug + Send {
     /// The fee of a fill and the asset that it is taken in. `notional` is in the venue's quote. `None` on overflow.
     fn fee(
         &self,

@@ -157,6 +157,39 @@ impl Counts {
         out
     }
 
+    /// Adds counts by name: those of a journal. A name that this version does not know is left out.
+    pub fn add_named(&mut self, counts: &BTreeMap<String, u64>) {
+        for (name, n) in counts {
+            let index = |names: &[&str]| names.iter().position(|known| *known == name.as_str());
+            let slot = if let Some(rule) = name.strip_prefix("blocked:") {
+                rule_index(rule).and_then(|i| self.blocked.get_mut(i))
+            } else if let Some(reason) = name.strip_prefix("exited:") {
+                let i = ExitReason::ALL.iter().position(|known| known.as_str() == reason);
+                i.and_then(|i| self.exited.get_mut(i))
+            } else if let Some(i) = index(&WHYS) {
+                self.suppressed.get_mut(i)
+            } else {
+                index(&catalogue::FUNNEL_STAGES).and_then(|i| self.stages.get_mut(i))
+            };
+            if let Some(slot) = slot {
+                *slot = slot.saturating_add(*n);
+            }
+        }
+    }
+
+    /// What is left when another's counts, which are part of these, are taken away.
+    #[must_use]
+    pub fn less(&self, part: &Self) -> Self {
+        let mut left = self.clone();
+        let pairs = left.stages.iter_mut().zip(part.stages);
+        let pairs = pairs.chain(left.blocked.iter_mut().zip(part.blocked));
+        let pairs = pairs.chain(left.suppressed.iter_mut().zip(part.suppressed));
+        for (mine, theirs) in pairs.chain(left.exited.iter_mut().zip(part.exited)) {
+            *mine = mine.saturating_sub(theirs);
+        }
+        left
+    }
+
     /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
         let pairs = self.stages.iter_mut().zip(other.stages);

@@ -9,6 +9,7 @@ pub mod rules;
 
 pub use rules::{Rule, Thresholds};
 
+use crate::recover::Held;
 use journal::record::{Direction, GuardEvent};
 use market::{Asset, Timestamp, Venue};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,19 +65,22 @@ impl Scope {
         }
     }
 
-    /// The scope that displays as `text`.
+    /// A scope from its name in the journal.
     pub fn parse(text: &str) -> Option<Self> {
-        let direction = |name: &str| Direction::ALL.into_iter().find(|d| direction_str(*d) == name);
+        let direction = |text: &str| Direction::ALL.into_iter().find(|d| direction_str(*d) == text);
         if text == "*" {
             return Some(Self::All);
         }
-        if let Some((asset, side)) = text.split_once(':') {
-            return Some(Self::Route(Asset::new(asset).ok()?, direction(side)?));
+        if let Some(venue) = Venue::ALL.into_iter().find(|venue| venue.to_string() == text) {
+            return Some(Self::Venue(venue));
         }
-        let venue = Venue::ALL.into_iter().find(|venue| venue.as_str() == text).map(Self::Venue);
-        venue
-            .or_else(|| direction(text).map(Self::Direction))
-            .or_else(|| Asset::new(text).ok().map(Self::Asset))
+        if let Some(direction) = direction(text) {
+            return Some(Self::Direction(direction));
+        }
+        match text.split_once(':') {
+            Some((asset, way)) => Some(Self::Route(Asset::new(asset).ok()?, direction(way)?)),
+            None => Asset::new(text).ok().map(Self::Asset),
+        }
     }
 }
 
@@ -128,6 +132,8 @@ pub struct Guards {
     /// Figures that cannot be computed now: type, scope, rule.
     failing: BTreeSet<(Scope, &'static str, &'static str)>,
     triggers: u64,
+    /// The earliest end of a cooldown.
+    until: Option<Timestamp>,
     events: Vec<(Rule, Scope, GuardEvent)>,
     #[cfg(test)]
     pub(crate) poisoned: Option<&'static str>,
@@ -141,6 +147,7 @@ impl Guards {
             active: BTreeMap::new(),
             failing: BTreeSet::new(),
             triggers: 0,
+            until: None,
             events: Vec::new(),
             #[cfg(test)]
             poisoned: None,
@@ -202,9 +209,11 @@ impl Guards {
         }
     }
 
-    /// Ends the cooldowns that are over and returns them: their streaks start anew, so the figure at the end is 0.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<(Rule, Scope)> {
-        // No allocation while none is over.
+    /// Ends the cooldowns that are over. Their streak starts anew, so the figure at the end is 0.
+    pub fn expire(&mut self, now: Timestamp) {
+        if self.until.is_none_or(|until| until > now) {
+            return;
+        }
         let over = |active: &Active| active.until.is_some_and(|until| until <= now);
         let ended: Vec<(Rule, Scope)> = self
             .active
@@ -212,15 +221,18 @@ impl Guards {
             .filter(|(_, active)| over(active))
             .map(|((scope, _), active)| (active.rule, *scope))
             .collect();
-        for (rule, scope) in &ended {
-            self.end(*rule, *scope, 0.0);
+        for (rule, scope) in ended {
+            self.end(rule, scope, 0.0);
         }
-        ended
     }
 
     /// When the next cooldown is over.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.active.values().filter_map(|active| active.until).min()
+    pub const fn next_deadline(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    fn find_next_deadline(&mut self) {
+        self.until = self.active.values().filter_map(|active| active.until).min();
     }
 
     /// True while the finding holds.
@@ -254,6 +266,41 @@ impl Guards {
         strongest
     }
 
+    /// Takes over what held, by trigger, when the session was killed. What this version does not know is left out and
+    /// named. Errors of guards and scores of intents end here: both are found anew, or not.
+    pub(crate) fn come_back(&mut self, triggers: u64, held: BTreeMap<u64, Held>) -> Vec<String> {
+        let mut unknown = Vec::new();
+        let mut over = Vec::new();
+        self.triggers = triggers;
+        for (trigger, Held { rule, scope, since, until, .. }) in held {
+            let (Some(rule), Some(scope)) = (rule_of(&rule), Scope::parse(&scope)) else {
+                unknown.push(format!("{rule} on {scope}"));
+                continue;
+            };
+            self.active.insert((scope, rule.name), Active { trigger, rule: *rule, since, until });
+            if *rule == rules::ROUTE_SCORE {
+                over.push((*rule, scope, 100.0));
+            } else if *rule == rules::error_rule(rule.guard_type) {
+                over.push((*rule, scope, 0.0));
+            }
+        }
+        self.find_next_deadline();
+        for (rule, scope, figure) in over {
+            self.end(rule, scope, figure);
+        }
+        unknown
+    }
+
+    /// What holds now, by trigger.
+    pub(crate) fn held(&self) -> BTreeMap<u64, Held> {
+        let row = |((scope, name), active): (&(Scope, &'static str), &Active)| {
+            let Active { trigger, rule, since, until } = *active;
+            let threshold = self.thresholds.of(rule);
+            (trigger, Held { rule: (*name).to_owned(), scope: scope.to_string(), threshold, since, until })
+        };
+        self.active.iter().map(row).collect()
+    }
+
     /// Findings that hold.
     pub fn active(&self) -> usize {
         self.active.len()
@@ -274,30 +321,18 @@ impl Guards {
         std::mem::take(&mut self.events)
     }
 
-    /// Takes over a transition that a journal holds: after all of them, what held when the journal ended holds again. A
-    /// figure that could not be computed then is judged anew. Transitions of rules or scopes that this version does not
-    /// know are left out.
-    pub fn resume(&mut self, at: Timestamp, event: &GuardEvent) {
-        self.triggers = self.triggers.max(event.trigger);
-        let (Some(rule), Some(scope)) = (rule_of(&event.rule), Scope::parse(&event.scope)) else { return };
-        if !event.start {
-            self.active.remove(&(scope, rule.name));
-        } else if *rule != rules::error_rule(rule.guard_type) {
-            let active = Active { trigger: event.trigger, rule: *rule, since: at, until: event.until };
-            self.active.insert((scope, rule.name), active);
-        }
-    }
-
     fn start(&mut self, now: Timestamp, rule: Rule, scope: Scope, observed: f64, until: Option<Timestamp>) {
         self.triggers += 1;
         let active = Active { trigger: self.triggers, rule, since: now, until };
         self.active.insert((scope, rule.name), active);
+        self.find_next_deadline();
         let event = self.event(&active, scope, true, observed);
         self.events.push((rule, scope, event));
     }
 
     fn end(&mut self, rule: Rule, scope: Scope, observed: f64) {
         if let Some(active) = self.active.remove(&(scope, rule.name)) {
+            self.find_next_deadline();
             let event = self.event(&active, scope, false, observed);
             self.events.push((rule, scope, event));
         }
@@ -361,11 +396,11 @@ mod tests {
     fn a_cooldown_ends_at_its_time() {
         let mut guards = guards();
         guards.cool_down(T, rules::CROSS_STREAK, Scope::All, 5.0, Timestamp::from_secs(10));
-        assert!(guards.expire(Timestamp::from_secs(9)).is_empty());
+        guards.expire(Timestamp::from_secs(9));
         assert_eq!(guards.active(), 1);
         assert_eq!(guards.next_deadline(), Some(Timestamp::from_secs(10)));
         assert_eq!(guards.take_events()[0].2.until, Some(Timestamp::from_secs(10)));
-        assert_eq!(guards.expire(Timestamp::from_secs(10)), [(rules::CROSS_STREAK, Scope::All)]);
+        guards.expire(Timestamp::from_secs(10));
         assert_eq!(guards.active(), 0);
     }
 
@@ -404,12 +439,13 @@ mod tests {
         before.judge(T, rules::FX_STALE, Scope::All, 90_000.0);
         before.judge(T, rules::FX_STALE, Scope::All, 5.0);
         before.judge(T, rules::BIAS, Scope::Direction(Direction::BuyUpbit), f64::NAN);
+        before.judge(T, rules::ROUTE_SCORE, route, 40.0);
         let mut after = guards();
-        for (_, _, event) in before.take_events() {
-            after.resume(T, &event);
-        }
+        assert!(after.come_back(before.triggers(), before.held()).is_empty());
+        let over: Vec<_> = after.take_events().into_iter().map(|(rule, _, e)| (rule.name, e.start)).collect();
+        assert_eq!(over, [("cross_exchange_guard_error", false), ("route_score", false)]);
         assert!(after.holds(rules::DAILY_LOSS, Scope::All) && after.holds(rules::ROUTE_STREAK, route));
-        assert_eq!((after.active(), after.triggers()), (2, 4));
+        assert_eq!((after.active(), after.triggers()), (2, 5));
         assert_eq!(after.next_deadline(), Some(Timestamp::from_secs(300)));
     }
 }

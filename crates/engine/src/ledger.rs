@@ -6,6 +6,7 @@
 
 use crate::broker::Filled;
 use market::{Asset, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Why a posting did not happen.
@@ -37,7 +38,7 @@ pub enum LedgerError {
 }
 
 /// One asset on one venue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Account {
     balance: Quantity,
     deposited: Quantity,
@@ -59,8 +60,9 @@ impl Account {
 }
 
 /// All balances.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
+    #[serde(with = "crate::recover::rows")]
     accounts: BTreeMap<(Venue, Asset), Account>,
 }
 
@@ -200,7 +202,7 @@ pub struct FillFigures {
 }
 
 /// A venue's side of a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Leg {
     bought: Quantity,
     sold: Quantity,
@@ -212,7 +214,7 @@ struct Leg {
 /// What a position's fills brought, in USD at each fill's own rate. Coin that is left over (bought minus sold minus fees in
 /// coin, each venue's at the price of its last fill) is counted at that price, so that net is what the holdings changed
 /// by. A fee in coin is valued at its fill's average price. Everything is rounded against the position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PositionFlows {
     legs: [Leg; 2],
     /// Quote flows after fees.

@@ -13,9 +13,10 @@ use crate::ledger::PositionFlows;
 use crate::strategy::orderable;
 use journal::record::{Direction, ExitReason, Purpose};
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Rounding, Side, Timestamp, Venue};
+use serde::{Deserialize, Serialize};
 
 /// Where a position is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Entry orders, completions or unwinds are on their way.
     Entering,
@@ -26,7 +27,7 @@ pub enum Phase {
 }
 
 /// The figures of the decision.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decided {
     /// Base quantity per leg.
     pub quantity: Quantity,
@@ -45,7 +46,7 @@ pub struct Decided {
 }
 
 /// A position, from the decision to enter on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Id, unique within the run.
     pub id: u64,
@@ -243,8 +244,10 @@ impl Position {
             && in_time
             && matched_or_touched(bought, sold)
             && let Some(quantity) = market.orderable(lagging, size)
+            && let Some(limit) = bound(self.decided.prices[lagging.index()], takes, config.complete_bps)
+            && let Some(limit) = market.member.instrument(lagging).tick.within(takes, limit)
         {
-            let limit = bound(self.decided.prices[lagging.index()], takes, config.complete_bps);
+            let limit = Some(limit);
             let wanted = Wanted { purpose: Purpose::Complete, venue: lagging, takes, quantity, limit };
             return Step::Send([Some(wanted), None]);
         }
@@ -322,7 +325,7 @@ fn matched_or_touched(bought: Quantity, sold: Quantity) -> bool {
     bought.0 > 0 || sold.0 > 0
 }
 
-/// The worst price of a completion: `bps` beyond the decided one.
+/// The worst price of a completion, before the tick: `bps` beyond the decided one.
 fn bound(price: Price, takes: Side, bps: u32) -> Option<Price> {
     let bps = i128::from(bps);
     let factor = match takes {

@@ -7,13 +7,16 @@
 //! What lives here: books, FX, venue health, level, edge, guards, broker, two-leg state machine, ledger, funnel. What does
 //! not: sockets and files (`runner`), protocols (`venues`), judgement (`gate`).
 
+mod asset_index;
 pub mod broker;
 pub mod config;
 pub mod core;
 pub mod edge;
 pub mod fees;
 pub mod funnel;
+pub mod gaps;
 pub mod guards;
+mod inspect;
 pub mod kpi;
 pub mod latency;
 pub mod ledger;
@@ -21,7 +24,11 @@ pub mod legs;
 pub mod level;
 pub mod liquidity;
 pub mod market_state;
+pub mod models;
+pub mod probe;
+pub mod recover;
 pub mod rejection;
+mod results;
 pub mod score;
 mod session;
 pub mod shadow;
@@ -42,20 +49,17 @@ mod driver;
 #[path = "../tests/it/scenarios.rs"]
 mod scenarios;
 
-pub use self::core::{Core, Effect, ReplayError, StartError, replay};
-pub use config::{Config, ConfigError, DayOffset, PerVenue};
+pub use self::core::{Core, Effect, ReplayError, StartError, replay, replay_with};
+pub use config::{Config, ConfigError, DayOffset, LatencySource, PerVenue};
+pub use models::Models;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: [&str; 10] = [
+pub const NOT_BUILT: &[&str] = &[
     "rebalancing of inventory",
     "hedging by perpetuals",
-    "percentiles of gap, level and edge per symbol (the view has quantiles over the universe)",
     "FX effect apart from the trading result",
-    "recovery of positions and balances from the journal after a kill",
     "universe: hourly refresh, halts and delistings in mid-run",
     "kill switch from outside the process (the input is there, nothing sends it)",
-    "latency drawn from measured round trips (a constant per venue)",
     "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
-    "stages parse, book and fill of the service time (they are inside decide)",
 ];

@@ -12,11 +12,18 @@
 
 use journal::record::Taken;
 use market::{Book, Money, Price, Quantity, Rounding, Side};
+use std::fmt::Debug;
 
 /// What is left of a displayed book after our own fills. Open: other models of impact take this place.
-pub trait LiquidityModel {
+pub trait LiquidityModel: Debug + Send + Sync {
+    /// A model of the same kind for another book, with nothing taken.
+    fn fresh(&self) -> Box<dyn LiquidityModel>;
+
     /// Takes note of the book: called after every change.
     fn on_book(&mut self, book: &Book);
+
+    /// What is left at a level that displays `displayed`.
+    fn left(&self, side: Side, price: Price, displayed: Quantity) -> Quantity;
 
     /// What an order would take, best level first, without taking it; `limit` is the worst price it accepts. Writes the
     /// levels into `out` (cleared first). `None` on overflow.
@@ -133,6 +140,16 @@ impl LiquidityMemory {
     pub fn levels(&self) -> usize {
         self.sides.iter().map(Vec::len).sum()
     }
+}
+
+impl LiquidityModel for LiquidityMemory {
+    fn fresh(&self) -> Box<dyn LiquidityModel> {
+        Box::new(Self { sides: [Vec::new(), Vec::new()], window: self.window })
+    }
+
+    fn on_book(&mut self, book: &Book) {
+        Self::on_book(self, book);
+    }
 
     fn left(&self, side: Side, price: Price, displayed: Quantity) -> Quantity {
         let touched = &self.sides[index(side)];
@@ -140,12 +157,6 @@ impl LiquidityMemory {
             Ok(i) => Quantity((displayed.0 - touched[i].taken_at(displayed).0).max(0)),
             Err(_) => displayed,
         }
-    }
-}
-
-impl LiquidityModel for LiquidityMemory {
-    fn on_book(&mut self, book: &Book) {
-        Self::on_book(self, book);
     }
 
     fn plan(

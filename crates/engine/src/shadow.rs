@@ -9,11 +9,10 @@
 
 use crate::broker::{Broker, Order};
 use crate::config::Config;
-use crate::fees::TakerFees;
-use crate::latency::ConstantLatency;
 use crate::ledger::Ledger;
 use crate::legs::Position;
-use crate::liquidity::{LiquidityMemory, LiquidityModel};
+use crate::liquidity::LiquidityModel;
+use crate::models::Models;
 use journal::record::Taken;
 use market::{Asset, Book, Level, Money, Price, Quantity, Rounding, Side, Timestamp, Venue};
 
@@ -28,7 +27,7 @@ pub(crate) struct Shadow {
     /// Its state; the id is a shadow's.
     pub position: Position,
     /// What it took, per venue.
-    pub taken: [LiquidityMemory; 2],
+    pub taken: [Box<dyn LiquidityModel>; 2],
     /// When it is given up.
     pub until: Timestamp,
 }
@@ -36,6 +35,8 @@ pub(crate) struct Shadow {
 /// The shadow positions of a session.
 #[derive(Debug)]
 pub struct Shadows {
+    /// Its queue and its latency, of a model of its own, so that no draw of a real order changes. Fees and refusals are the
+    /// session's.
     pub(crate) broker: Broker,
     /// Covers everything, and is never posted to.
     pub(crate) account: Ledger,
@@ -49,11 +50,12 @@ pub struct Shadows {
 }
 
 impl Shadows {
-    /// None yet, and at most `max` at once.
-    pub fn new(fees: TakerFees, latency: ConstantLatency, max: u32) -> Self {
-        let max = max as usize;
+    /// None yet, and at most as many at once as `config` says.
+    pub fn new(config: &Config) -> Self {
+        let max = config.shadow_max as usize;
+        let Models { fees, latency, rejection, .. } = Models::of(config);
         Self {
-            broker: Broker::new(fees, latency),
+            broker: Broker::with(fees, latency, rejection),
             account: Ledger::new(),
             open: Vec::with_capacity(max),
             due: Vec::with_capacity(4),
@@ -77,6 +79,11 @@ impl Shadows {
     /// Goes on after `id`: a restarted session continues the numbering of its journal. Never goes back.
     pub fn continue_after(&mut self, id: u64) {
         self.last_id = self.last_id.max(id);
+    }
+
+    /// The id of the last one.
+    pub const fn last_id(&self) -> u64 {
+        self.last_id
     }
 
     /// The id of the next one.
@@ -120,25 +127,33 @@ impl Shadows {
 
 /// What is left of a level for a shadow: neither what real orders took nor what it took itself.
 pub(crate) fn left(
-    real: &LiquidityMemory,
-    own: &LiquidityMemory,
-    book: &Book,
+    real: &dyn LiquidityModel,
+    own: &dyn LiquidityModel,
     side: Side,
     level: &Level,
 ) -> Quantity {
-    let own_taken = level.quantity.0 - own.available(book, side, level.price).0;
-    Quantity((real.available(book, side, level.price).0 - own_taken).max(0))
+    let own_taken = level.quantity.0 - own.left(side, level.price, level.quantity).0;
+    Quantity((real.left(side, level.price, level.quantity).0 - own_taken).max(0))
 }
 
 /// The liquidity that an order of a shadow meets.
+#[derive(Debug)]
 pub(crate) struct Overlay<'a> {
-    pub real: &'a LiquidityMemory,
-    pub own: &'a mut LiquidityMemory,
+    pub real: &'a dyn LiquidityModel,
+    pub own: &'a mut dyn LiquidityModel,
 }
 
 impl LiquidityModel for Overlay<'_> {
+    fn fresh(&self) -> Box<dyn LiquidityModel> {
+        self.own.fresh()
+    }
+
     fn on_book(&mut self, book: &Book) {
         self.own.on_book(book);
+    }
+
+    fn left(&self, side: Side, price: Price, displayed: Quantity) -> Quantity {
+        left(self.real, &*self.own, side, &Level { price, quantity: displayed })
     }
 
     fn plan(
@@ -160,7 +175,7 @@ impl LiquidityModel for Overlay<'_> {
             if rest.0 <= 0 || beyond {
                 break;
             }
-            let take = rest.min(left(self.real, self.own, book, side, &level));
+            let take = rest.min(left(self.real, &*self.own, side, &level));
             if take.0 > 0 {
                 notional = notional.checked_add(level.price.notional(take, rounding)?)?;
                 rest = rest.checked_sub(take)?;
@@ -177,7 +192,8 @@ impl LiquidityModel for Overlay<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LiquidityMemory, LiquidityModel, Overlay};
+    use super::{LiquidityModel, Overlay};
+    use crate::liquidity::LiquidityMemory;
     use market::{Book, Level, Price, Quantity, Side};
 
     #[test]

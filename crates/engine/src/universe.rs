@@ -13,6 +13,10 @@ use market::{Asset, Book, FxRate, Instrument, Member, Money, Rounding, Side, Ven
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+mod explain;
+
+pub use explain::{Explained, explain};
+
 /// An asset listed on both venues.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -214,11 +218,24 @@ fn ranks<T>(of: &[T], best_first: impl Fn(&T, &T) -> std::cmp::Ordering) -> Vec<
     of.iter().map(|one| 1 + of.iter().filter(|other| best_first(other, one).is_lt()).count() as u64).collect()
 }
 
-/// Picks at most `topn` members.
-pub fn select(candidates: &[Candidate], fx: FxRate, topn: u32, filters: &Filters) -> Selection {
+/// A candidate that passes every filter, ranked.
+struct Scored {
+    /// Ten times the score, so that it stays a whole number.
+    tenfold: u64,
+    asset: Asset,
+    /// By turnover, liquidity and spread.
+    ranks: [u64; 3],
+    index: usize,
+}
+
+/// Those that pass every filter, and the others with their reasons.
+fn passing<'a>(
+    candidates: &'a [Candidate],
+    fx: FxRate,
+    filters: &Filters,
+) -> (Vec<Figures<'a>>, Vec<(Asset, String)>) {
     let all = listed(candidates);
-    let mut selection = Selection::default();
-    let mut passed = Vec::new();
+    let (mut passed, mut out) = (Vec::new(), Vec::new());
     for candidate in candidates {
         let fits = match out_by_listing(candidate, &all, filters) {
             Some(why) => Err(why),
@@ -226,22 +243,38 @@ pub fn select(candidates: &[Candidate], fx: FxRate, topn: u32, filters: &Filters
         };
         match fits {
             Ok(figures) => passed.push(figures),
-            Err(why) => selection.out.push((candidate.asset, why)),
+            Err(why) => out.push((candidate.asset, why)),
         }
     }
-    let volume = ranks(&passed, |a, b| b.turnover.cmp(&a.turnover));
-    let liquidity = ranks(&passed, |a, b| b.liquidity.cmp(&a.liquidity));
-    let spread = ranks(&passed, |a, b| a.spread_bps.total_cmp(&b.spread_bps));
-    // Ten times the score, so that it stays a whole number.
+    (passed, out)
+}
+
+/// By score, the best first; equals in the order of their tickers.
+fn scored(passed: &[Figures<'_>]) -> Vec<Scored> {
+    let volume = ranks(passed, |a, b| b.turnover.cmp(&a.turnover));
+    let liquidity = ranks(passed, |a, b| b.liquidity.cmp(&a.liquidity));
+    let spread = ranks(passed, |a, b| a.spread_bps.total_cmp(&b.spread_bps));
     let mut scored: Vec<_> = passed
         .iter()
         .enumerate()
-        .map(|(i, figures)| (4 * volume[i] + 3 * liquidity[i] + 3 * spread[i], figures.candidate.asset, i))
+        .map(|(i, figures)| Scored {
+            tenfold: 4 * volume[i] + 3 * liquidity[i] + 3 * spread[i],
+            asset: figures.candidate.asset,
+            ranks: [volume[i], liquidity[i], spread[i]],
+            index: i,
+        })
         .collect();
-    scored.sort_unstable();
-    for (place, (score, asset, i)) in scored.into_iter().enumerate() {
+    scored.sort_unstable_by_key(|one| (one.tenfold, one.asset));
+    scored
+}
+
+/// Picks at most `topn` members.
+pub fn select(candidates: &[Candidate], fx: FxRate, topn: u32, filters: &Filters) -> Selection {
+    let (passed, out) = passing(candidates, fx, filters);
+    let mut selection = Selection { members: Vec::new(), out };
+    for (place, Scored { tenfold: score, asset, index, .. }) in scored(&passed).into_iter().enumerate() {
         if place < usize::try_from(topn).unwrap_or(usize::MAX) {
-            selection.members.push(member(&passed[i]));
+            selection.members.push(member(&passed[index]));
         } else {
             let why = format!("rank {} of {topn} asked, score {}.{}", place + 1, score / 10, score % 10);
             selection.out.push((asset, why));

@@ -1,6 +1,6 @@
 //! The local exchange servers: Upbit (KRW) and Binance spot (USDT) on loopback, REST and WebSocket.
 //!
-//! What lives here: a seeded synthetic market ([`model`], pure), the venues' encoders, routers, limits and faults, and
+//! What lives here: a seeded synthetic market and real price paths ([`model`], pure), the venues' encoders, routers, limits and faults, and
 //! the `assay exchange` command. What does not: clients and parsers of the venues. The encoders here are written
 //! independently of the parsers there, so that a mistake in one is not repeated by the other.
 
@@ -11,15 +11,17 @@ mod control;
 mod hub;
 mod limits;
 pub mod model;
+mod prices;
 mod server;
 pub mod spelling;
 mod upbit;
 pub mod upbit_wire;
 
-pub use args::{Args, GapArg, main};
+pub use args::{Args, GapArg, StartAt, main};
 pub use control::Fault;
 pub use model::{MarketKind, PlantedGap};
-pub use server::{Options, Server, start};
+pub use prices::{PricesError, read as read_prices};
+pub use server::{Options, Prices, Server, start};
 pub use upbit_wire::{Format, orderbook_frame};
 
 use std::net::SocketAddr;
@@ -48,6 +50,19 @@ pub enum ExchangeError {
     /// A planted gap's size is out of range.
     #[error("a gap of {0} bps cannot be planted; its size must be between -5000 and 5000")]
     GapSize(f64),
+    /// A folder of candles gives no price paths.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
+    /// The start asked for does not lie on the price paths.
+    #[error("the price paths cannot begin at {asked}: they can from {first} to {last}")]
+    From {
+        /// What was asked for.
+        asked: String,
+        /// The first possible start, UTC.
+        first: String,
+        /// The last.
+        last: String,
+    },
     /// The runtime, the signals or the output failed.
     #[error("the exchange cannot run: {0}")]
     Io(#[from] std::io::Error),

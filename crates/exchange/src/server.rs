@@ -1,6 +1,8 @@
 //! The three listeners and the task that moves the market.
 
 use crate::hub::Shared;
+use crate::model::paths::PricePaths;
+use crate::model::track::{self, Source};
 use crate::model::{MarketKind, Model, PlantedGap};
 use crate::{ExchangeError, binance, control, upbit};
 use axum::Router;
@@ -21,6 +23,8 @@ pub struct Options {
     pub binance: SocketAddr,
     /// The control API's address.
     pub control: SocketAddr,
+    /// Real price paths instead of a synthetic market, whose symbols and kind then do not matter.
+    pub prices: Option<Prices>,
     /// Symbols that trade on both venues, 1 to 1 000.
     pub symbols: usize,
     /// The kind of market.
@@ -29,6 +33,30 @@ pub struct Options {
     pub seed: u64,
     /// Gaps put into the market.
     pub planted: Vec<PlantedGap>,
+}
+
+/// Real price paths, and where on them the market begins.
+#[derive(Clone, Debug)]
+pub struct Prices {
+    /// The paths.
+    pub paths: Arc<PricePaths>,
+    /// Their time at the start, ms since 1970; half an hour after their beginning when left out.
+    pub from_ms: Option<i64>,
+}
+
+impl Prices {
+    /// The paths' time at the start, ms since 1970.
+    pub fn start_ms(&self) -> i64 {
+        self.from_ms.unwrap_or(self.paths.first_ms() + track::LEAD_MS)
+    }
+
+    /// Whether the paths can begin there.
+    ///
+    /// # Errors
+    /// [`ExchangeError::From`].
+    pub fn check(&self) -> Result<(), ExchangeError> {
+        track::check(&self.paths, self.start_ms())
+    }
 }
 
 /// Running servers. Dropping it leaves them running; [`Server::shutdown`] ends them.
@@ -40,6 +68,8 @@ pub struct Server {
     pub binance: SocketAddr,
     /// Where the control API listens.
     pub control: SocketAddr,
+    /// What the prices are, when they are real price paths.
+    pub source: Option<Source>,
     shared: Handle,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -60,7 +90,14 @@ impl std::fmt::Debug for Handle {
 /// An address that cannot be listened on, a market that cannot be made.
 pub async fn start(options: Options) -> Result<Server, ExchangeError> {
     let start_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-    let model = Model::new(options.symbols, options.market, options.seed, start_ms, &options.planted)?;
+    let model = match &options.prices {
+        None => Model::new(options.symbols, options.market, options.seed, start_ms, &options.planted)?,
+        Some(prices) => {
+            let paths = Arc::clone(&prices.paths);
+            Model::walking(paths, prices.from_ms, options.seed, start_ms, &options.planted)?
+        }
+    };
+    let source = model.source();
     let (upbit_listener, upbit) = listen("Upbit", options.upbit).await?;
     let (binance_listener, binance) = listen("Binance", options.binance).await?;
     let (control_listener, control) = listen("control", options.control).await?;
@@ -72,7 +109,7 @@ pub async fn start(options: Options) -> Result<Server, ExchangeError> {
         spawn(control_listener, control::router(shared.clone()), &stop),
     ];
     let market = tokio::spawn(shared.clone().run());
-    Ok(Server { upbit, binance, control, shared: Handle(shared), stop, listeners, market })
+    Ok(Server { upbit, binance, control, source, shared: Handle(shared), stop, listeners, market })
 }
 
 async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ExchangeError> {

@@ -168,6 +168,21 @@ pub struct Taken {
     pub displayed: Quantity,
 }
 
+/// Quantiles of samples, by nearest rank.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Quantiles {
+    /// 5th percentile.
+    pub p05: f64,
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// Largest.
+    pub max: f64,
+}
+
 /// The best bid and ask that a venue displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -262,6 +277,26 @@ pub enum Body {
         version: String,
         /// Terms of trade.
         terms: Terms,
+        /// The engine's effective configuration as JSON text: every constant of the simulation, and what a restart must
+        /// agree with. Empty where the writer states none.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        config: String,
+    },
+    /// The session came back after its process had been killed: everything before was read from this journal, what stood
+    /// behind the last commit was cut.
+    Resumed {
+        /// Version of the engine that goes on.
+        version: String,
+        /// The last record that was kept: this one has the next number.
+        after_seq: u64,
+        /// Whole records behind the last commit that were cut: part of an input, never published.
+        cut_records: u64,
+        /// Bytes that were cut, those of a torn last line included.
+        cut_bytes: u64,
+        /// Positions that came back, in whatever phase.
+        positions: u32,
+        /// Orders that came back: sent, neither filled nor refused. Each meets the first Live book at or after its arrival.
+        orders: u32,
     },
     /// The universe was set.
     Universe {
@@ -308,6 +343,14 @@ pub enum Body {
         /// The signal rate.
         fx: FxUsed,
     },
+    /// The touch gap of the way out was measured: at the fill instant, or, when a book was not usable then, at the first
+    /// moment that both were. The stop loss counts from here.
+    Anchored {
+        /// Position id.
+        position: u64,
+        /// The gap, basis points.
+        out_bps: f64,
+    },
     /// An exit was decided; its orders follow once both books are usable.
     Exit {
         /// Position id.
@@ -349,6 +392,9 @@ pub enum Body {
         quantity: Quantity,
         /// The instant at or after which it meets the venue's book.
         arrives: Timestamp,
+        /// The worst price that it accepts, in the venue's currency; absent for a market order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<Price>,
     },
     /// An order was refused, or met nothing.
     Rejected {
@@ -456,6 +502,31 @@ pub enum Body {
         asset: Option<Asset>,
         /// Counts by stage (`catalogue::FUNNEL_STAGES`, and `blocked:<rule>`, `suppressed:<why>`).
         counts: BTreeMap<String, u64>,
+    },
+    /// What the gaps and edges of an asset were in one direction since the last such record: once a minute, and at the end.
+    Edges {
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// Seconds that were sampled: those with two Live books and a rate.
+        samples: u32,
+        /// Executable gap for a leg, basis points; one sample a second.
+        gap_bps: Option<Quantiles>,
+        /// The level of this direction now, basis points.
+        level_bps: Option<f64>,
+        /// The level of the opposite direction now, basis points: what leaving usually brings.
+        opposite_level_bps: Option<f64>,
+        /// Edge, basis points; one sample a second, of those with a level.
+        edge_bps: Option<Quantiles>,
+        /// The best edge of all evaluations, basis points.
+        best_edge_bps: Option<f64>,
+        /// When it was seen.
+        best_at: Option<Timestamp>,
+        /// Four taker fees and the reserve, basis points: `edge = gap + opposite level - costs`.
+        costs_bps: f64,
+        /// An entry needs an edge of at least this, basis points.
+        threshold_bps: f64,
     },
     /// The figures that guards look at: each second, and with each transition.
     Figures {

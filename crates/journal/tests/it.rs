@@ -21,6 +21,7 @@ fn entries() -> Vec<Entry> {
                 time_limit_ms: 180_000,
                 guards: None,
             },
+            config: String::new(),
         },
         Body::Deposit { venue: Venue::Upbit, asset: Asset::KRW, amount: Quantity::from_int(1) },
         Body::Closed {

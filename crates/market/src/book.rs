@@ -1,5 +1,6 @@
-//! One venue's book of one symbol: sorted levels, best last, so that the touch changes cheaply.
+//! One venue's book of one symbol: what it shows and what walking it costs. How a side is kept is `ladder`'s business.
 
+use crate::ladder::Ladder;
 use crate::{Money, Price, Quantity, Rounding};
 use serde::{Deserialize, Serialize};
 
@@ -38,16 +39,28 @@ pub struct Walk {
 /// A book. Quantities are absolute; zero removes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Book {
-    /// Ascending: the best bid is the last.
-    bids: Vec<Level>,
-    /// Descending: the best ask is the last.
-    asks: Vec<Level>,
+    /// Key: the price.
+    bids: Ladder,
+    /// Key: the price's complement, so that the best ask has the greatest key as well.
+    asks: Ladder,
+}
+
+/// A price as a key whose greatest is the best of its side. It is its own inverse.
+const fn key(side: Side, price: i64) -> i64 {
+    match side {
+        Side::Bid => price,
+        Side::Ask => !price,
+    }
+}
+
+const fn level(side: Side, key_of: i64, quantity: i128) -> Level {
+    Level { price: Price(key(side, key_of)), quantity: Quantity(quantity) }
 }
 
 impl Book {
     /// An empty book.
     pub const fn new() -> Self {
-        Self { bids: Vec::new(), asks: Vec::new() }
+        Self { bids: Ladder::new(), asks: Ladder::new() }
     }
 
     /// Removes every level, keeping the memory.
@@ -58,29 +71,9 @@ impl Book {
 
     /// Sets the quantity at a price; zero removes the level, removing an unknown one is normal.
     pub fn set(&mut self, side: Side, price: Price, quantity: Quantity) {
-        let levels = self.levels_mut(side);
-        // Most changes are near the touch, which is at the end.
-        let mut i = levels.len();
-        let behind = |level: &Level| match side {
-            Side::Bid => level.price < price,
-            Side::Ask => level.price > price,
-        };
-        let near = levels.len().saturating_sub(16);
-        if near > 0 && !behind(&levels[near]) {
-            i = levels[..near].partition_point(behind);
-        } else {
-            while i > near && !behind(&levels[i - 1]) {
-                i -= 1;
-            }
-        }
-        let found = levels.get(i).is_some_and(|level| level.price == price);
-        match (found, quantity.0 > 0) {
-            (true, true) => levels[i].quantity = quantity,
-            (true, false) => {
-                levels.remove(i);
-            }
-            (false, true) => levels.insert(i, Level { price, quantity }),
-            (false, false) => {}
+        match side {
+            Side::Bid => self.bids.set(key(side, price.0), quantity.0),
+            Side::Ask => self.asks.set(key(side, price.0), quantity.0),
         }
     }
 
@@ -88,17 +81,15 @@ impl Book {
     /// a thin side with zeros).
     pub fn replace(&mut self, bids: impl IntoIterator<Item = Level>, asks: impl IntoIterator<Item = Level>) {
         let real = |level: &Level| level.price.0 > 0 && level.quantity.0 > 0;
-        self.bids.clear();
-        self.bids.extend(bids.into_iter().filter(real));
-        self.bids.sort_unstable_by_key(|level| level.price);
-        self.asks.clear();
-        self.asks.extend(asks.into_iter().filter(real));
-        self.asks.sort_unstable_by_key(|level| std::cmp::Reverse(level.price));
+        let bids = bids.into_iter().filter(real);
+        self.bids.replace(bids.map(|level| (key(Side::Bid, level.price.0), level.quantity.0)));
+        let asks = asks.into_iter().filter(real);
+        self.asks.replace(asks.map(|level| (key(Side::Ask, level.price.0), level.quantity.0)));
     }
 
     /// The best level of a side.
     pub fn best(&self, side: Side) -> Option<Level> {
-        self.levels(side).last().copied()
+        self.ladder(side).best().map(|(key, quantity)| level(side, key, quantity))
     }
 
     /// The middle of the touch, when both sides have one.
@@ -119,31 +110,23 @@ impl Book {
 
     /// The levels of a side, best first.
     pub fn iter(&self, side: Side) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + '_ {
-        self.levels(side).iter().rev().copied()
+        self.ladder(side).iter().map(move |(key, quantity)| level(side, key, quantity))
     }
 
     /// The quantity displayed at a price, zero when there is none.
     pub fn quantity_at(&self, side: Side, price: Price) -> Quantity {
-        let levels = self.levels(side);
-        let at = match side {
-            Side::Bid => levels.binary_search_by(|level| level.price.cmp(&price)),
-            Side::Ask => levels.binary_search_by(|level| price.cmp(&level.price)),
-        };
-        at.map_or(Quantity::ZERO, |i| levels[i].quantity)
+        self.ladder(side).get(key(side, price.0)).map_or(Quantity::ZERO, Quantity)
     }
 
     /// Number of levels of a side.
-    pub fn depth(&self, side: Side) -> usize {
-        self.levels(side).len()
+    pub const fn depth(&self, side: Side) -> usize {
+        self.ladder(side).len()
     }
 
     /// Drops the levels beyond the best `keep` of each side.
     pub fn prune(&mut self, keep: usize) {
-        for levels in [&mut self.bids, &mut self.asks] {
-            if levels.len() > keep {
-                levels.drain(..levels.len() - keep);
-            }
-        }
+        self.bids.prune(keep);
+        self.asks.prune(keep);
     }
 
     /// What taking `quantity` from a side costs (asks) or brings (bids), as displayed. `None` on overflow.
@@ -167,17 +150,10 @@ impl Book {
         Some(Walk { quantity: quantity.checked_sub(left)?, notional, worst })
     }
 
-    fn levels(&self, side: Side) -> &Vec<Level> {
+    const fn ladder(&self, side: Side) -> &Ladder {
         match side {
             Side::Bid => &self.bids,
             Side::Ask => &self.asks,
-        }
-    }
-
-    fn levels_mut(&mut self, side: Side) -> &mut Vec<Level> {
-        match side {
-            Side::Bid => &mut self.bids,
-            Side::Ask => &mut self.asks,
         }
     }
 }

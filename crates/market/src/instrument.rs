@@ -1,6 +1,6 @@
 //! What a venue demands of an order: tick, lot, minimum.
 
-use crate::{Asset, Money, Price, Quantity, Venue};
+use crate::{Asset, Money, Price, Quantity, Side, Venue};
 use serde::{Deserialize, Serialize};
 
 /// Upbit's KRW ticks since 2025-07-31, `(from this price on, tick)`, highest first. A fallback only: the venue's
@@ -49,6 +49,27 @@ impl TickRule {
             Self::KrwBands => upbit_krw_tick(price),
         }
     }
+
+    /// True when an order may name `price`. A tick of zero is no rule.
+    pub fn holds(self, price: Price) -> bool {
+        let tick = self.at(price);
+        tick.0 <= 0 || price.0 % tick.0 == 0
+    }
+
+    /// The nearest price on the tick that is no worse than `price` for who takes `side`: down for a buyer, up for a seller.
+    /// `None` where that is no price.
+    pub fn within(self, side: Side, price: Price) -> Option<Price> {
+        let tick = self.at(price);
+        if tick.0 <= 0 {
+            return Some(price);
+        }
+        let down = price.0.div_euclid(tick.0).checked_mul(tick.0)?;
+        let rounded = match side {
+            Side::Bid if down < price.0 => down.checked_add(tick.0)?,
+            Side::Bid | Side::Ask => down,
+        };
+        (rounded > 0).then_some(Price(rounded))
+    }
 }
 
 /// One market of one venue, with the rules an order must obey.
@@ -88,6 +109,9 @@ pub enum Refusal {
     /// Not a multiple of the lot.
     #[error("not a multiple of the lot")]
     OffLot,
+    /// A limit that is not a multiple of the tick.
+    #[error("a limit off the tick")]
+    OffTick,
     /// Worth less than the smallest order value.
     #[error("below the smallest order value")]
     BelowMinNotional,

@@ -9,6 +9,7 @@ mod book;
 mod decimal;
 mod fx;
 mod instrument;
+mod ladder;
 #[cfg(feature = "schema")]
 mod schema;
 mod time;

@@ -48,6 +48,14 @@ pub enum FileError {
         /// What was found.
         what: String,
     },
+    /// It is another run's log.
+    #[error("{} is the log of run {run_id}: choose another file, or give that --run-id", path.display())]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        run_id: String,
+    },
     /// A whole block is damaged (not a torn tail).
     #[error("{}: damaged block at byte {offset}: {what}", path.display())]
     Damaged {
@@ -83,6 +91,34 @@ impl Writer {
         head.extend_from_slice(&0u16.to_le_bytes());
         file.write_all(&head).map_err(io)?;
         Ok(Self { file, path: path.to_owned(), raw: Vec::with_capacity(BLOCK_BYTES + 65_536), written: 12 })
+    }
+
+    /// Goes on with a log whose writer was killed: what follows the last whole block is cut, and new records are appended.
+    ///
+    /// # Errors
+    /// [`FileError`]; damage before the tail is one of them, another run's log too, and nothing is changed then.
+    pub fn go_on(path: &Path, run: &str) -> Result<(Self, Tail), FileError> {
+        let io = |source| FileError::Io { path: path.to_owned(), source };
+        let mut reader = Reader::open(path)?;
+        let mut tail = Tail::default();
+        while let Some(record) = reader.next_record()? {
+            if let Input::Session { run_id, .. } | Input::Resume { run_id, .. } = &record.input
+                && run_id != run
+            {
+                return Err(FileError::OtherRun { path: path.to_owned(), run_id: run_id.clone() });
+            }
+            tail.records += 1;
+            tail.last = Some((record.seq, record.at));
+        }
+        let file = File::options().append(true).open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let end = reader.torn_at().unwrap_or(length);
+        tail.cut_bytes = length.saturating_sub(end);
+        if tail.cut_bytes > 0 {
+            file.set_len(end).map_err(io)?;
+        }
+        let raw = Vec::with_capacity(BLOCK_BYTES + 65_536);
+        Ok((Self { file, path: path.to_owned(), raw, written: end }, tail))
     }
 
     /// Appends a record; writes a block when one is full.
@@ -128,6 +164,17 @@ impl Writer {
         self.flush()?;
         self.file.sync_data().map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
+}
+
+/// What a log held when its writing went on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tail {
+    /// Whole records.
+    pub records: u64,
+    /// Number and instant of the last one.
+    pub last: Option<(u64, Timestamp)>,
+    /// Bytes of a torn last block that were cut.
+    pub cut_bytes: u64,
 }
 
 fn encode(record: &Record, out: &mut Vec<u8>) {

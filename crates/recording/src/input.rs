@@ -30,6 +30,23 @@ pub enum Input {
         /// The engine's configuration, JSON.
         config: String,
     },
+    /// The first input of a process that goes on with a killed one's session. It holds everything that comes back, so that
+    /// the log needs no journal to be replayed. What the journal held beyond `after_seq` was lost with the kill: a replay
+    /// drops those records.
+    Resume {
+        /// Runner id, that of the session.
+        run_id: String,
+        /// The engine's configuration, JSON, that of the session.
+        config: String,
+        /// The last journal record that was kept; 0 when nothing was, and the session begins anew.
+        after_seq: u64,
+        /// Whole journal records that were cut behind it.
+        cut_records: u64,
+        /// Journal bytes that were cut.
+        cut_bytes: u64,
+        /// What the journal says up to `after_seq`: the engine's recovered state, JSON.
+        state: String,
+    },
     /// The members to trade from now on, in rank order.
     Universe {
         /// How many were asked for; fewer members is reported, never padded.

@@ -19,7 +19,8 @@ pub enum RunError {
     },
     /// There is a journal already.
     #[error(
-        "{} already holds records: a run id is used once; choose another --run-id or journal_dir, or move the file away",
+        "{} already holds records of a session that ended in order: a run id is used once; choose another --run-id or \
+         journal_dir, or move the file away",
         .0.display()
     )]
     JournalExists(PathBuf),
@@ -39,6 +40,18 @@ pub enum RunError {
     /// A journal cannot be written or read.
     #[error("journal: {0}")]
     Journal(#[from] journal::file::FileError),
+    /// A journal cannot be gone on with.
+    #[error(
+        "{} cannot be gone on with: {cause}; nothing was changed, keep the file and begin anew with another --run-id and \
+         journal_dir",
+        path.display()
+    )]
+    Recovery {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// An input log cannot be written or read.
     #[error("input log: {0}")]
     Recording(#[from] recording::file::FileError),

@@ -1,20 +1,23 @@
 //! The hot thread's loop body: one input at a time into the core, its effects out. Where inputs come from lives in `live`
 //! and `replay`.
 //!
-//! Every input gets its stamp (never backwards), its sequence number, goes through the core and then to the input log.
+//! Every input gets its stamp (never backwards), its sequence number, goes through the core and then to the input log; its
+//! effects go to the writer after that.
 //! Nothing here touches a file or a lock; the queues to the writing threads are bounded, and a wait for them is counted.
 //!
 //! Service time: from the instant at which the reader had the frame in hand to the core's return, in
-//! `loop_latency_seconds`. Of the stages, `receive` (queueing before the core) and `decide` (the whole of `apply`:
-//! parsing, book, edge, decision, fills) are measured; the core reads no clock, so nothing finer is known. The 1 s
-//! timer's lag counts as one more event of pure queueing.
+//! `loop_latency_seconds`. Of the stages, `receive` (queueing before the core) is measured here; the core says when it
+//! parses, keeps a book, decides and fills, and a stopwatch of ours looks at the clock then (`stages`). The 1 s timer's lag
+//! counts as one more event of pure queueing.
 
 use crate::clock::Clock;
 use crate::error::RunError;
 use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::screen::Screen;
+use crate::stages::Stopwatch;
 use crate::writer::WriterHandle;
+use engine::recover::Cuts;
 use engine::{Core, Effect};
 use market::{Asset, Timestamp, Venue};
 use recording::{Input, Record};
@@ -66,6 +69,8 @@ pub struct Hot<'a> {
     seq: u64,
     last: Timestamp,
     out: Vec<Effect>,
+    /// What a recording's restarts lost: not to be written again.
+    cuts: Cuts,
     /// Snapshots to ask for.
     pub requests: VecDeque<SnapshotRequest>,
     /// Everything is closed, or reported as open.
@@ -85,9 +90,20 @@ impl<'a> Hot<'a> {
         recorder: Option<&'a Recorder>,
         metrics: &'a Metrics,
     ) -> Result<Self, RunError> {
+        Self::begin(first, Cuts::none(), writer, recorder, metrics)
+    }
+
+    fn begin(
+        first: Record,
+        cuts: Cuts,
+        writer: &'a WriterHandle,
+        recorder: Option<&'a Recorder>,
+        metrics: &'a Metrics,
+    ) -> Result<Self, RunError> {
         let mut out = Vec::with_capacity(256);
-        let core = Core::start(first.seq, first.at, &first.input, &mut out)
+        let mut core = Core::start(first.seq, first.at, &first.input, &mut out)
             .map_err(|e| RunError::Core { seq: first.seq, cause: e.to_string() })?;
+        core.set_probe(Box::new(Stopwatch::new(metrics.stages.clone())));
         let mut hot = Self {
             core,
             writer,
@@ -96,13 +112,27 @@ impl<'a> Hot<'a> {
             seq: first.seq,
             last: first.at,
             out,
+            cuts,
             requests: VecDeque::new(),
             finished: false,
             emergency: false,
         };
-        hot.effects();
         hot.record(first);
+        hot.effects();
         Ok(hot)
+    }
+
+    /// As [`Self::start`], for a recording with restarts in it.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn replay(
+        first: Record,
+        cuts: Cuts,
+        writer: &'a WriterHandle,
+        metrics: &'a Metrics,
+    ) -> Result<Self, RunError> {
+        Self::begin(first, cuts, writer, None, metrics)
     }
 
     /// Hands in an input that arrived at `received`.
@@ -121,16 +151,16 @@ impl<'a> Hot<'a> {
         let done = Instant::now();
         self.metrics.latency.observe(done.saturating_duration_since(received).as_secs_f64());
         self.metrics.receive.observe(begun.saturating_duration_since(received).as_secs_f64());
-        self.metrics.decide.observe(done.saturating_duration_since(begun).as_secs_f64());
+        self.record(record);
         if !self.out.is_empty() {
             self.effects();
         }
-        self.record(record);
     }
 
     fn effects(&mut self) {
         for effect in self.out.drain(..) {
             match effect {
+                Effect::Record(entry) if !self.cuts.keeps(&entry) => {}
                 Effect::Record(entry) => self.writer.record(entry),
                 Effect::RequestSnapshot { venue, asset, epoch } => {
                     self.requests.push_back(SnapshotRequest { venue, asset, epoch });

@@ -45,6 +45,13 @@ pub struct Ending {
     pub stop_reason: Option<String>,
 }
 
+impl Ending {
+    /// True when a recording was replayed to its end.
+    pub fn is_whole_recording(&self) -> bool {
+        self.complete && self.stop_reason.as_deref() == Some(crate::hot::Outcome::RecordingEnd.as_str())
+    }
+}
+
 /// Samples of the notifiers' availability: how many, and how many at 1.
 #[derive(Debug, Clone, Default)]
 pub struct Availability(BTreeMap<String, (u64, u64)>);

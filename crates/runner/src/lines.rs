@@ -50,6 +50,10 @@ pub fn log(body: &Body) {
         Body::Universe { asked, members } => {
             tracing::info!("universe: {} of {asked} asked", members.len());
         }
+        Body::Resumed { after_seq, cut_records, cut_bytes, positions, orders, .. } => tracing::warn!(
+            "the session goes on after record {after_seq}: {positions} positions and {orders} orders came back, \
+             {cut_records} records ({cut_bytes} bytes) were cut"
+        ),
         Body::End { reason, open_positions } => {
             tracing::info!("session ended: {reason}, {open_positions} positions open")
         }

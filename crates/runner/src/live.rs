@@ -8,10 +8,11 @@ use crate::hot::{Hot, Outcome};
 use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::requests::Requests;
+use crate::restart::Restart;
 use crate::signals::Signals;
 use crate::universe::{self, Chosen};
 use crate::writer::{ShellAlert, WriterHandle};
-use market::{Timestamp, Venue};
+use market::{Member, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +46,17 @@ pub struct Parts<'a> {
     pub recorder: Option<&'a Recorder>,
     /// Metrics.
     pub metrics: &'a Metrics,
+    /// What a killed process left, when this one goes on with its session.
+    pub back: Option<&'a Back>,
+}
+
+/// What a killed process left.
+#[derive(Debug)]
+pub struct Back {
+    /// Its journal.
+    pub restart: Restart,
+    /// The last record of its input log.
+    pub last: Option<(u64, Timestamp)>,
 }
 
 /// Runs a session to its end.
@@ -55,21 +67,25 @@ pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) 
     let end = parts.clock.start_instant() + Duration::from_secs(parts.effective.run_duration_seconds);
     let rest = Arc::new(Rest::new(endpoints.clone()).map_err(|e| RunError::Internal(e.to_string()))?);
     let config = &parts.effective.config;
+    let known = parts.back.map(|back| members_of(&back.restart)).unwrap_or_default();
+    let choose = async {
+        if known.is_empty() {
+            universe::choose(&rest, parts.effective.topn_size, &config.filters).await
+        } else {
+            universe::again(&rest, known).await
+        }
+    };
     let chosen = tokio::select! {
-        chosen = universe::choose(&rest, parts.effective.topn_size, &config.filters) => chosen?,
+        chosen = choose => chosen?,
         () = signals.wait() => return Ok(Outcome::Signal),
     };
-    let session = Input::Session {
-        run_id: parts.effective.run_id.clone(),
-        config: serde_json::to_string(&config.engine)
-            .map_err(|e| RunError::Internal(format!("[engine]: {e}")))?,
-    };
-    let first = Record { seq: 1, at: parts.clock.now(), input: session };
-    let hot = Hot::start(first, parts.writer, parts.recorder, parts.metrics)?;
+    let hot = Hot::start(first(parts)?, parts.writer, parts.recorder, parts.metrics)?;
     let (tx, rx) = mpsc::channel(QUEUE);
-    let (conns, streams) = connect(&endpoints, &chosen, &tx);
+    // A position's market is watched to its end, even when it is no member any more.
+    let watched = watched(&chosen, parts.back);
+    let (conns, streams) = connect(&endpoints, &watched, &chosen.fx_code, &tx);
     drop(tx);
-    let requests = Requests::start(Arc::clone(&rest), &chosen);
+    let requests = Requests::start(Arc::clone(&rest), &watched, &chosen.fx_code);
     let mut session =
         Session { parts, hot, rest, conns, rx, requests, end, started: false, blocked: [None; 2] };
     session.feed(Input::Universe {
@@ -90,15 +106,54 @@ pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) 
     outcome
 }
 
+/// The first input: a session's, or that of one which goes on.
+fn first(parts: Parts<'_>) -> Result<Record, RunError> {
+    let now = parts.clock.now();
+    if let Some(Back { restart, last }) = parts.back {
+        let (state, bytes) = (&restart.state, restart.cut_bytes);
+        tracing::info!(
+            after = state.journal_seq,
+            positions = state.positions.len(),
+            orders = state.orders.len(),
+            cut_bytes = bytes,
+            "the session of a killed process goes on"
+        );
+        return restart.first(parts.effective, *last, now);
+    }
+    let config = serde_json::to_string(&parts.effective.config.engine)
+        .map_err(|e| RunError::Internal(format!("[engine]: {e}")))?;
+    let input = Input::Session { run_id: parts.effective.run_id.clone(), config };
+    Ok(Record { seq: 1, at: now, input })
+}
+
+/// The members of before the restart: a restart is no refresh of the universe.
+fn members_of(restart: &Restart) -> Vec<Member> {
+    let active = restart.state.symbols.iter().filter(|symbol| symbol.active);
+    active.map(|symbol| symbol.member.clone()).collect()
+}
+
+/// The members, and what still has a position.
+fn watched(chosen: &Chosen, back: Option<&Back>) -> Vec<Member> {
+    let mut watched = chosen.selection.members.clone();
+    let Some(Back { restart, .. }) = back else { return watched };
+    for position in &restart.state.positions {
+        let symbol = restart.state.symbols.get(position.symbol);
+        if let Some(symbol) = symbol.filter(|s| !watched.iter().any(|m| m.asset == s.member.asset)) {
+            watched.push(symbol.member.clone());
+        }
+    }
+    watched
+}
+
 /// Opens the connections: 0 is Upbit's, the others are Binance's.
 fn connect(
     endpoints: &Endpoints,
-    chosen: &Chosen,
+    members: &[Member],
+    fx_code: &str,
     tx: &mpsc::Sender<Stamped>,
 ) -> (BTreeMap<ConnId, Venue>, Vec<StreamHandle>) {
-    let members = &chosen.selection.members;
     let mut codes: Vec<String> = members.iter().map(|m| m.upbit.code.clone()).collect();
-    codes.push(chosen.fx_code.clone());
+    codes.push(fx_code.to_owned());
     let mut conns = BTreeMap::from([(0, Venue::Upbit)]);
     let mut streams = vec![venues::upbit::stream::spawn(endpoints, 0, codes, tx.clone())];
     let symbols: Vec<String> = members.iter().map(|m| m.binance.code.clone()).collect();

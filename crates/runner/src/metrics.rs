@@ -3,7 +3,9 @@
 
 use crate::process::Usage;
 use crate::screen::Screen;
+use crate::stages::StageHistograms;
 use engine::kpi::Kpis;
+use engine::probe::Stage;
 use exposition::{Common, Counter, Gauge, Histogram, Registry, RegistryError};
 use market::Venue;
 use venues::{Stats, VenueStats};
@@ -40,8 +42,8 @@ pub struct Metrics {
     pub latency: Histogram,
     /// Queueing before the core, seconds.
     pub receive: Histogram,
-    /// Inside the core, seconds: parsing, books and decision together, because the core reads no clock.
-    pub decide: Histogram,
+    /// Inside the core, seconds, by stage.
+    pub stages: StageHistograms,
     /// Inputs applied.
     pub iterations: Counter,
     /// Inputs that ended in an error.
@@ -114,7 +116,7 @@ impl Metrics {
         let metrics = Self {
             latency: r.histogram("loop_latency_seconds", &[])?,
             receive: r.histogram("loop_stage_seconds", &[("stage", "receive")])?,
-            decide: r.histogram("loop_stage_seconds", &[("stage", "decide")])?,
+            stages: stages(r)?,
             iterations: r.counter("arb_topn_loop_iterations_total", &[])?,
             loop_errors: r.counter("arb_topn_loop_errors_total", &[])?,
             venues: [venue(r, Venue::Upbit)?, venue(r, Venue::Binance)?],
@@ -360,6 +362,12 @@ impl ProcessGauges {
             start: r.gauge("process_start_time_seconds", &[])?,
         })
     }
+}
+
+fn stages(r: &Registry) -> Result<StageHistograms, RegistryError> {
+    let [parse, book, decide, fill] =
+        Stage::ALL.map(|stage| r.histogram("loop_stage_seconds", &[("stage", stage.as_str())]));
+    Ok([parse?, book?, decide?, fill?])
 }
 
 fn venue(r: &Registry, venue: Venue) -> Result<VenueMetrics, RegistryError> {

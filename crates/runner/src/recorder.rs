@@ -3,7 +3,7 @@
 
 use crate::error::RunError;
 use recording::Record;
-use recording::file::Writer;
+use recording::file::{Tail, Writer};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,8 +15,34 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 65_536;
 /// Size of a log without a record.
 const HEAD_BYTES: u64 = recording::file::HEAD_BYTES;
-/// A block is closed and synced this often.
+/// A block is closed and synced this often; the journal's writer asks for one before each batch.
 const FLUSH: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+#[derive(Debug)]
+enum Item {
+    Record(Record),
+    /// Write everything so far, then answer.
+    Flush(SyncSender<()>),
+    End,
+}
+
+/// The journal's writer waits here until the inputs behind its records are in the log: an input log is never behind its
+/// journal, so that a replay gives at least what the journal has.
+#[derive(Debug, Clone)]
+pub struct Barrier(SyncSender<Item>);
+
+impl Barrier {
+    /// Waits until everything that the hot thread has handed over is in the file (in the system's hands, not synced). At
+    /// once when the log has ended, by its cap or by an error that was reported.
+    pub fn wait(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.0.send(Item::Flush(done)).is_ok() {
+            // An error means that the thread has ended, and with it the log.
+            let _ = wait.recv();
+        }
+    }
+}
 
 /// What the recorder did so far.
 #[derive(Debug, Default)]
@@ -36,7 +62,7 @@ pub struct RecorderStats {
 /// The hot thread's end.
 #[derive(Debug)]
 pub struct Recorder {
-    sender: Option<SyncSender<Record>>,
+    sender: SyncSender<Item>,
     thread: Option<JoinHandle<()>>,
     stats: Arc<RecorderStats>,
 }
@@ -57,7 +83,26 @@ impl Recorder {
                 path.display()
             )));
         }
-        let writer = Writer::create(path)?;
+        Self::run(Writer::create(path)?, cap_bytes)
+    }
+
+    /// Goes on with the log of a killed run, or begins one when there is none.
+    ///
+    /// # Errors
+    /// As [`Recorder::start`]; a log that is damaged before its tail is left as it is.
+    pub fn go_on(path: &Path, cap_bytes: Option<u64>, run_id: &str) -> Result<(Self, Tail), RunError> {
+        if !std::fs::metadata(path).is_ok_and(|meta| meta.len() > HEAD_BYTES) {
+            return Ok((Self::start(path, cap_bytes)?, Tail::default()));
+        }
+        let (writer, tail) = Writer::go_on(path, run_id)?;
+        if tail.cut_bytes > 0 {
+            let bytes = tail.cut_bytes;
+            tracing::warn!(bytes, path = %path.display(), "the input log's torn tail was cut");
+        }
+        Ok((Self::run(writer, cap_bytes)?, tail))
+    }
+
+    fn run(writer: Writer, cap_bytes: Option<u64>) -> Result<Self, RunError> {
         let (sender, receiver) = sync_channel(QUEUE);
         let stats = Arc::new(RecorderStats::default());
         let theirs = Arc::clone(&stats);
@@ -65,7 +110,7 @@ impl Recorder {
             .name("recorder".to_owned())
             .spawn(move || write(writer, &receiver, cap_bytes, &theirs))
             .map_err(|e| RunError::Internal(format!("no thread for the input log: {e}")))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), stats })
+        Ok(Self { sender, thread: Some(thread), stats })
     }
 
     /// Counters.
@@ -73,15 +118,19 @@ impl Recorder {
         Arc::clone(&self.stats)
     }
 
-    /// Hands a record over.
+    /// For the journal's writer.
+    pub fn barrier(&self) -> Barrier {
+        Barrier(self.sender.clone())
+    }
+
+    /// Hands a record over; before its effects are handed to the journal's writer, so that a [`Barrier`] covers it.
     pub fn push(&self, record: Record) {
-        let Some(sender) = &self.sender else { return };
         self.stats.queued.fetch_add(size(&record), Relaxed);
-        match sender.try_send(record) {
+        match self.sender.try_send(Item::Record(record)) {
             Ok(()) => {}
             Err(TrySendError::Full(record)) => {
                 self.stats.waits.fetch_add(1, Relaxed);
-                if sender.send(record).is_err() {
+                if self.sender.send(record).is_err() {
                     self.stats.dropped.fetch_add(1, Relaxed);
                 }
             }
@@ -102,8 +151,9 @@ impl Recorder {
     }
 
     fn close(&mut self) {
-        self.sender = None;
         if let Some(thread) = self.thread.take() {
+            // The journal's writer may hold a sender for longer: the end is said, not seen.
+            let _ = self.sender.send(Item::End);
             let _ = thread.join();
         }
     }
@@ -127,12 +177,12 @@ fn size(record: &Record) -> u64 {
     (payload + size_of::<Record>()) as u64
 }
 
-fn write(mut writer: Writer, receiver: &Receiver<Record>, cap: Option<u64>, stats: &RecorderStats) {
+fn write(mut writer: Writer, receiver: &Receiver<Item>, cap: Option<u64>, stats: &RecorderStats) {
     let mut open = true;
     let mut flushed = Instant::now();
     loop {
         match receiver.recv_timeout(FLUSH.saturating_sub(flushed.elapsed())) {
-            Ok(record) => {
+            Ok(Item::Record(record)) => {
                 stats.queued.fetch_sub(size(&record), Relaxed);
                 if !open {
                     stats.dropped.fetch_add(1, Relaxed);
@@ -144,8 +194,16 @@ fn write(mut writer: Writer, receiver: &Receiver<Record>, cap: Option<u64>, stat
                     stats.records.fetch_add(1, Relaxed);
                 }
             }
+            Ok(Item::Flush(done)) => {
+                if open && let Err(error) = writer.flush() {
+                    tracing::error!(%error, "the input log ends here");
+                    open = false;
+                }
+                // Whoever asked may be gone.
+                let _ = done.send(());
+            }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Item::End) | Err(RecvTimeoutError::Disconnected) => break,
         }
         if open && flushed.elapsed() >= FLUSH {
             open = sync(&mut writer, stats);

@@ -1,6 +1,9 @@
 //! Replays: an input log through the core at full speed. `assay replay` gives the journal and compares it; `assay run
 //! --data-source replay` does the same with everything of a run around it. The journal is that of the recorded session,
 //! byte for byte, its run id included.
+//!
+//! A log with restarts in it is looked through first: what its journal lost with a kill is left out of the replay's too. A
+//! log that begins with a restart (recording was switched on then) gives the journal from there on.
 
 use crate::args::ReplayArgs;
 use crate::error::RunError;
@@ -8,8 +11,10 @@ use crate::hot::{Hot, Outcome};
 use crate::live::Parts;
 use crate::signals::Signals;
 use engine::kpi::Kpis;
+use engine::recover::Cuts;
 use engine::{Core, Effect};
 use journal::Entry;
+use recording::Input;
 use recording::file::Reader;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -69,8 +74,12 @@ pub fn replay_file(
     let mut reader = open(input)?;
     let mut output = Output::new(journal, expect)?;
     let started = Instant::now();
+    output.cuts = cuts(input)?;
     let first =
         reader.next_record()?.ok_or_else(|| RunError::Internal(format!("{} is empty", input.display())))?;
+    if let Input::Resume { after_seq, .. } = &first.input {
+        output.skip(*after_seq)?;
+    }
     let mut effects = Vec::new();
     let mut core = Core::start(first.seq, first.at, &first.input, &mut effects)
         .map_err(|e| RunError::Core { seq: first.seq, cause: e.to_string() })?;
@@ -93,6 +102,15 @@ fn open(path: &Path) -> Result<Reader, RunError> {
     Ok(Reader::open(path)?)
 }
 
+/// Looks through a log for its restarts.
+fn cuts(path: &Path) -> Result<Cuts, RunError> {
+    let (mut reader, mut cuts) = (open(path)?, Cuts::none());
+    while let Some(record) = reader.next_record()? {
+        cuts.look(&record);
+    }
+    Ok(cuts)
+}
+
 /// Where replayed records go.
 struct Output {
     journal: Option<(PathBuf, BufWriter<File>)>,
@@ -100,6 +118,9 @@ struct Output {
     line: Vec<u8>,
     wanted: Vec<u8>,
     records: u64,
+    /// Lines of the expected journal before the first replayed record.
+    skipped: u64,
+    cuts: Cuts,
 }
 
 impl Output {
@@ -118,12 +139,23 @@ impl Output {
             }
             None => None,
         };
-        Ok(Self { journal, expect, line: Vec::new(), wanted: Vec::new(), records: 0 })
+        Ok(Self {
+            journal,
+            expect,
+            line: Vec::new(),
+            wanted: Vec::new(),
+            records: 0,
+            skipped: 0,
+            cuts: Cuts::none(),
+        })
     }
 
     fn take(&mut self, effects: &mut Vec<Effect>, sink: &mut impl FnMut(&Entry)) -> Result<(), RunError> {
         for effect in effects.drain(..) {
             let Effect::Record(entry) = effect else { continue };
+            if !self.cuts.keeps(&entry) {
+                continue;
+            }
             sink(&entry);
             self.records += 1;
             self.line.clear();
@@ -132,6 +164,17 @@ impl Output {
                 file.write_all(&self.line).map_err(RunError::io("write", path))?;
             }
             self.compare()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out what the expected journal holds before the log begins.
+    fn skip(&mut self, lines: u64) -> Result<(), RunError> {
+        let Some((path, file)) = &mut self.expect else { return Ok(()) };
+        self.skipped = lines;
+        for _ in 0..lines {
+            self.wanted.clear();
+            file.read_until(b'\n', &mut self.wanted).map_err(RunError::io("read", path))?;
         }
         Ok(())
     }
@@ -148,7 +191,7 @@ impl Output {
         } else {
             format!("expected {}, replayed {}", shorten(&self.wanted), shorten(&self.line))
         };
-        Err(RunError::Differs { expected: path.clone(), line: self.records, what })
+        Err(RunError::Differs { expected: path.clone(), line: self.skipped + self.records, what })
     }
 
     fn finish(mut self) -> Result<u64, RunError> {
@@ -165,7 +208,11 @@ impl Output {
                     self.records,
                     shorten(&self.wanted)
                 );
-                return Err(RunError::Differs { expected: path.clone(), line: self.records + 1, what });
+                return Err(RunError::Differs {
+                    expected: path.clone(),
+                    line: self.skipped + self.records + 1,
+                    what,
+                });
             }
         }
         Ok(self.records)
@@ -189,7 +236,13 @@ pub async fn feed(parts: Parts<'_>, signals: &mut Signals) -> Result<Outcome, Ru
     let mut reader = open(path)?;
     let first =
         reader.next_record()?.ok_or_else(|| RunError::Internal(format!("{} is empty", path.display())))?;
-    let mut hot = Hot::start(first, parts.writer, None, parts.metrics)?;
+    if matches!(first.input, Input::Resume { after_seq: 1.., .. }) {
+        return Err(RunError::Config(format!(
+            "{} begins with a restart: the journal before it cannot be made from it; `assay replay` gives the rest",
+            path.display()
+        )));
+    }
+    let mut hot = Hot::replay(first, cuts(path)?, parts.writer, parts.metrics)?;
     parts.writer.alert(crate::writer::ShellAlert::drill("start"));
     let mut shown = Instant::now();
     let mut outcome = Outcome::RecordingEnd;

@@ -6,9 +6,8 @@
 //! first, one request at a time; the client's budget paces them.
 
 use crate::hot::SnapshotRequest;
-use crate::universe::Chosen;
 use bytes::Bytes;
-use market::{Asset, Timestamp, Venue};
+use market::{Asset, Member, Timestamp, Venue};
 use recording::Input;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -47,12 +46,11 @@ pub struct Requests {
 
 impl Requests {
     /// Starts candles and health samples on the current runtime.
-    pub fn start(rest: Arc<Rest>, chosen: &Chosen) -> Self {
+    pub fn start(rest: Arc<Rest>, members: &[Member], fx_code: &str) -> Self {
         let (tx, answers) = mpsc::channel(QUEUE);
-        let members = &chosen.selection.members;
         let symbols: BTreeMap<Asset, String> =
             members.iter().map(|m| (m.asset, m.binance.code.clone())).collect();
-        let mut markets = vec![(Asset::USDT, chosen.fx_code.clone(), None)];
+        let mut markets = vec![(Asset::USDT, fx_code.to_owned(), None)];
         markets.extend(members.iter().map(|m| (m.asset, m.upbit.code.clone(), Some(m.binance.code.clone()))));
         let tasks = vec![
             tokio::spawn(candles(Arc::clone(&rest), markets, tx.clone())),

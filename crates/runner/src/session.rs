@@ -1,6 +1,6 @@
 //! `assay run`: everything around the hot thread, in the order of start and end.
 //!
-//! Start: configuration, folders, address of `/metrics`, dispatcher (its first probe comes before the first answer of
+//! Start: configuration, folders, the journal of a killed process if there is one (`restart`), address of `/metrics`, dispatcher (its first probe comes before the first answer of
 //! `/metrics`), journal and KPI file, input log, then the session. End: entries stop and positions close (by the session),
 //! end drill, the dispatcher settles, KPI file `complete: true`, `/metrics` lingers (a further signal ends that), exit.
 
@@ -10,16 +10,18 @@ use crate::config::{self, Effective};
 use crate::error::RunError;
 use crate::hot::Outcome;
 use crate::kpifile::{Ending, Facts};
-use crate::live::{self, Parts};
+use crate::live::{self, Back, Parts};
 use crate::metrics::{Metrics, RunInfo};
 use crate::recorder::Recorder;
+use crate::restart::{self, Restart};
 use crate::server;
 use crate::signals::Signals;
 use crate::writer::{Raise, ShellAlert, WriterHandle};
 use alerts::{AlertConfig, Dispatcher, DispatcherHandle, NotifierConfig, RetryPolicy, Routes, Spool};
 use exposition::Common;
+use recording::file::Tail;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
 use std::time::Duration;
 use venues::Endpoints;
 
@@ -44,7 +46,7 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
     let effective = config::effective(args, config::load(args.config.as_deref())?, clock.started())?;
     let errors_before = crate::logs::error_count();
     prepare_folders(&effective)?;
-    refuse_existing(&effective.journal)?;
+    let restart = restart::look(&effective, args.data_source)?;
     let bound = server::bind(effective.metrics_addr)?;
     let config_sha256 = effective.write()?;
     tracing::info!(
@@ -57,11 +59,25 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         "assay run"
     );
     let metrics = metrics(&effective, args.data_source)?;
+    let (restart, past) = match restart {
+        Some((restart, past)) => {
+            restart.cut(&effective.journal)?;
+            (Some(restart), Some(past))
+        }
+        None => (None, None),
+    };
+    let lock = if restart.is_none() { Restart::lock_new(&effective.journal)? } else { None };
     let dispatcher = dispatcher(&effective, &metrics)?;
+    let mut last = None;
     let recorder = match (&effective.recording, args.data_source) {
         (Some(path), DataSource::Real | DataSource::Local) => {
             let cap = effective.config.recording_cap_mb.map(|mb| mb.saturating_mul(1_000_000));
-            Some(Recorder::start(path, cap)?)
+            let (recorder, tail) = match &restart {
+                Some(_) => Recorder::go_on(path, cap, &effective.run_id)?,
+                None => (Recorder::start(path, cap)?, Tail::default()),
+            };
+            last = tail.last;
+            Some(recorder)
         }
         _ => None,
     };
@@ -73,9 +89,15 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         metrics: metrics.clone(),
         recorder: recorder.as_ref().map(Recorder::stats),
     };
-    let writer = WriterHandle::start(facts, raise(&effective, clock)?)?;
+    let barrier = recorder.as_ref().map(Recorder::barrier);
+    let writer = WriterHandle::start(facts, raise(&effective, clock)?, past, barrier)?;
     let server = bound.serve(metrics.registry.clone())?;
-    let shell = Shell { effective, clock, metrics, dispatcher, recorder, writer };
+    // A replay begins at its beginning, and so does a session whose process died before it had one.
+    let restart = restart.filter(|restart| {
+        args.data_source != DataSource::Replay && (restart.state.journal_seq > 0 || last.is_some())
+    });
+    let back = restart.map(|restart| Back { restart, last });
+    let shell = Shell { effective, clock, metrics, dispatcher, recorder, writer, back, _lock: lock };
     shell.run(args.data_source, server)
 }
 
@@ -87,6 +109,8 @@ struct Shell {
     dispatcher: DispatcherHandle,
     recorder: Option<Recorder>,
     writer: WriterHandle,
+    back: Option<Back>,
+    _lock: Option<File>,
 }
 
 impl Shell {
@@ -118,6 +142,7 @@ impl Shell {
             writer: &self.writer,
             recorder: self.recorder.as_ref(),
             metrics: &self.metrics,
+            back: self.back.as_ref(),
         };
         match source {
             DataSource::Replay => crate::replay::feed(parts, signals).await,
@@ -174,14 +199,6 @@ fn prepare_folders(effective: &Effective) -> Result<(), RunError> {
         std::fs::create_dir_all(folder).map_err(RunError::io("create", folder))?;
     }
     Ok(())
-}
-
-/// Coming back from a journal is not built: a run id is used once.
-fn refuse_existing(journal: &Path) -> Result<(), RunError> {
-    match std::fs::metadata(journal) {
-        Ok(meta) if meta.len() > 0 => Err(RunError::JournalExists(journal.to_owned())),
-        _ => Ok(()),
-    }
 }
 
 fn metrics(effective: &Effective, source: DataSource) -> Result<Metrics, RunError> {

@@ -7,7 +7,7 @@
 
 use crate::error::RunError;
 use engine::universe::{Candidate, Filters, Selection, prerank, select};
-use market::{Asset, Book, FxRate, Instrument, Money, Price, Quantity, Rounding, TickRule, Venue};
+use market::{Asset, Book, FxRate, Instrument, Member, Money, Price, Quantity, Rounding, TickRule, Venue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -38,6 +38,23 @@ pub struct Chosen {
 /// # Errors
 /// [`RunError::Venue`], [`RunError::EmptyUniverse`].
 pub async fn choose(rest: &Rest, topn: u32, filters: &Filters) -> Result<Chosen, RunError> {
+    let (candidates, fx, fx_code) = gather(rest, topn, filters).await?;
+    let selection = select(&candidates, fx, topn, filters);
+    if selection.members.is_empty() {
+        return Err(RunError::EmptyUniverse(why_empty(&selection)));
+    }
+    Ok(Chosen { selection, fx, fx_code })
+}
+
+/// Asks the venues: every asset listed on both, the rate, the code of the FX market. Books only of those that are worth it.
+///
+/// # Errors
+/// [`RunError::Venue`].
+pub async fn gather(
+    rest: &Rest,
+    topn: u32,
+    filters: &Filters,
+) -> Result<(Vec<Candidate>, FxRate, String), RunError> {
     let markets = patient(Venue::Upbit, || rest.upbit_markets()).await?;
     let upbit_tickers = patient(Venue::Upbit, || rest.upbit_tickers_krw()).await?;
     let symbols = patient(Venue::Binance, || rest.binance_exchange_info()).await?;
@@ -47,11 +64,17 @@ pub async fn choose(rest: &Rest, topn: u32, filters: &Filters) -> Result<Chosen,
     let mut candidates = candidates(&markets, &upbit_tickers, &symbols, &binance_tickers, fx);
     let wanted = prerank(&candidates, filters, topn);
     books(rest, &mut candidates, &wanted, topn).await?;
-    let selection = select(&candidates, fx, topn, filters);
-    if selection.members.is_empty() {
-        return Err(RunError::EmptyUniverse(why_empty(&selection)));
-    }
-    Ok(Chosen { selection, fx, fx_code })
+    Ok((candidates, fx, fx_code))
+}
+
+/// The members of before a restart, with the rate as it is now.
+///
+/// # Errors
+/// [`RunError::Venue`].
+pub async fn again(rest: &Rest, members: Vec<Member>) -> Result<Chosen, RunError> {
+    let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
+    let fx = fx(rest, &fx_code).await?;
+    Ok(Chosen { selection: Selection { members, out: Vec::new() }, fx, fx_code })
 }
 
 /// Repeats a request for [`PATIENCE`] while repeating can help.

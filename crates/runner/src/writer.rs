@@ -1,11 +1,14 @@
 //! The writer thread: journal first, then everything that is published from it.
 //!
 //! Records come over a bounded queue, are written in batches within 10 ms with one `write(2)`, synced each second; only
-//! then do KPIs, metrics and log lines learn of them. A killed process loses nothing that was reported, a power cut at most
+//! then do KPIs, metrics and log lines learn of them. A batch never ends inside an input: what is not committed yet waits for
+//! the next. While an input log is written, the inputs behind a batch are in it before the batch is in the journal. A killed process loses nothing that was reported, a power cut at most
 //! the last second. A journal that cannot be written ends the run: nothing after the failure is published.
 
 use crate::error::RunError;
 use crate::kpifile::{self, Availability, Ending, Facts};
+use crate::recorder::Barrier;
+use crate::restart::{Past, Verify};
 use crate::screen::Screen;
 use engine::kpi::Kpis;
 use exposition::{HistogramSnapshot, RegistryError};
@@ -106,16 +109,26 @@ pub struct WriterHandle {
 }
 
 impl WriterHandle {
-    /// Opens the journal and starts the thread. The KPI file is written at once, so that it exists from the start.
+    /// Opens the journal and starts the thread. The KPI file is written at once, so that it exists from the start; after a
+    /// restart it begins with what the journal says.
     ///
     /// # Errors
     /// [`RunError::Journal`], [`RunError::Io`] for the KPI file, [`RunError::Internal`] without a thread.
-    pub fn start(facts: Facts, raise: Raise) -> Result<Self, RunError> {
+    pub fn start(
+        facts: Facts,
+        raise: Raise,
+        past: Option<Past>,
+        barrier: Option<Barrier>,
+    ) -> Result<Self, RunError> {
         let journal = file::Writer::append(&facts.effective.journal)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let (failure, queued) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
         let path = facts.effective.kpi_output_path.clone();
         let mut thread = Thread::new(facts, journal, raise, Arc::clone(&failure), Arc::clone(&queued));
+        thread.barrier = barrier;
+        if let Some(past) = past {
+            thread.go_on(past);
+        }
         thread.write_kpi(&Ending::default()).map_err(RunError::io("write", &path))?;
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
@@ -209,6 +222,9 @@ struct Thread {
     cpu: Option<(Instant, f64)>,
     unsynced: bool,
     latency: LatencyWatch,
+    barrier: Option<Barrier>,
+    /// While a replay goes through what the journal already holds.
+    verify: Option<Verify>,
 }
 
 impl Thread {
@@ -239,14 +255,37 @@ impl Thread {
             cpu: None,
             unsynced: false,
             latency,
+            barrier: None,
+            verify: None,
         }
+    }
+
+    /// Takes over what the journal of a killed process says, before anything is published.
+    fn go_on(&mut self, past: Past) {
+        let metrics = &self.facts.metrics;
+        if let Some(capital) = past.capital_usd {
+            self.capital_usd = Some(dollars(capital));
+            metrics.capital(dollars(capital));
+        }
+        if let Some(pnl) = past.kpis.pnl_usd() {
+            self.peak_usd = dollars(past.peak_usd);
+            metrics.equity(dollars(pnl), self.peak_usd - dollars(pnl), self.capital_usd);
+        }
+        for (rule_id, count) in &past.alerts {
+            (0..*count).for_each(|_| report(metrics.alert(rule_id, "engine")));
+        }
+        self.kpis = past.kpis;
+        self.verify = past.verify;
+        report(metrics.kpis(&self.kpis));
     }
 
     fn run(&mut self, receiver: &Receiver<Item>) -> Result<(), RunError> {
         let mut batch = Vec::new();
         loop {
+            let held = batch.len();
             let ending = gather(receiver, &mut batch);
-            self.queued.fetch_sub((batch.len() as u64).min(self.queued.load(Relaxed)), Relaxed);
+            let came = (batch.len() - held) as u64;
+            self.queued.fetch_sub(came.min(self.queued.load(Relaxed)), Relaxed);
             let result = self.take(&mut batch);
             if let Err(error) = &result {
                 let _ = self.failure.set(error.to_string());
@@ -263,19 +302,38 @@ impl Thread {
         }
     }
 
-    /// Writes a batch, then publishes it.
+    /// Writes a batch up to its last whole input, then publishes that.
     fn take(&mut self, batch: &mut Vec<Item>) -> Result<(), RunError> {
-        let records = batch.iter().filter_map(|item| match item {
+        // The hot thread hands the records of an input over in one go: nothing else stands between them.
+        let whole = batch.iter().rposition(|item| !matches!(item, Item::Record(entry) if !entry.commit));
+        let whole = whole.map_or(0, |last| last + 1);
+        let mut known = 0;
+        if let Some(verify) = &mut self.verify {
+            for item in &batch[..whole] {
+                let Item::Record(entry) = item else { continue };
+                if !verify.agrees(entry)? {
+                    self.verify = None;
+                    break;
+                }
+                known += 1;
+            }
+        }
+        let records = batch[..whole].iter().filter_map(|item| match item {
             Item::Record(entry) => Some(entry.as_ref()),
             _ => None,
         });
+        let records = records.skip(known);
         if records.clone().next().is_some() {
+            if let Some(barrier) = &self.barrier {
+                barrier.wait();
+            }
             self.journal.write_batch(records)?;
             self.unsynced = true;
         }
         let mut changed = false;
-        for item in batch.drain(..) {
+        for item in batch.drain(..whole) {
             match item {
+                Item::Record(_) if known > 0 => known -= 1,
                 Item::Record(entry) => {
                     self.kpis.on(&entry);
                     self.publish(&entry);
@@ -419,6 +477,9 @@ impl Thread {
     }
 
     fn end(&mut self, ending: &Ending) -> Result<(), RunError> {
+        if let Some(verify) = self.verify.take().filter(|_| ending.is_whole_recording()) {
+            verify.finish()?;
+        }
         self.journal.sync()?;
         self.second();
         let path = self.facts.effective.kpi_output_path.clone();
@@ -433,6 +494,7 @@ impl Thread {
 
 /// Collects a batch: what comes within [`GATHER`] of the first record. Gives the ending, when that came.
 fn gather(receiver: &Receiver<Item>, batch: &mut Vec<Item>) -> Option<Ending> {
+    let held = batch.len();
     let started = Instant::now();
     let mut patience = Duration::from_millis(100);
     loop {
@@ -449,10 +511,10 @@ fn gather(receiver: &Receiver<Item>, batch: &mut Vec<Item>) -> Option<Ending> {
                 return Some(Ending { complete: false, stop_reason });
             }
         }
-        if batch.len() >= BATCH {
+        if batch.len() >= held + BATCH {
             return None;
         }
-        patience = if batch.len() == 1 { GATHER } else { GATHER.saturating_sub(started.elapsed()) };
+        patience = if batch.len() == held + 1 { GATHER } else { GATHER.saturating_sub(started.elapsed()) };
     }
 }
 
@@ -519,7 +581,7 @@ mod tests {
     fn what_is_written_is_published() {
         let folder = tempfile::tempdir().unwrap();
         let facts = facts(folder.path(), &folder.path().join("journal.log"));
-        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(()))).unwrap();
+        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, None).unwrap();
         assert_eq!(kpi(&facts)["complete"], false);
         for seq in 1..=100 {
             writer.record(closed(seq));
@@ -540,7 +602,7 @@ mod tests {
     fn what_cannot_be_written_is_not_published() {
         let folder = tempfile::tempdir().unwrap();
         let facts = facts(folder.path(), Path::new("/dev/full"));
-        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(()))).unwrap();
+        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, None).unwrap();
         writer.record(closed(1));
         let error = writer.finish(Ending { complete: true, stop_reason: None }).unwrap_err();
         assert_eq!(error.exit_code(), 70);

@@ -5,6 +5,7 @@
 pub mod analyze;
 pub mod archive;
 pub mod attest;
+pub mod explain;
 pub mod init;
 pub mod logwatch;
 pub mod mapping;

@@ -133,8 +133,9 @@ impl Bench {
         };
         let note = Body::Note { level: "info".to_owned(), text: "between".to_owned() };
         let at = self.at();
-        let entry = |body| Entry { seq: self.seq, input_seq: self.seq, at, commit: false, body };
-        Writer::append(&self.config.sources[0]).unwrap().write_batch(&[entry(note), entry(body)]).unwrap();
+        let entry = |commit, body| Entry { seq: self.seq, input_seq: self.seq, at, commit, body };
+        let batch = [entry(false, note), entry(true, body)];
+        Writer::append(&self.config.sources[0]).unwrap().write_batch(&batch).unwrap();
         alert_id
     }
 

@@ -12,6 +12,7 @@ mod harness;
 mod kill;
 mod liar;
 mod noise;
+mod prices;
 mod rehearsals;
 mod rows;
 mod schemas;

@@ -1,33 +1,17 @@
 //! The engine against the synthetic market in virtual time: the exchange's own frames through the engine's own parser, no
 //! socket, no clock. What takes a minute live takes a fraction of a second here, so that seeds can be counted in dozens.
 
-use engine::{Config, Core, Effect};
-use exchange::model::listing::Kind;
-use exchange::model::{Changes, Model};
-use exchange::{Format, MarketKind, PlantedGap, binance_wire, orderbook_frame, upbit_wire};
+use assay::generate::{InMemory, VirtualMarket};
+use engine::Config;
+use exchange::{MarketKind, PlantedGap};
 use journal::record::{Body, Direction, ExitReason};
 use journal::{Entry, file};
-use market::{Asset, Instrument, Member, Money, Price, Quantity, TickRule, Timestamp, Venue};
-use recording::Input;
-use std::collections::{BTreeMap, BTreeSet};
+use market::{Asset, Money};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-const START_MS: i64 = 1_790_000_000_000;
-/// Frames reach us this long after the venue sent them.
-const TRAVEL: Duration = Duration::from_millis(3);
-const UPBIT: u16 = 0;
-const BINANCE: u16 = 1;
-/// Steps (of 50 ms) in which the level is seeded and every book comes up.
-const WARM_UP: u32 = 20;
-
-struct Session {
-    model: Model,
-    core: Core,
-    seq: u64,
-    entries: Vec<Entry>,
-    wanted: Vec<(Asset, u32)>,
-    by_asset: BTreeMap<Asset, usize>,
-}
+/// Time in which the level is seeded and every book comes up.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// The rehearsal's engine settings.
 fn config(topn: usize) -> Config {
@@ -41,145 +25,22 @@ fn config(topn: usize) -> Config {
     }
 }
 
+struct Session(VirtualMarket<InMemory>);
+
 impl Session {
     fn start(kind: MarketKind, seed: u64, topn: usize, planted: &[PlantedGap]) -> Self {
-        let model = Model::new(topn, kind, seed, START_MS, planted).unwrap();
-        let session = Input::Session {
-            run_id: format!("virtual-{seed}"),
-            config: serde_json::to_string(&config(topn)).unwrap(),
-        };
-        let mut effects = Vec::new();
-        let core = Core::start(1, Timestamp::from_millis(START_MS), &session, &mut effects).unwrap();
-        let members = model.symbols().iter().enumerate().filter(|(_, symbol)| symbol.listing.is_member());
-        let by_asset: BTreeMap<Asset, usize> = members.map(|(i, symbol)| (symbol.listing.asset, i)).collect();
-        let mut this = Self { model, core, seq: 1, entries: Vec::new(), wanted: Vec::new(), by_asset };
-        this.take(effects);
-        this.open();
-        this
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(START_MS + self.model.elapsed().as_millis() as i64).plus(TRAVEL)
-    }
-
-    fn take(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Record(entry) => self.entries.push(entry),
-                Effect::RequestSnapshot { asset, epoch, .. } => self.wanted.push((asset, epoch)),
-                Effect::Finished | Effect::EmergencyExit => {}
-            }
-        }
-    }
-
-    fn feed(&mut self, input: &Input) {
-        self.seq += 1;
-        let mut effects = Vec::new();
-        self.core.apply(self.seq, self.now(), input, &mut effects);
-        self.take(effects);
-    }
-
-    fn open(&mut self) {
-        let members: Vec<Member> = self.by_asset.values().map(|i| member(&self.model, *i)).collect();
-        self.feed(&Input::Universe { asked: members.len() as u32, members });
-        self.feed(&Input::ConnUp { conn: UPBIT, venue: Venue::Upbit });
-        self.feed(&Input::ConnUp { conn: BINANCE, venue: Venue::Binance });
-        for venue in Venue::ALL {
-            self.feed(&Input::Health { venue, rtt_us: 6_000, ok: true });
-        }
-        let fx = self.model.symbols().iter().position(|symbol| symbol.listing.kind == Kind::Fx).unwrap();
-        for index in std::iter::once(fx).chain(self.by_asset.values().copied().collect::<Vec<_>>()) {
-            self.upbit_frame(index, "SNAPSHOT");
-            let symbol = &self.model.symbols()[index];
-            let (asset, code) = (symbol.listing.asset, symbol.listing.upbit.clone().unwrap());
-            let rate = self.model.fx_mid();
-            let rows = self.model.upbit_candles(index, 200);
-            let rows: Vec<String> = rows.iter().map(|c| upbit_wire::candle(symbol, &code, c, rate)).collect();
-            let payload = format!("[{}]", rows.join(",")).into();
-            self.feed(&Input::Candles { venue: Venue::Upbit, asset, payload });
-            if index != fx {
-                let symbol = &self.model.symbols()[index];
-                // Binance's candles come oldest first.
-                let rows = self.model.binance_candles(index, 200);
-                let rows: Vec<String> = rows.iter().rev().map(|c| binance_wire::kline(symbol, c)).collect();
-                let payload = format!("[{}]", rows.join(",")).into();
-                self.feed(&Input::Candles { venue: Venue::Binance, asset, payload });
-            }
-        }
-    }
-
-    fn upbit_frame(&mut self, index: usize, stream: &str) {
-        let symbol = &self.model.symbols()[index];
-        let Some(code) = symbol.listing.upbit.as_deref() else { return };
-        let now_ms = START_MS + self.model.elapsed().as_millis() as i64;
-        let [bids, asks] = &symbol.upbit;
-        let frame = orderbook_frame(Format::Default, code, now_ms, bids.rungs(), asks.rungs(), 15, stream);
-        self.feed(&Input::Frame { conn: UPBIT, payload: frame.into() });
-    }
-
-    /// Whether a symbol is one that we would have subscribed to.
-    fn subscribed(&self, index: usize) -> bool {
-        matches!(self.model.symbols()[index].listing.kind, Kind::Member | Kind::Fx)
-    }
-
-    fn step(&mut self) {
-        for (asset, epoch) in std::mem::take(&mut self.wanted) {
-            let payload = binance_wire::book(&self.model.symbols()[self.by_asset[&asset]], 500).into();
-            self.feed(&Input::Snapshot { venue: Venue::Binance, asset, epoch, payload });
-        }
-        let mut changes = Changes::default();
-        self.model.step(false, &mut changes);
-        for index in changes.upbit {
-            if self.subscribed(index) {
-                self.upbit_frame(index, "REALTIME");
-            }
-        }
-        for index in changes.binance {
-            if self.model.symbols()[index].listing.is_member() {
-                let now_ms = START_MS + self.model.elapsed().as_millis() as i64;
-                let diff = binance_wire::depth_update(&self.model.symbols()[index], now_ms);
-                let payload = binance_wire::envelope("x@depth@100ms", &diff).into();
-                self.feed(&Input::Frame { conn: BINANCE, payload });
-            }
-            let symbol = self.model.symbol_mut(index);
-            symbol.published_id = symbol.update_id;
-            symbol.pending.clear();
-        }
-        if self.model.elapsed().as_millis().is_multiple_of(1_000) {
-            self.feed(&Input::Tick);
-        }
+        let run_id = format!("virtual-{seed}");
+        let sink = InMemory::default();
+        let started =
+            VirtualMarket::synthetic(topn, kind, seed, planted, &run_id, &config(topn), sink).unwrap();
+        Self(started)
     }
 
     /// Runs for so long and ends in order.
-    fn run(mut self, seconds: u32) -> Vec<Entry> {
-        for _ in 0..WARM_UP + seconds * 20 {
-            self.step();
-        }
-        self.feed(&Input::Shutdown);
-        for _ in 0..200 {
-            self.step();
-        }
-        self.entries
-    }
-}
-
-fn member(model: &Model, index: usize) -> Member {
-    let listing = &model.symbols()[index].listing;
-    let instrument = |venue, code: &Option<String>| Instrument {
-        venue,
-        asset: listing.asset,
-        code: code.clone().unwrap(),
-        tick: if venue == Venue::Upbit { TickRule::KrwBands } else { TickRule::Fixed(Price(listing.tick)) },
-        lot: Quantity(if venue == Venue::Upbit { 1 } else { listing.lot.into() }),
-        min_quantity: Quantity(if venue == Venue::Upbit { 1 } else { listing.lot.into() }),
-        max_quantity: Quantity::ZERO,
-        min_notional: Money::from_int(if venue == Venue::Upbit { 5_000 } else { 5 }),
-    };
-    Member {
-        asset: listing.asset,
-        upbit: instrument(Venue::Upbit, &listing.upbit),
-        binance: instrument(Venue::Binance, &listing.binance),
-        turnover_usdt: Money::from_int(2_000_000),
+    fn run(mut self, seconds: u64) -> Vec<Entry> {
+        self.0.run(WARM_UP + Duration::from_secs(seconds), |_| {}).unwrap();
+        self.0.end().unwrap();
+        self.0.into_sink().entries
     }
 }
 

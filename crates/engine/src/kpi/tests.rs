@@ -132,7 +132,13 @@ fn trades_add_up() {
         time_limit_ms: 180_000,
         guards: None,
     };
-    let start = Body::Start { format: 1, run_id: "r".to_owned(), version: "v".to_owned(), terms };
+    let start = Body::Start {
+        format: 1,
+        run_id: "r".to_owned(),
+        version: "v".to_owned(),
+        terms,
+        config: String::new(),
+    };
     let unwound =
         Body::Unwound { position: 9, asset: Asset::new("XRP").unwrap(), orphan: true, net_usd: usd("-2") };
     let kpis = kpis(vec![

@@ -3,7 +3,7 @@
 //! States: `Syncing` (no usable book yet), `Live`, `Stale` (the connection behind it is gone or silent), `Broken` (crossed).
 //! Edges come from Live/Live pairs only. A quiet symbol stays Live: staleness is about its connection.
 
-use crate::liquidity::LiquidityMemory;
+use crate::liquidity::LiquidityModel;
 use market::{Book, Price, Side, Timestamp, Venue};
 use recording::ConnId;
 use venues::LevelBuffer;
@@ -79,12 +79,12 @@ enum Sequence {
 const OLDER_IN_A_ROW: u32 = 20;
 
 /// One venue's book of one symbol.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct SymbolBook {
     /// The levels.
     pub book: Book,
     /// What we took.
-    pub memory: LiquidityMemory,
+    pub memory: Box<dyn LiquidityModel>,
     /// The state.
     pub state: BookState,
     /// The connection that carries it, once a frame said so.
@@ -102,14 +102,14 @@ pub struct SymbolBook {
 
 impl SymbolBook {
     /// An empty book of `venue`.
-    pub fn new(venue: Venue) -> Self {
+    pub fn new(venue: Venue, memory: Box<dyn LiquidityModel>) -> Self {
         let sequence = match venue {
             Venue::Upbit => Sequence::Upbit(UpbitSequencer::new()),
             Venue::Binance => Sequence::Binance(BinanceSequencer::new(Kind::Spot)),
         };
         Self {
             book: Book::new(),
-            memory: LiquidityMemory::new(),
+            memory,
             state: BookState::Syncing,
             conn: None,
             venue_time: None,

@@ -4,12 +4,15 @@ use crate::core::{Conn, Core, Effect, Stop, Symbol};
 use crate::edge::candle_gap_bps;
 use crate::funnel::{Counts, Stage};
 use crate::level::Level;
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{Change, SymbolBook};
+use crate::probe;
 use crate::volatility::Range;
 use journal::Body;
 use journal::record::Direction;
 use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
 use recording::{ConnId, Input};
+use std::time::Duration;
 use venues::{Candle, LevelBuffer, binance, upbit};
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -20,7 +23,7 @@ impl Core {
     /// Takes an input; timers that were due have fired.
     pub(crate) fn handle(&mut self, input: &Input) {
         match input {
-            Input::Session { .. } => {
+            Input::Session { .. } | Input::Resume { .. } => {
                 self.trouble("a second session record in the log was left out".to_owned())
             }
             Input::Universe { asked, members } => self.on_universe(*asked, members),
@@ -35,7 +38,14 @@ impl Core {
                 self.on_snapshot_failed(*venue, *asset, *epoch, *status, *retry_after_ms);
             }
             Input::Candles { venue, asset, payload } => self.on_candles(*venue, *asset, payload),
-            Input::Health { venue, rtt_us, ok } => self.health[venue.index()].on_answer(*rtt_us, *ok),
+            Input::Health { venue, rtt_us, ok } => {
+                self.health[venue.index()].on_answer(*rtt_us, *ok);
+                if *ok {
+                    let round_trip = Duration::from_micros((*rtt_us).into());
+                    self.broker.on_round_trip(*venue, round_trip);
+                    self.shadows.broker.on_round_trip(*venue, round_trip);
+                }
+            }
             Input::Budget { venue, left_bps } => {
                 self.view.venues[venue.index()].budget = Some(f64::from(*left_bps) / 1e4);
                 self.on_budget(*venue, *left_bps);
@@ -60,7 +70,8 @@ impl Core {
             } else {
                 joined += 1;
                 self.by_asset.insert(member.asset, self.symbols.len());
-                self.symbols.push(new_symbol(member, &self.config));
+                self.index.insert(member.asset, self.symbols.len());
+                self.symbols.push(new_symbol(member, &self.config, &*self.liquidity));
             }
         }
         self.universe_set = true;
@@ -153,6 +164,7 @@ impl Core {
 
     /// Orders that wait for their stream get their chance after each message.
     fn wake_orders(&mut self) {
+        self.execute_returning();
         if self.broker.is_waiting() {
             self.execute_overdue();
         }
@@ -162,6 +174,7 @@ impl Core {
     }
 
     fn on_frame(&mut self, conn: ConnId, payload: &[u8]) {
+        self.mark(probe::Stage::Parse);
         let now = self.now;
         let Some(known) = self.conns.get_mut(&conn).filter(|known| known.up) else {
             // It must not bring a book to life that nothing keeps up to date.
@@ -196,6 +209,7 @@ impl Core {
                 return;
             }
         };
+        self.mark(probe::Stage::Book);
         let Some(asset) = upbit::wire::base_of(frame.code) else { return };
         self.clocks[Venue::Upbit.index()].observe(self.now, frame.at);
         self.on_shown(conn, self.on_our_clock(Venue::Upbit, frame.at));
@@ -203,7 +217,7 @@ impl Core {
             self.on_fx(conn, frame.at, levels);
             return;
         }
-        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        let Some(i) = self.index.get(asset) else { return };
         let book = &mut self.symbols[i].books[Venue::Upbit.index()];
         book.conn = Some(conn);
         let change = book.on_whole(frame.at, levels);
@@ -224,10 +238,11 @@ impl Core {
                 return;
             }
         };
+        self.mark(probe::Stage::Book);
         let Some(asset) = diff.symbol.strip_suffix("USDT").and_then(|base| Asset::new(base).ok()) else {
             return;
         };
-        let Some(i) = self.by_asset.get(&asset).copied() else { return };
+        let Some(i) = self.index.get(asset) else { return };
         self.clocks[Venue::Binance.index()].observe(self.now, diff.at);
         self.on_shown(conn, self.on_our_clock(Venue::Binance, diff.at));
         let book = &mut self.symbols[i].books[Venue::Binance.index()];
@@ -239,6 +254,7 @@ impl Core {
     fn on_fx(&mut self, conn: ConnId, venue_time: Timestamp, levels: &LevelBuffer) {
         self.fx.conn = Some(conn);
         let (usable, changed) = self.fx.on_whole(self.now, venue_time, levels);
+        self.mark(probe::Stage::Decide);
         if changed {
             self.health[Venue::Upbit.index()].on_change(self.now);
         }
@@ -265,6 +281,7 @@ impl Core {
 
     /// After a message for a symbol's book: deposits, orders that are due, then the decision.
     fn after_change(&mut self, i: usize, venue: Venue, change: Change) {
+        self.mark(probe::Stage::Decide);
         self.count(i, |c: &mut Counts| c.stage(Stage::Updates));
         let asset = self.symbols[i].member.asset;
         if change.changed {
@@ -286,6 +303,7 @@ impl Core {
             self.execute_all(&mut due);
             self.due = due;
         }
+        self.execute_returning();
         self.after_change_of_shadows(i, venue);
         self.evaluate(i);
     }
@@ -330,9 +348,11 @@ impl Core {
         if venue != Venue::Binance || self.symbols[i].books[venue.index()].epoch != epoch {
             return;
         }
+        self.mark(probe::Stage::Parse);
         let mut levels = std::mem::take(&mut self.levels);
         match binance::wire::parse_snapshot(payload, &mut levels) {
             Ok(snapshot) => {
+                self.mark(probe::Stage::Book);
                 let change = self.symbols[i].books[venue.index()].on_snapshot(snapshot, &levels);
                 match change.need_snapshot {
                     // An answer that is too old must not become a tight loop of requests.
@@ -439,7 +459,7 @@ impl Core {
     fn print_break_even(&mut self, i: usize, seconds: u64) {
         let symbol = &self.symbols[i];
         let asset = symbol.member.asset;
-        let costs = self.config.round_trip_fees_bps() + self.config.reserve_bps;
+        let costs = self.round_trip_fees_bps + self.config.reserve_bps;
         let text = Direction::ALL.map(|direction| {
             let usual = symbol.levels[direction.opposite().index()].bps();
             let name = crate::guards::direction_str(direction);
@@ -539,11 +559,11 @@ fn new_level(config: &crate::Config) -> Level {
     Level::new(config.level_window_ms, config.level_exclude_ms, config.level_min_ms)
 }
 
-fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
+pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dyn LiquidityModel) -> Symbol {
     Symbol {
         member: member.clone(),
         active: true,
-        books: Venue::ALL.map(SymbolBook::new),
+        books: Venue::ALL.map(|venue| SymbolBook::new(venue, liquidity.fresh())),
         levels: Direction::ALL.map(|_| new_level(config)),
         seeded: false,
         candles: [Vec::new(), Vec::new()],
@@ -552,6 +572,7 @@ fn new_symbol(member: &Member, config: &crate::Config) -> Symbol {
         funnel: Counts::default(),
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
+        minute: Default::default(),
         range: [Range::default(), Range::default()],
         quotes: [None; 2],
         score: [None; 2],

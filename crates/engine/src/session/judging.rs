@@ -189,7 +189,7 @@ impl Core {
                 full_edge_bps: self.config.score_full_edge_bps,
                 health: self.health_now,
                 gross_bps,
-                fees_bps: self.config.round_trip_fees_bps(),
+                fees_bps: self.round_trip_fees_bps,
                 imbalance: score::worsening(imbalance, direction),
             })
         });

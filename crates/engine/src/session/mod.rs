@@ -4,10 +4,13 @@
 mod feed;
 mod judging;
 mod orders;
+mod resume;
 mod second;
 mod shadows;
 mod stop;
 mod trade;
+
+pub(crate) use orders::{book_fill, retry_pause_ms};
 
 use crate::core::{Core, Effect};
 use crate::funnel::Counts;

@@ -3,11 +3,11 @@
 use crate::broker::{Filled, Order};
 use crate::core::Core;
 use crate::edge::{to_usd, touch_gap_bps};
-use crate::fees::FeeModel;
 use crate::funnel::{Counts, Stage};
 use crate::guards::{Scope, rules};
 use crate::legs::{LegMarket, Phase, Position, Step, Wanted, cash_flow_usd};
 use crate::market_state::SymbolBook;
+use crate::probe;
 use journal::Body;
 use journal::record::{Direction, ExitReason, FxUsed, Purpose};
 use market::{Asset, Money, Price, Quantity, Refusal, Rounding, Side, Timestamp, Venue};
@@ -46,6 +46,7 @@ impl Core {
             takes,
             quantity,
             arrives: order.arrives,
+            limit,
         });
     }
 
@@ -55,9 +56,14 @@ impl Core {
 
     /// Executes orders whose time has come, in the order in which they were sent.
     pub(crate) fn execute_all(&mut self, due: &mut Vec<Order>) {
+        if due.is_empty() {
+            return;
+        }
+        self.mark(probe::Stage::Fill);
         for order in due.drain(..) {
             self.execute(order);
         }
+        self.mark(probe::Stage::Decide);
     }
 
     /// Executes orders whose book stayed quiet, as far as the venue's stream has come. A book that is not Live refuses
@@ -76,13 +82,13 @@ impl Core {
         self.due = due;
     }
 
-    fn execute(&mut self, order: Order) {
+    pub(crate) fn execute(&mut self, order: Order) {
         let Some(i) = self.by_asset.get(&order.asset).copied() else { return };
         let symbol = &mut self.symbols[i];
         let SymbolBook { book, memory, state, .. } = &mut symbol.books[order.venue.index()];
         let live = (*state == crate::market_state::BookState::Live).then_some(&*book);
         let instrument = symbol.member.instrument(order.venue);
-        let result = self.broker.execute(order, instrument, live, memory, &self.ledger);
+        let result = self.broker.execute(order, instrument, live, &mut **memory, &self.ledger);
         let position = self.positions.iter().position(|position| position.id == order.position);
         if let Some(p) = position {
             self.positions[p].outstanding = self.positions[p].outstanding.saturating_sub(1);
@@ -102,13 +108,7 @@ impl Core {
             self.count(i, |c: &mut Counts| c.stage(Stage::Rejected));
         }
         if let Some(p) = position {
-            // An orphan waits for its market to come back: no hurry.
-            let pause = if self.positions[p].orphaned {
-                self.config.retry_ms.max(1_000)
-            } else {
-                self.config.retry_ms
-            };
-            let retry = self.after_ms(pause);
+            let retry = self.after_ms(retry_pause_ms(&self.config, self.positions[p].orphaned));
             let position = &mut self.positions[p];
             // Nothing is hurried after a refused entry leg when the other leg is still on its way.
             if order.purpose != Purpose::Entry {
@@ -167,6 +167,10 @@ impl Core {
             mids: Venue::ALL.map(|v| symbol.books[v.index()].last_mid),
             live: Venue::ALL.map(|v| symbol.books[v.index()].is_live()),
         };
+        if market.mids.iter().any(Option::is_none) {
+            // Only after a restart: what an order would be worth is not known before the book is.
+            return;
+        }
         match position.step(self.now, &self.config, &market) {
             Step::Wait => {}
             Step::Send(wanted) => self.send_wanted(p, wanted),
@@ -258,6 +262,7 @@ impl Core {
             decided_edge_bps: decided.edge_bps,
             realised_edge_bps: decided.edge_bps + (gap_bps - decided.gap_bps),
         });
+        self.record_anchor(id, out);
         self.count(i, |c: &mut Counts| c.stage(Stage::Filled));
         if let Some((stop, _)) = self.stop {
             self.begin_exit(p, stop.reason());
@@ -319,12 +324,8 @@ impl Core {
     }
 
     fn add_result(&mut self, position: &Position, net_usd: Money) {
-        let add = |to: &mut Money, amount: Money| to.0 = to.0.saturating_add(amount.0);
-        add(&mut self.results.net, net_usd);
-        add(&mut self.results.daily_net, net_usd);
-        for v in 0..2 {
-            add(&mut self.results.venue_daily[v], position.cash_usd[v]);
-        }
+        self.roll_day();
+        self.results.add(position.cash_usd, net_usd);
     }
 
     fn after_end_of_position(&mut self, i: usize) {
@@ -340,34 +341,26 @@ impl Core {
 
     /// Losses in a row: of the route, and over all.
     pub(crate) fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
-        let key = (asset, direction);
-        if net_usd.0 > 0 {
-            self.results.loss_streak = 0;
-            self.results.route_streaks.remove(&key);
-            return;
-        }
         let (now, scope) = (self.now, Scope::Route(asset, direction));
-        // What closes during a cooldown was entered before it: the streak starts anew when the cooldown is over.
-        if !self.guards.holds(rules::ROUTE_STREAK, scope) {
-            let route = self.results.route_streaks.entry(key).or_insert(0);
-            *route += 1;
-            let route = *route;
-            if route >= self.config.loss_streak_route {
-                self.results.route_streaks.remove(&key);
-                let until = self.after_ms(self.config.cooldown_route_ms);
-                self.guards.cool_down(now, rules::ROUTE_STREAK, scope, route.into(), until);
-            }
+        let cooling = (
+            self.guards.holds(rules::ROUTE_STREAK, scope),
+            self.guards.holds(rules::CROSS_STREAK, Scope::All),
+        );
+        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config, cooling);
+        if let Some(route) = route {
+            let until = self.after_ms(self.config.cooldown_route_ms);
+            self.guards.cool_down(now, rules::ROUTE_STREAK, scope, route.into(), until);
         }
-        if !self.guards.holds(rules::CROSS_STREAK, Scope::All) {
-            self.results.loss_streak += 1;
-            let all = self.results.loss_streak;
-            if all >= self.config.loss_streak_cross {
-                self.results.loss_streak = 0;
-                let until = self.after_ms(self.config.cooldown_cross_ms);
-                self.guards.cool_down(now, rules::CROSS_STREAK, Scope::All, all.into(), until);
-            }
+        if let Some(all) = all {
+            let until = self.after_ms(self.config.cooldown_cross_ms);
+            self.guards.cool_down(now, rules::CROSS_STREAK, Scope::All, all.into(), until);
         }
     }
+}
+
+/// How long a refused order waits before the next. An orphan waits for its market to come back: no hurry.
+pub(crate) fn retry_pause_ms(config: &crate::Config, orphaned: bool) -> i64 {
+    if orphaned { config.retry_ms.max(1_000) } else { config.retry_ms }
 }
 
 /// Books a fill on its position. `None` when a number does not fit.

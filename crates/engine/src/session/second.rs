@@ -16,7 +16,6 @@ const LEAP_NS: i64 = 3_600 * NANOS_PER_SEC;
 impl Core {
     /// Fires what is due at `self.now`. `until`: the time of the input that waits.
     pub(crate) fn fire(&mut self, until: Timestamp) {
-        self.roll_day();
         self.execute_overdue();
         self.guards.expire(self.now);
         self.publish_guards();
@@ -60,8 +59,10 @@ impl Core {
             let over = position.phase == Phase::Open
                 && position.opened_at.is_some_and(|at| self.now.since(at) >= limit);
             if over {
-                // Even without a usable book: the decision stands, the orders go out when both are.
-                self.begin_exit(p, ExitReason::TimeLimit);
+                // A stop that holds by now comes first. Even without a usable book the decision to leave stands, and the
+                // orders go out when both are.
+                let reason = self.reason_to_leave(p).unwrap_or(ExitReason::TimeLimit);
+                self.begin_exit(p, reason);
             }
             if over || waited {
                 self.advance(p);
@@ -73,6 +74,7 @@ impl Core {
     }
 
     fn on_second(&mut self) {
+        self.roll_day();
         self.fx.refresh(self.now);
         self.fx.sample(self.now);
         self.check_conns();
@@ -101,13 +103,7 @@ impl Core {
 
     /// The daily results start anew at the day boundary, before anything of that instant is booked.
     pub(crate) fn roll_day(&mut self) {
-        let seconds = self.now.0.div_euclid(NANOS_PER_SEC) + self.config.day_offset.seconds();
-        let day = seconds.div_euclid(86_400);
-        if day != self.results.day {
-            self.results.day = day;
-            self.results.daily_net = Money::ZERO;
-            self.results.venue_daily = [Money::ZERO; 2];
-        }
+        self.results.roll(self.config.day_of(self.now));
     }
 
     /// Connections without a message: their books are stale.
@@ -141,6 +137,7 @@ impl Core {
     fn sample_levels(&mut self) {
         let (now, fx) = (self.now, self.fx.rate());
         let keep = self.config.book_levels as usize;
+        let costs = self.config.round_trip_fees_bps() + self.config.reserve_bps;
         for i in 0..self.symbols.len() {
             self.symbols[i].books[Venue::Binance.index()].prune(keep);
             if !self.symbols[i].seeded {
@@ -149,10 +146,13 @@ impl Core {
             for direction in Direction::ALL {
                 let quote = fx.and_then(|fx| self.quote_now(i, direction, fx));
                 let symbol = &mut self.symbols[i];
-                if let Some(quote) = quote {
-                    symbol.levels[direction.index()].push(now, quote.gap_bps, 1);
-                }
                 symbol.quotes[direction.index()] = quote;
+                if let Some(gap) = quote.map(|quote| quote.gap_bps) {
+                    symbol.levels[direction.index()].push(now, gap, 1);
+                    let usual = symbol.levels[direction.opposite().index()].bps();
+                    let edge = usual.map(|usual| gap + usual - costs);
+                    symbol.minute[direction.index()].sample(gap, edge);
+                }
                 self.symbols[i].levels[direction.index()].refresh(now);
             }
         }
@@ -176,9 +176,7 @@ impl Core {
             self.symbols[*i].books[venue.index()].last_mid
         });
         let Some(pnl_usd) = pnl else { return };
-        self.results.peak = self.results.peak.max(pnl_usd);
-        let fall = Money(self.results.peak.0.saturating_sub(pnl_usd.0));
-        self.results.drawdown = self.results.drawdown.max(fall);
+        self.results.mark(pnl_usd);
         self.view.pnl_usd = Some(pnl_usd);
         let marks = self.ledger.changed_assets().into_iter().filter_map(|asset| {
             let books = &self.symbols[*self.by_asset.get(&asset)?].books;
@@ -199,6 +197,38 @@ impl Core {
                 let asset = Some(self.symbols[i].member.asset);
                 self.record(Body::Funnel { asset, counts: counts.by_name() });
             }
+            self.record_edges(i);
+        }
+    }
+
+    /// Gaps and edges of a symbol since the last time.
+    fn record_edges(&mut self, i: usize) {
+        let costs_bps = self.config.round_trip_fees_bps() + self.config.reserve_bps;
+        let threshold_bps = self.config.min_edge_bps;
+        for direction in Direction::ALL {
+            let symbol = &mut self.symbols[i];
+            let minute = &mut symbol.minute[direction.index()];
+            if minute.is_empty() {
+                continue;
+            }
+            let (samples, best) = (minute.samples(), minute.best());
+            let [gap_bps, edge_bps] = minute.take();
+            let (asset, levels) = (symbol.member.asset, &symbol.levels);
+            let level_bps = levels[direction.index()].bps();
+            let opposite_level_bps = levels[direction.opposite().index()].bps();
+            self.record(Body::Edges {
+                asset,
+                direction,
+                samples,
+                gap_bps,
+                level_bps,
+                opposite_level_bps,
+                edge_bps,
+                best_edge_bps: best.map(|(edge, _)| edge),
+                best_at: best.map(|(_, at)| at),
+                costs_bps,
+                threshold_bps,
+            });
         }
     }
 

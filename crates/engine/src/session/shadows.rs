@@ -5,9 +5,7 @@ use super::trade::Candidate;
 use crate::broker::Order;
 use crate::core::Core;
 use crate::edge::touch_gap_bps;
-use crate::fees::FeeModel;
 use crate::legs::{Decided, LegMarket, Phase, Position, Step, Wanted};
-use crate::liquidity::LiquidityMemory;
 use crate::market_state::SymbolBook;
 use crate::shadow::{Overlay, Shadow, Shadows};
 use crate::strategy::exit_reason;
@@ -56,7 +54,7 @@ impl Core {
         let decided = Decided { quantity, notional_usd, prices, gross_usd, gap_bps, edge_bps, level_bps };
         self.shadows.open.push(Shadow {
             position: Position::new(id, i, asset, direction, decided),
-            taken: [LiquidityMemory::new(), LiquidityMemory::new()],
+            taken: [self.liquidity.fresh(), self.liquidity.fresh()],
             until: Shadows::until(self.now, &self.config),
         });
         self.symbols[i].shadows += 1;
@@ -88,9 +86,10 @@ impl Core {
         let retry = self.after_ms(self.config.retry_ms);
         let Shadows { broker, open, .. } = &mut self.shadows;
         let position = &mut open[s].position;
+        let fees = self.broker.fees();
         let lot = self.symbols[position.symbol].member.instrument(venue).lot;
         let quantity = match takes {
-            Side::Ask => broker.fees().gross_up(venue, quantity, lot),
+            Side::Ask => fees.gross_up(venue, quantity, lot),
             Side::Bid => Some(quantity),
         };
         let Some(quantity) = quantity else {
@@ -153,15 +152,15 @@ impl Core {
     fn execute_shadow(&mut self, order: Order) {
         let fx = self.fx.used(self.now);
         let retry = self.after_ms(self.config.retry_ms);
-        let Shadows { broker, account, open, .. } = &mut self.shadows;
+        let Shadows { account, open, .. } = &mut self.shadows;
         let Some(s) = open.iter().position(|shadow| shadow.position.id == order.position) else { return };
         let Shadow { position, taken, .. } = &mut open[s];
         let symbol = &self.symbols[position.symbol];
         let book = &symbol.books[order.venue.index()];
-        let mut overlay = Overlay { real: &book.memory, own: &mut taken[order.venue.index()] };
+        let mut overlay = Overlay { real: &*book.memory, own: &mut *taken[order.venue.index()] };
         let instrument = symbol.member.instrument(order.venue);
         position.outstanding = position.outstanding.saturating_sub(1);
-        match broker.execute(order, instrument, book.live(), &mut overlay, account) {
+        match self.broker.execute(order, instrument, book.live(), &mut overlay, account) {
             Ok(filled) => {
                 if fx.and_then(|fx| book_fill(position, &filled, fx)).is_none() {
                     // Without a rate, or beyond what numbers hold, there is no result.
@@ -262,6 +261,14 @@ impl Core {
         self.shadows.settle(&self.config);
     }
 
+    /// As for real positions: at the time limit a stop that holds by then comes first.
+    fn reason_of_shadow(&self, s: usize) -> Option<ExitReason> {
+        let Shadow { position, taken, .. } = &self.shadows.open[s];
+        let live = self.symbols[position.symbol].books.iter().all(SymbolBook::is_live);
+        let fx = self.fx.rate().filter(|_| live)?;
+        exit_reason(&self.config, &self.exit_figures_of(position, Some(taken), fx))
+    }
+
     fn leave_shadow(&mut self, s: usize, reason: ExitReason) {
         let position = &mut self.shadows.open[s].position;
         position.phase = Phase::Exiting;
@@ -289,7 +296,8 @@ impl Core {
             let over = position.phase == Phase::Open
                 && position.opened_at.is_some_and(|at| self.now.since(at) >= limit);
             if over {
-                self.leave_shadow(s, ExitReason::TimeLimit);
+                let reason = self.reason_of_shadow(s).unwrap_or(ExitReason::TimeLimit);
+                self.leave_shadow(s, reason);
             }
             let gone = (over || waited) && self.advance_shadow(s);
             s += usize::from(!gone);

@@ -2,11 +2,10 @@
 
 use crate::core::Core;
 use crate::edge::{Quote, displayed, edge_bps, executable, touch_gap_bps, walk_available, walk_left};
-use crate::fees::FeeModel;
 use crate::funnel::{Counts, Stage, Why};
 use crate::guards::{Scope, Verdict, rules};
 use crate::legs::{Decided, Phase, Position, cash_flow_usd};
-use crate::liquidity::LiquidityMemory;
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{BookState, SymbolBook};
 use crate::shadow::left;
 use crate::strategy::{ExitFigures, exit_reason, orderable, size};
@@ -111,6 +110,8 @@ impl Core {
         };
         let edge = self.edge_of(quote.gap_bps, opposite_bps);
         let threshold = self.config.min_edge_bps;
+        let now = self.now;
+        self.symbols[i].minute[direction.index()].evaluated(edge, now);
         self.count(i, |c: &mut Counts| {
             c.stage(Stage::Evaluated);
             if quote.gap_bps + opposite_bps > 0.0 {
@@ -127,7 +128,7 @@ impl Core {
     }
 
     fn edge_of(&self, gap: f64, opposite: f64) -> f64 {
-        edge_bps(gap, opposite, self.config.round_trip_fees_bps(), self.config.reserve_bps)
+        edge_bps(gap, opposite, self.round_trip_fees_bps, self.config.reserve_bps)
     }
 
     /// Guards, pacing, size and inventory; then the entry.
@@ -216,11 +217,18 @@ impl Core {
         let quantity = size(&symbol.member, leg, mid).ok_or(Why::OrderSize)?;
         for venue in Venue::ALL {
             let price = mids[venue.index()].ok_or(Why::Syncing)?;
-            if !orderable(symbol.member.instrument(venue), quantity, price) {
+            let instrument = symbol.member.instrument(venue);
+            // What is sent is what the venue would have to take: a purchase whose fee is taken in coin is larger.
+            let sent = if venue == candidate.direction.buys_on() {
+                self.broker.fees().gross_up(venue, quantity, instrument.lot).ok_or(Why::OrderSize)?
+            } else {
+                quantity
+            };
+            if !orderable(instrument, sent, price) {
                 return Err(Why::OrderSize);
             }
         }
-        let memories = [&symbol.books[0].memory, &symbol.books[1].memory];
+        let memories = [&*symbol.books[0].memory, &*symbol.books[1].memory];
         let quote =
             executable(candidate.direction, self.books(i), memories, quantity, fx).ok_or(Why::NoDepth)?;
         let edge = self.edge_of(quote.gap_bps, candidate.opposite_bps);
@@ -296,6 +304,7 @@ impl Core {
                     // The books were not usable at the fill instant: measured from the first moment that they are.
                     let out = touch_gap_bps(position.direction.opposite(), self.books(i), fx);
                     self.positions[p].out_at_open_bps = out;
+                    self.record_anchor(self.positions[p].id, out);
                 }
                 let figures = self.exit_figures(p, fx);
                 if let Some(reason) = exit_reason(&self.config, &figures) {
@@ -321,7 +330,7 @@ impl Core {
     pub(crate) fn exit_figures_of(
         &self,
         position: &Position,
-        own: Option<&[LiquidityMemory; 2]>,
+        own: Option<&[Box<dyn LiquidityModel>; 2]>,
         fx: FxRate,
     ) -> ExitFigures {
         let (i, direction) = (position.symbol, position.direction);
@@ -339,6 +348,13 @@ impl Core {
         }
     }
 
+    /// The first reason for an open position to leave, as far as its books are usable.
+    pub(crate) fn reason_to_leave(&self, p: usize) -> Option<ExitReason> {
+        let books = &self.symbols[self.positions[p].symbol].books;
+        let fx = self.fx.rate().filter(|_| books.iter().all(SymbolBook::is_live))?;
+        exit_reason(&self.config, &self.exit_figures(p, fx))
+    }
+
     /// What closing a position would bring now, by walking what we have not taken.
     pub(crate) fn way_out(&self, p: usize, fx: FxRate) -> Option<WayOut> {
         self.way_out_of(&self.positions[p], None, fx)
@@ -348,7 +364,7 @@ impl Core {
     pub(crate) fn way_out_of(
         &self,
         position: &Position,
-        own: Option<&[LiquidityMemory; 2]>,
+        own: Option<&[Box<dyn LiquidityModel>; 2]>,
         fx: FxRate,
     ) -> Option<WayOut> {
         let symbol = &self.symbols[position.symbol];
@@ -368,10 +384,10 @@ impl Core {
             if quantity.0 == 0 {
                 continue;
             }
-            let (book, memory) = (&symbol.books[v].book, &symbol.books[v].memory);
+            let (book, memory) = (&symbol.books[v].book, &*symbol.books[v].memory);
             let notional = match own {
                 None => walk_available(book, memory, takes, quantity)?,
-                Some(own) => walk_left(book, takes, quantity, |l| left(memory, &own[v], book, takes, l))?,
+                Some(own) => walk_left(book, takes, quantity, |l| left(memory, &*own[v], takes, l))?,
             };
             let (fee, fee_asset) =
                 self.broker.fees().fee(venue, takes, position.asset, quantity, notional)?;

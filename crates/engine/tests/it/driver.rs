@@ -1,5 +1,6 @@
 //! A small hand-made market: symbols at 10 USDT and 14 000 KRW, FX at 1 400, spreads of 2 bps, with a premium per symbol.
 
+use engine::recover::State;
 use engine::{Config, Core, Effect};
 use journal::record::{Direction, ExitReason};
 use journal::{Body, Entry};
@@ -23,6 +24,10 @@ pub struct Driver {
     pub premium: Vec<f64>,
     pub size: Vec<f64>,
     pub fx: f64,
+    /// What a recovery from the journal gives: compared with the core after every input.
+    pub recovered: State,
+    /// A test reached inside the core: the journal cannot know of that.
+    pub meddled: bool,
 }
 
 pub fn member(name: &str) -> Member {
@@ -78,6 +83,8 @@ impl Driver {
             premium: vec![0.0; n],
             size: vec![1_000.0; n],
             fx: 1_400.0,
+            recovered: State::new(),
+            meddled: false,
         };
         d.take(effects);
         d
@@ -98,11 +105,26 @@ impl Driver {
                     if let Body::Note { level, text } = &entry.body {
                         assert_ne!(level, "error", "{text}");
                     }
+                    self.recovered.fold(&entry).unwrap();
                     self.entries.push(entry);
                 }
                 other => self.effects.push(other),
             }
         }
+        self.journal_says_it_all();
+    }
+
+    /// The journal cut here gives the state of the core that was not interrupted.
+    fn journal_says_it_all(&self) {
+        if self.meddled {
+            return;
+        }
+        let (mut folded, mut kept) = (self.recovered.clone(), self.core.state());
+        // The last record's input and instant: the core may have seen inputs since that recorded nothing.
+        (kept.input_seq, kept.at) = (folded.input_seq, folded.at);
+        folded.forget_waits(self.at);
+        kept.forget_waits(self.at);
+        assert_eq!(folded, kept, "after input {}", self.records.len());
     }
 
     pub fn input(&mut self, input: Input) {

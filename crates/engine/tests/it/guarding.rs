@@ -349,5 +349,7 @@ fn pacing_is_no_trigger() {
     assert_eq!((d.decisions(), d.core.view().guard_triggers), (2, 0));
     let counts = d.core.view().funnel.by_name();
     assert!(counts["suppressed:entry_pause"] > 0 && counts["suppressed:symbol_positions"] > 0, "{counts:?}");
-    assert!(!counts.contains_key("blocked") && d.find(|b| matches!(b, Body::Guard(_)).then_some(())).is_empty());
+    assert!(
+        !counts.contains_key("blocked") && d.find(|b| matches!(b, Body::Guard(_)).then_some(())).is_empty()
+    );
 }

@@ -126,6 +126,14 @@ impl Ladder {
         }
     }
 
+    /// Gives the best level this size.
+    pub fn resize_best(&mut self, size: i64, touched: &mut Vec<(Side, i64)>) {
+        if let Some(best) = self.rungs.first_mut().filter(|best| best.size != size) {
+            best.size = size;
+            touched.push((self.side, best.price));
+        }
+    }
+
     fn better(&self, a: i64, b: i64) -> bool {
         match self.side {
             Side::Bid => a > b,

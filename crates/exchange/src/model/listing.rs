@@ -152,6 +152,25 @@ pub fn listings(symbols: usize, seed: u64) -> Result<Vec<Listing>, AssetError> {
     Ok(all)
 }
 
+/// The symbols of real price paths, most traded first, each with its ticker, a price in USDT and its turnover; then
+/// KRW-USDT.
+pub fn of_paths(symbols: &[(Asset, f64, f64)], seed: u64) -> Result<Vec<Listing>, AssetError> {
+    let mut noise = Noise::new(seed, 1);
+    let mut all = Vec::with_capacity(symbols.len() + 1);
+    for (rank, (asset, price, turnover)) in symbols.iter().enumerate() {
+        let mut one = listing(asset.as_str(), Kind::Member, *price, rank, &mut noise)?;
+        one.turnover = *turnover;
+        one.depth = depth(*turnover);
+        all.push(one);
+    }
+    all.push(listing("USDT", Kind::Fx, 1.0, symbols.len(), &mut noise)?);
+    Ok(all)
+}
+
+fn depth(turnover: f64) -> f64 {
+    (turnover * 0.002).clamp(150_000.0, 5_000_000.0)
+}
+
 fn listing(
     name: &str,
     kind: Kind,
@@ -174,7 +193,7 @@ fn listing(
         tick: power((magnitude - 4).clamp(-8, -2)),
         lot: power((-magnitude - 1).clamp(-5, 0)),
         half_spread: if rank < 5 { noise.between(0.5, 0.8) } else { noise.between(0.6, 1.6) } * 1e-4,
-        depth: (turnover * 0.002).clamp(150_000.0, 5_000_000.0),
+        depth: depth(turnover),
         turnover,
         activity: (0.95 * 0.97f64.powi(rank as i32)).max(0.12),
     })

@@ -3,13 +3,16 @@
 //! `p_i` is the fair price in USDT (a common factor, own noise, jumps). Binance's middle is `p_i`; Upbit's is
 //! `p_i * fx * (1 + premium_i)`, where `fx` is the middle of the KRW-USDT book itself, so that its tick makes no gaps.
 //! Best prices are rounded away from the middle, so an executable gap never exceeds the premium. Both books of a symbol
-//! change in the same step. What does not live here: sockets, clocks, encodings.
+//! change in the same step. With price paths ([`Model::walking`]) prices and rate are those of [`paths`] instead, gaps come
+//! on top of them, and spreads, depths and message rates stay synthetic. What does not live here: sockets, clocks, encodings.
 
 pub mod history;
 pub mod ladder;
 pub mod listing;
 pub mod noise;
+pub mod paths;
 pub mod premium;
+pub mod track;
 
 use history::{Candle, Live};
 use ladder::{Ladder, Shape};
@@ -80,6 +83,10 @@ pub struct Symbol {
     noise: Noise,
     premium: Premium,
     own: f64,
+    /// Where a real price path stands, instead of the synthetic price.
+    spot: Option<paths::Spot>,
+    /// Upbit's tick where it is none of the bands'.
+    krw_tick: Option<i64>,
     quoted: (f64, f64),
     upbit_live: Live,
     binance_live: Live,
@@ -108,6 +115,7 @@ pub struct Model {
     fx_bid: i64,
     symbols: Vec<Symbol>,
     planted: Vec<(usize, f64, Duration, Duration)>,
+    track: Option<track::Track>,
     touched: Vec<(Side, i64)>,
 }
 
@@ -140,18 +148,25 @@ impl Model {
             fx_bid: FX_START,
             symbols,
             planted: Vec::new(),
+            track: None,
             touched: Vec::new(),
         };
+        model.open(planted)?;
+        Ok(model)
+    }
+
+    /// Plants the gaps and puts up the first books.
+    fn open(&mut self, planted: &[PlantedGap]) -> Result<(), crate::ExchangeError> {
         for gap in planted {
-            model.plant(*gap)?;
+            self.plant(*gap)?;
         }
         let mut changes = Changes::default();
-        for index in 0..model.symbols.len() {
-            model.requote(index, &mut changes);
-            model.symbols[index].pending.clear();
-            model.symbols[index].published_id = model.symbols[index].update_id;
+        for index in 0..self.symbols.len() {
+            self.requote(index, &mut changes);
+            self.symbols[index].pending.clear();
+            self.symbols[index].published_id = self.symbols[index].update_id;
         }
-        Ok(model)
+        Ok(())
     }
 
     /// Plants a gap; `at` is virtual time since the start.
@@ -172,9 +187,9 @@ impl Model {
         Ok(wanted)
     }
 
-    /// The kind of market.
-    pub fn kind(&self) -> MarketKind {
-        self.kind
+    /// `edge`, `calm`, or `prices` for real price paths.
+    pub fn market_name(&self) -> &'static str {
+        if self.track.is_some() { "prices" } else { self.kind.name() }
     }
 
     /// The seed.
@@ -199,7 +214,7 @@ impl Model {
 
     /// The middle of the KRW-USDT book.
     pub fn fx_mid(&self) -> f64 {
-        self.fx_bid as f64 + 0.5
+        self.track.as_ref().map_or(self.fx_bid as f64 + 0.5, |track| track.fx(self.elapsed()))
     }
 
     /// Lets 50 ms pass. While `frozen`, time passes and no book changes.
@@ -212,8 +227,11 @@ impl Model {
             return;
         }
         self.open_and_close_gaps();
-        self.move_common();
-        let fx_moved = self.move_fx();
+        let fx_moved = self.track.is_none() && {
+            self.move_common();
+            self.move_fx()
+        };
+        self.walk();
         for index in 0..self.symbols.len() {
             let due = (self.steps + index as u64).is_multiple_of(2);
             self.step_symbol(index, due, fx_moved, changes);
@@ -225,7 +243,7 @@ impl Model {
         let common = self.common;
         let symbol = &mut self.symbols[index];
         let listed = symbol.listing.kind;
-        if !matches!(listed, Kind::Fx | Kind::Stable) {
+        if symbol.spot.is_none() && !matches!(listed, Kind::Fx | Kind::Stable) {
             symbol.drift();
             symbol.premium.step(DT, episodes && listed == Kind::Member, &mut symbol.noise);
         }
@@ -241,7 +259,7 @@ impl Model {
         }
         let (price, share) = symbol.quoted;
         let now = symbol.fair(common);
-        let moved = (now / price - 1.0).abs() > 1.5e-4 || (symbol.premium.total() - share).abs() > 1.5;
+        let moved = (now / price - 1.0).abs() > 1.5e-4 || (symbol.premium_bps() - share).abs() > 1.5;
         if active || moved || fx_moved {
             self.requote(index, changes);
         }
@@ -292,15 +310,20 @@ impl Model {
         let common = self.common;
         let symbol = &mut self.symbols[index];
         let price = symbol.fair(common);
-        symbol.quoted = (price, symbol.premium.total());
+        symbol.quoted = (price, symbol.premium_bps());
         if symbol.listing.upbit.is_some() {
-            let middle = if symbol.listing.kind == Kind::Fx {
-                fx_mid
-            } else {
-                symbol.quoted.0 * fx_mid * symbol.share()
+            let is_fx = symbol.listing.kind == Kind::Fx;
+            let middle = match symbol.spot {
+                _ if is_fx => fx_mid,
+                Some(spot) => spot.krw * symbol.share(),
+                None => symbol.quoted.0 * fx_mid * symbol.share(),
             };
-            let fixed = (symbol.listing.kind == Kind::Fx).then_some((fx_bid * KRW, (fx_bid + 1) * KRW));
-            symbol.quote_upbit(middle, fixed, fx_mid, &mut self.touched);
+            if is_fx && self.track.is_some() {
+                track::quote_fx(symbol, fx_mid, &mut self.touched);
+            } else {
+                let fixed = is_fx.then_some((fx_bid * KRW, (fx_bid + 1) * KRW));
+                symbol.quote_upbit(middle, fixed, fx_mid, &mut self.touched);
+            }
             if !self.touched.is_empty() {
                 changes.upbit.push(index);
                 self.touched.clear();
@@ -322,6 +345,10 @@ impl Model {
     pub fn upbit_candles(&self, index: usize, count: usize) -> Vec<Candle> {
         let symbol = &self.symbols[index];
         let first = self.start_ms.div_euclid(60_000);
+        if let Some(track) = &self.track {
+            let past = track.upbit_past(index, symbol, count, first);
+            return symbol.upbit_live.newest(count, first, &past);
+        }
         let (end, premium) = match symbol.listing.kind {
             // The last trade of a minute is at the bid or at the ask: in turn.
             Kind::Fx => return symbol.upbit_live.newest(count, first, &fx_past(count, first)),
@@ -338,6 +365,10 @@ impl Model {
     pub fn binance_candles(&self, index: usize, count: usize) -> Vec<Candle> {
         let symbol = &self.symbols[index];
         let first = self.start_ms.div_euclid(60_000);
+        if let Some(track) = &self.track {
+            let past = track.binance_past(index, symbol, count, first);
+            return symbol.binance_live.newest(count, first, &past);
+        }
         let stream = 10_000 + index as u64;
         let tick = symbol.listing.tick;
         let past = history::past(self.seed, stream, count, first, symbol.listing.start, None, |_| tick);
@@ -393,6 +424,8 @@ impl Symbol {
             noise,
             premium,
             own: 0.0,
+            spot: None,
+            krw_tick: None,
             upbit_live: Live::default(),
             binance_live: Live::default(),
         }
@@ -403,9 +436,9 @@ impl Symbol {
         self.premium.level()
     }
 
-    /// The whole premium now, in bps.
+    /// The whole premium now, in bps; of a real price path only what was planted on top of it.
     pub fn premium_bps(&self) -> f64 {
-        self.premium.total()
+        if self.spot.is_some() { self.premium.planted } else { self.premium.total() }
     }
 
     /// How many episodes have begun.
@@ -415,7 +448,7 @@ impl Symbol {
 
     /// Upbit's tick at `price` KRW.
     pub fn upbit_tick(&self, price: f64) -> i64 {
-        upbit_krw_tick(Price((price * 1e8) as i64)).0
+        self.krw_tick.unwrap_or_else(|| upbit_krw_tick(Price((price * 1e8) as i64)).0)
     }
 
     fn base_level(&self) -> f64 {
@@ -427,6 +460,9 @@ impl Symbol {
     }
 
     fn fair(&self, common: f64) -> f64 {
+        if let Some(spot) = self.spot {
+            return spot.usdt;
+        }
         match self.listing.kind {
             Kind::Fx | Kind::Stable => self.listing.start,
             _ => self.listing.start * (1.0 + common + self.own),

@@ -323,6 +323,7 @@ async fn an_address_in_use_is_named() {
     let server = server(MarketKind::Calm, 1, vec![]).await;
     let any = "127.0.0.1:0".parse().unwrap();
     let options = Options {
+        prices: None,
         upbit: any,
         binance: server.binance,
         control: any,

@@ -289,7 +289,13 @@ impl Desk {
             time_limit_ms: 180_000,
             guards: None,
         };
-        desk.push(Body::Start { format: 1, run_id: runner_id.into(), version: "1".into(), terms });
+        desk.push(Body::Start {
+            format: 1,
+            run_id: runner_id.into(),
+            version: "1".into(),
+            terms,
+            config: String::new(),
+        });
         for (venue, asset, amount) in [
             (Venue::Upbit, Asset::KRW, 10_000_000),
             (Venue::Binance, Asset::USDT, 10_000),

@@ -55,13 +55,16 @@ fn a_missing_configuration_is_named() {
 }
 
 #[test]
-fn a_journal_is_not_continued() {
+fn a_file_that_is_no_journal_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("journal")).unwrap();
-    std::fs::write(folder.path().join("journal/journal.log"), "x").unwrap();
+    let path = folder.path().join("journal/journal.log");
+    std::fs::write(&path, "x").unwrap();
     let error = run(args(folder.path(), &[])).unwrap_err();
-    assert!(matches!(error, RunError::JournalExists(_)), "{error}");
-    assert_eq!(error.exit_code(), 64);
+    assert!(matches!(error, RunError::Recovery { .. }), "{error}");
+    assert_eq!(error.exit_code(), 70);
+    assert_eq!(std::fs::read(&path).unwrap(), b"x");
+    assert!(!folder.path().join("kpi.json").exists());
 }
 
 #[test]

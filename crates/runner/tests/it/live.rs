@@ -16,6 +16,10 @@ struct Exchange {
 
 impl Exchange {
     fn start() -> Self {
+        Self::with_gaps(Vec::new())
+    }
+
+    fn with_gaps(planted: Vec<exchange::PlantedGap>) -> Self {
         let (ready, started) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -23,13 +27,14 @@ impl Exchange {
             runtime.block_on(async {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = exchange::start(exchange::Options {
+                    prices: None,
                     upbit: any,
                     binance: any,
                     control: any,
                     symbols: 12,
                     market: exchange::MarketKind::Edge,
                     seed: 7,
-                    planted: Vec::new(),
+                    planted,
                 })
                 .await
                 .unwrap();
@@ -181,21 +186,39 @@ fn value(page: &exposition::Exposition, name: &str) -> f64 {
     page.samples().filter(|s| s.name == name).map(|s| s.value).sum()
 }
 
+/// How many events came through a stage.
+fn stage_count(page: &exposition::Exposition, stage: &str) -> f64 {
+    let name = "loop_stage_seconds_count";
+    let of_stage = |s: &&exposition::Sample| s.name == name && s.label("stage") == Some(stage);
+    let found = page.samples().find(of_stage);
+    found.unwrap_or_else(|| panic!("{name} lacks {stage}")).value
+}
+
 #[test]
-fn a_signal_ends_a_run_in_order() {
+fn a_run_measures_every_stage_and_a_signal_ends_it_in_order() {
     use exposition::{Format, parse};
-    let exchange = Exchange::start();
+    // Something to trade, so that orders are filled.
+    let gap = exchange::PlantedGap {
+        asset: None,
+        bps: 90.0,
+        at: Duration::from_secs(4),
+        lasts: Duration::from_secs(50),
+    };
+    let exchange = Exchange::with_gaps(vec![gap]);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("assay.toml"), format!("linger_ms = 3000\n{}", exchange.endpoints))
         .unwrap();
     let (mut child, address) = spawn_child(folder.path());
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     let page = loop {
         assert!(std::time::Instant::now() < deadline, "no metrics of a running session");
         if let Some((head, body)) = scrape(address, "text/plain") {
             assert!(head.contains("version=0.0.4"), "{head}");
             let page = parse(body.as_bytes(), Format::Text004).unwrap();
-            if value(&page, "arb_topn_fx_rate") > 0.0 && value(&page, "venue_book_age_seconds_count") > 0.0 {
+            if value(&page, "arb_topn_fx_rate") > 0.0
+                && value(&page, "venue_book_age_seconds_count") > 0.0
+                && catalogue::LOOP_STAGES.iter().all(|stage| stage_count(&page, stage) > 0.0)
+            {
                 break page;
             }
         }

@@ -177,6 +177,7 @@ fn assemble(request: &Request, finds: Finds) -> (Metadata, Evidence) {
         endpoints: Vec::new(),
         class: class.clone(),
         machine: archive::Machine { os: "not on record".to_owned(), cores: None, memory_bytes: None },
+        prices: None,
         rerun: Some(request.rerun.clone()),
     };
     let evidence = Evidence {

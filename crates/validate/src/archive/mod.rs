@@ -22,7 +22,7 @@ pub use load::{AlertLine, LoadError, load_evidence, metadata, phase_records, rea
 pub(crate) use manifest::Manifest;
 pub use manifest::{ManifestError, read_head, verify, write_manifest};
 pub(crate) use manifest::{extend_manifest, hex};
-pub use records::{FORMAT, Identity, Machine, Metadata, PhaseRecord, PhaseStart, Tagged};
+pub use records::{FORMAT, Identity, Machine, Metadata, PhaseRecord, PhaseStart, PriceSource, Tagged};
 pub use runs::{MONITORED, RunSummary, find_run, list_runs};
 pub use show::{Difference, PhaseLine, RunView, differences, differences_text, view, view_text};
 

@@ -35,9 +35,33 @@ pub struct Metadata {
     pub class: EvidenceClass,
     /// Machine.
     pub machine: Machine,
+    /// What the prices of the local exchange were, when they were real price paths.
+    #[serde(default)]
+    pub prices: Option<PriceSource>,
     /// The command that starts such a run again; `None` in the records of older versions.
     #[serde(default)]
     pub rerun: Option<String>,
+}
+
+/// Real price paths, as the local exchange says that it walked them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PriceSource {
+    /// The symbols.
+    pub symbols: Vec<String>,
+    /// The paths' time at the start, UTC.
+    pub from: String,
+    /// The paths' last common instant, UTC; from there on the prices stood.
+    pub until: String,
+    /// Five-minute instants that all candles have in common.
+    pub instants: u64,
+    /// What stood for KRW-USDT, of which there is no series.
+    pub krw_usdt: String,
+    /// KRW per USDT at the start.
+    pub krw_usdt_at_start: f64,
+    /// The European Central Bank's USD/KRW of that day, or of the last working day before it.
+    pub ecb_usd_krw: Option<f64>,
 }
 
 /// The machine that a run ran on.

@@ -1,6 +1,6 @@
 //! The market of a rehearsal and of the planted proof: `assay exchange` as a guarded child.
 
-use crate::archive::RunDir;
+use crate::archive::{PriceSource, RunDir};
 use crate::profile::{Planted, Profile};
 use crate::supervise::{ChildError, Guarded, Launch};
 use serde::Deserialize;
@@ -34,6 +34,8 @@ pub struct LocalExchange {
     pub endpoints: venues::Endpoints,
     /// Its control API.
     pub control: SocketAddr,
+    /// What its prices are, when they are real price paths.
+    pub prices: Option<PriceSource>,
     _child: Guarded,
 }
 
@@ -42,6 +44,7 @@ struct Ready {
     upbit: SocketAddr,
     binance: SocketAddr,
     control: SocketAddr,
+    prices: Option<PriceSource>,
 }
 
 /// Starts the profile's market; `None` when the profile uses the venues.
@@ -55,15 +58,21 @@ pub fn start(
     locks: &[PathBuf],
 ) -> Result<Option<LocalExchange>, MarketError> {
     let Some(exchange) = &profile.exchange else { return Ok(None) };
-    let args = [
-        "--market".to_owned(),
-        exchange.market.clone(),
-        "--symbols".to_owned(),
-        exchange.symbols.to_string(),
-        "--seed".to_owned(),
-        exchange.seed.to_string(),
-    ];
-    launch(program, args.to_vec(), &dir.path("exchange.log"), locks).map(Some)
+    let mut args = vec!["--seed".to_owned(), exchange.seed.to_string()];
+    match &exchange.prices {
+        None => args.extend([
+            "--market".to_owned(),
+            exchange.market.clone(),
+            "--symbols".to_owned(),
+            exchange.symbols.to_string(),
+        ]),
+        Some(dir) => {
+            args.extend(["--prices".to_owned(), dir.display().to_string()]);
+            args.extend(exchange.from.iter().flat_map(|from| ["--from".to_owned(), from.clone()]));
+        }
+    }
+    args.extend(exchange.gaps.iter().map(|gap| format!("--gap={gap}")));
+    launch(program, args, &dir.path("exchange.log"), locks).map(Some)
 }
 
 /// Starts a calm market with one gap that opens and closes.
@@ -129,6 +138,7 @@ fn launch(
     Ok(LocalExchange {
         endpoints: venues::Endpoints::local(ready.upbit, ready.binance),
         control: ready.control,
+        prices: ready.prices,
         _child: child,
     })
 }

@@ -169,6 +169,7 @@ pub fn validate(options: &Options, interrupts: &Interrupts) -> Result<Ended, Val
     let endpoints =
         exchange.as_ref().map_or_else(venues::Endpoints::real, |exchange| exchange.endpoints.clone());
     let mut metadata = metadata(options, &run_id, &endpoints);
+    metadata.prices = exchange.as_ref().and_then(|exchange| exchange.prices.clone());
     if let Some((_, recorded)) = before {
         metadata.started_at = recorded.started_at;
         metadata.settings = recorded.settings;
@@ -539,6 +540,7 @@ fn metadata(options: &Options, run_id: &str, endpoints: &venues::Endpoints) -> M
         endpoints: urls.map(Clone::clone).to_vec(),
         class,
         machine: machine(),
+        prices: None,
         rerun: Some(options.rerun.clone()),
     }
 }

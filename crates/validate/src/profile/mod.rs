@@ -24,6 +24,7 @@ use catalogue::CriterionId;
 use gate::RuleSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// An effective profile: a built-in one, or a user's file on top of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -226,6 +227,15 @@ pub struct Exchange {
     pub symbols: u32,
     /// Seed; the same seed gives the same market.
     pub seed: u64,
+    /// Real price paths: a folder of candles instead of a synthetic market.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<PathBuf>,
+    /// Where on the price paths to begin, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Gaps planted on top of the market: `BPS@SECONDS:LASTS`, seconds after the exchange's start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
 }
 
 /// The planted proof.

@@ -133,6 +133,15 @@ pub(crate) fn again(profile: &Profile) -> String {
         return format!("assay validate --profile {}", profile.name);
     };
     let mut command = "assay rehearse".to_owned();
+    if let Some(dir) = &exchange.prices {
+        command += &format!(" --prices '{}'", dir.display());
+    }
+    if let Some(from) = &exchange.from {
+        command += &format!(" --from '{from}'");
+    }
+    for gap in &exchange.gaps {
+        command += &format!(" --gap {gap}");
+    }
     let usual = profile::load("rehearsal").ok().and_then(|loaded| loaded.profile.exchange);
     if let Some(usual) = usual {
         if usual.market != exchange.market {

@@ -62,6 +62,17 @@ fn ending(end: &PhaseEnd, w: &'static Words) -> String {
     parts.join("; ")
 }
 
+/// What the prices of the local exchange were.
+fn price_rows(prices: &crate::archive::PriceSource, w: &'static Words) -> Vec<(&'static str, String)> {
+    let instants = prices.instants.to_string();
+    let symbols = prices.symbols.join(", ");
+    vec![
+        (w.set_prices, fill(w.prices_are, &[&symbols, &prices.from, &instants, &prices.until])),
+        (w.set_krw_usdt, fill(w.krw_usdt_is, &[&format!("{:.2}", prices.krw_usdt_at_start)])),
+        (w.set_ecb, prices.ecb_usd_krw.map_or_else(|| w.none.to_owned(), |rate| format!("{rate:.2}"))),
+    ]
+}
+
 pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     let metadata = report.metadata;
     let (p, s) = (&metadata.profile, &metadata.settings);
@@ -123,9 +134,18 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         w.set_exchange,
         p.exchange.as_ref().map_or_else(
             || w.none.to_owned(),
-            |e| fill(w.exchange_is, &[&e.market, &e.symbols.to_string(), &e.seed.to_string()]),
+            |e| match &e.prices {
+                None => fill(w.exchange_is, &[&e.market, &e.symbols.to_string(), &e.seed.to_string()]),
+                Some(dir) => fill(w.exchange_walks, &[&dir.display().to_string(), &e.seed.to_string()]),
+            },
         ),
     ));
+    if let Some(gaps) = p.exchange.as_ref().map(|e| &e.gaps).filter(|gaps| !gaps.is_empty()) {
+        settings.push((w.set_gaps, list(gaps)));
+    }
+    if let Some(prices) = &report.metadata.prices {
+        settings.extend(price_rows(prices, w));
+    }
     settings.push((
         w.set_planted,
         p.planted.as_ref().map_or_else(

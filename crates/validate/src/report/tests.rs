@@ -123,6 +123,7 @@ pub(crate) fn run() -> Run {
         endpoints: vec!["http://me:hunter2@127.0.0.1:1/".to_owned()],
         class: class.clone(),
         machine: Machine { os: "Linux 6".to_owned(), cores: Some(2), memory_bytes: None },
+        prices: None,
         rerun: None,
     };
     let evidence = Evidence {

@@ -359,6 +359,13 @@ words! {
     set_notifiers: "required notifiers", "필수 알림 채널";
     set_exchange: "local exchange", "로컬 거래소";
     exchange_is: "market {0}, {1} symbols, seed {2}", "시장 {0}, 종목 {1}개, 시드 {2}";
+    exchange_walks: "real price paths from {0}, seed {1}", "실제 가격 경로 {0}, 시드 {1}";
+    set_gaps: "gaps planted on top", "추가로 심은 가격 차이";
+    set_prices: "price paths", "가격 경로";
+    prices_are: "{0}; from {1}, {2} common five-minute instants until {3}", "{0}; {1}부터 {3}까지 공통 5분 시점 {2}개";
+    set_krw_usdt: "KRW-USDT", "KRW-USDT 환율";
+    krw_usdt_is: "{0} at the start: median over the symbols of Upbit KRW / Binance USDT at each common five-minute instant, straight in between (there is no series of its own)", "시작 시 {0}: 공통 5분 시점마다 종목별 Upbit KRW / Binance USDT의 중앙값, 그 사이는 직선 (별도 시계열 없음)";
+    set_ecb: "USD/KRW of the European Central Bank that day, for comparison", "당일 유럽중앙은행 USD/KRW (비교용)";
     set_planted: "planted gap", "미리 심는 가격 차이";
     planted_is: "{0} bps at {1} for {2}, run of {3}", "{1} 시점에 {0} bps, {2} 동안, 실행 {3}";
     environment: "Environment", "환경";

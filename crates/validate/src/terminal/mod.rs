@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
-use text::{Ink, Paint, Verdict};
+use text::Verdict;
+pub(crate) use text::{Ink, Paint, harmless};
 
 /// The screen of a validation.
 #[derive(Debug)]
@@ -95,6 +96,11 @@ fn styled(template: &str) -> ProgressStyle {
 fn colour_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The paint of standard output: colour on a terminal that wants it.
+pub(crate) fn stdout_paint() -> Paint {
+    Paint(colour_wanted() && std::io::stdout().is_terminal())
 }
 
 impl Screen {

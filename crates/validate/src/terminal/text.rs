@@ -15,7 +15,7 @@ const WIDTH: usize = 79;
 
 /// How a piece of text is set off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(crate) enum Ink {
     Bold,
     Good,
     Fair,
@@ -26,10 +26,10 @@ pub(super) enum Ink {
 
 /// Paints, or leaves text as it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint(pub(super) bool);
+pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    pub(super) fn ink(self, ink: Ink, text: &str) -> String {
+    pub(crate) fn ink(self, ink: Ink, text: &str) -> String {
         let code = match ink {
             Ink::Bold => "1",
             Ink::Good => "1;32",
@@ -43,7 +43,7 @@ impl Paint {
 }
 
 /// Text of others without control characters: a log line must not steer the terminal.
-pub(super) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -214,6 +214,7 @@ fn metadata(options: &Options, loaded: &Loaded, run_id: &str) -> Metadata {
         },
         machine: crate::pipeline::machine(),
         // Nothing here starts it again: the process was not ours to start.
+        prices: None,
         rerun: None,
     }
 }

@@ -32,6 +32,7 @@ fn metadata() -> Metadata {
         endpoints: vec!["http://127.0.0.1:1".to_owned(); 4],
         class: EvidenceClass::Rehearsal { why: "a local exchange".to_owned() },
         machine: Machine { os: "Linux".to_owned(), cores: Some(2), memory_bytes: None },
+        prices: None,
         rerun: None,
     }
 }

@@ -55,6 +55,7 @@ fn an_exposure_that_does_not_fit_blocks_its_symbol_and_everything() {
     let mut d = Driver::new(&["AAA", "BBB"], &config);
     d.premium = vec![60.0, 0.0];
     calm(&mut d, 1);
+    d.meddled = true;
     d.core.positions[0].notional_usd = Money(i128::MAX);
     let before = d.decisions();
     calm(&mut d, 2);
@@ -73,6 +74,7 @@ fn the_day_begins_anew_before_anything_of_its_first_instant_is_booked() {
     for (offset, hours) in [(crate::DayOffset::Utc, 22), (crate::DayOffset::Kst, 13)] {
         let config = Config { day_offset: offset, ..Config::default() };
         let mut d = Driver::new(&["AAA"], &config);
+        d.meddled = true;
         d.core.results.daily_net = Money::from_int(-400);
         d.core.results.venue_daily = [Money::from_int(-250); 2];
         calm(&mut d, 2);
@@ -95,6 +97,7 @@ fn a_loss_during_a_cooldown_counts_for_no_streak() {
     let config = Config { loss_streak_cross: 2, ..Config::default() };
     let mut d = Driver::new(&["AAA"], &config);
     let (asset, direction) = (Asset::new("AAA").unwrap(), journal::record::Direction::BuyUpbit);
+    d.meddled = true;
     let lose = |d: &mut Driver| {
         d.core.judge_streaks(asset, direction, Money::from_int(-1));
         d.core.publish_guards();
