@@ -25,6 +25,7 @@ pub struct Kpis {
     guards: Guards,
     position_limit_hits: u64,
     emergency_stops: u64,
+    shadows: Shadows,
     funnel: BTreeMap<String, u64>,
 }
 
@@ -45,6 +46,15 @@ struct Closes {
     slippage_usd: Money,
 }
 
+/// Blocked intents that live on: information beside the guards' figures.
+#[derive(Debug, Clone, Default)]
+struct Shadows {
+    opened: u64,
+    /// With a result.
+    closed: u64,
+    net_usd: Money,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Equity {
     pnl_usd: Money,
@@ -60,18 +70,20 @@ struct Guards {
     false_positives: u64,
     by_rule: BTreeMap<(String, String), u64>,
     by_type: BTreeMap<String, u64>,
+    /// The terms' thresholds by rule: an event that states another one is not believed.
+    thresholds: BTreeMap<String, f64>,
     running: BTreeMap<u64, Timestamp>,
     ended: u64,
     /// Nanoseconds.
     blocked: i128,
 }
 
-/// True when the condition that a guard states holds for the figures that it states. The threshold itself is not beyond the
+/// True when the condition of a guard holds for the figure that it states. The threshold itself is not beyond the
 /// threshold (a cooldown after 3 losses states 3 above 2), and what is no number holds nothing.
-fn condition_holds(guard: &GuardEvent) -> bool {
+fn condition_holds(guard: &GuardEvent, threshold: f64) -> bool {
     match guard.holds.as_str() {
-        "above" => guard.observed > guard.threshold,
-        "below" => guard.observed < guard.threshold,
+        "above" => guard.observed > threshold,
+        "below" => guard.observed < threshold,
         _ => false,
     }
 }
@@ -91,7 +103,8 @@ impl Guards {
             return;
         }
         self.triggers += 1;
-        self.false_positives += u64::from(!condition_holds(guard));
+        let threshold = self.thresholds.get(&guard.rule).copied().unwrap_or(guard.threshold);
+        self.false_positives += u64::from(!condition_holds(guard, threshold));
         *self.by_type.entry(guard.guard_type.clone()).or_default() += 1;
         *self.by_rule.entry((guard.guard_type.clone(), guard.rule.clone())).or_default() += 1;
         self.running.insert(guard.trigger, at);
@@ -123,7 +136,11 @@ impl Kpis {
     /// Adds an entry. Entries come in the journal's order.
     pub fn on(&mut self, entry: &Entry) {
         match &entry.body {
-            Body::Start { terms, .. } => self.capital_usd = Some(terms.capital_usd),
+            Body::Start { terms, .. } => {
+                self.capital_usd = Some(terms.capital_usd);
+                self.guards.thresholds =
+                    terms.guards.as_ref().map(|guards| guards.thresholds.clone()).unwrap_or_default();
+            }
             Body::Fill { position, venue, takes, notional, quantity, fee, fee_asset, fx, .. } => {
                 let filled = crate::ledger::FillFigures {
                     venue: *venue,
@@ -174,6 +191,11 @@ impl Kpis {
             }
             Body::PositionLimit { .. } => self.position_limit_hits += 1,
             Body::EmergencyStop { .. } => self.emergency_stops += 1,
+            Body::ShadowOpened { .. } => self.shadows.opened += 1,
+            Body::ShadowClosed { net_usd: Some(net), .. } => {
+                self.shadows.closed += 1;
+                add(&mut self.shadows.net_usd, *net);
+            }
             _ => {}
         }
     }
@@ -372,6 +394,12 @@ impl Kpis {
         fields.float("guard_block_duration_avg_s", average, why);
         fields.count("position_limit_hits", self.position_limit_hits);
         fields.count("emergency_stops", self.emergency_stops);
+        let shadows = &self.shadows;
+        fields.count("shadows_opened", shadows.opened);
+        fields.count("shadows_closed", shadows.closed);
+        fields.money("shadows_net_usd", Some(shadows.net_usd), "");
+        let mean = shadows.net_usd.ratio(1, shadows.closed.into(), Rounding::Floor);
+        fields.money("shadows_net_avg_usd", mean, "undefined: no shadow position has a result");
     }
 }
 

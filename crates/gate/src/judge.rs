@@ -1,5 +1,6 @@
 //! The judgement of a whole run: everything that the report shows and that `rejudge` compares.
 
+use crate::accounting::ShadowTable;
 use crate::attested;
 use crate::criteria;
 use crate::decision::{Decision, Simple, decide};
@@ -155,6 +156,9 @@ pub struct Series {
     pub guards: BTreeMap<String, f64>,
     /// Closed round trips by exit reason.
     pub exit_reasons: BTreeMap<String, f64>,
+    /// What became of blocked intents, beside the trades that were taken; `None` when the journal has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadows: Option<ShadowTable>,
     /// Alerts by rule.
     pub alerts_by_rule: BTreeMap<String, u64>,
     /// Log counters at the end; `None` when they were lost with the end record.

@@ -46,6 +46,7 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
         funnel,
         guards: map("guard_triggers_by_type"),
         exit_reasons: accounts.map_or_else(|| map("exit_reasons"), Accounts::exit_reasons),
+        shadows: accounts.and_then(|accounts| accounts.shadows.clone()),
         alerts_by_rule,
         log: phase.log.get().map(|log| log.counters),
         top_errors: phase.log.get().map(|log| log.top_errors.clone()).unwrap_or_default(),

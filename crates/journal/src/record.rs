@@ -1,5 +1,6 @@
 //! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
+use crate::figures::{GuardFigures, GuardTerms};
 pub use crate::withdrawal::{WithdrawalFee, WithdrawalTerms};
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
@@ -217,7 +218,7 @@ pub struct Mark {
 }
 
 /// The terms under which the session trades: what the gate needs to add up by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
@@ -237,6 +238,9 @@ pub struct Terms {
     /// What moving coin between the venues costs. `None`: nothing is moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<WithdrawalTerms>,
+    /// What the guards compare with; `None` in a journal that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards: Option<GuardTerms>,
 }
 
 /// Why a figure was recorded: the thresholds that guards compare.
@@ -262,6 +266,12 @@ pub struct GuardEvent {
     pub threshold: f64,
     /// `above` or `below`: on which side of the threshold the condition holds.
     pub holds: String,
+    /// At the start of a cooldown: when it will be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// At the end: when it started, so that the block lasted from then until this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// What happened. The name of the variant is the record's kind.
@@ -573,9 +583,9 @@ pub enum Body {
     Figures {
         /// The signal rate; `None` while there is none.
         fx: Option<FxUsed>,
-        /// Books Live per venue.
+        /// Books Live per venue, at the last full second.
         live: [u32; 2],
-        /// Members.
+        /// Members, at the last full second.
         members: u32,
         /// `healthy`, `degraded`, `down`, `frozen` per venue.
         health: [String; 2],
@@ -585,6 +595,44 @@ pub enum Body {
         exposure_usd: Money,
         /// Net since the day boundary, USD.
         daily_net_usd: Money,
+        /// The guards' own figures; `None` in a journal that does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guards: Option<Box<GuardFigures>>,
+    },
+    /// A blocked intent lives on as a shadow position, which touches nothing: at the end of it one knows what the block saved
+    /// or cost. One per symbol, direction and episode.
+    ShadowOpened {
+        /// Id of the shadow, unique within the run; not a position id.
+        shadow: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// The rules that blocked it.
+        rules: Vec<String>,
+        /// Base quantity intended per leg.
+        quantity: Quantity,
+        /// Value of a leg at the intent, USD.
+        notional_usd: Money,
+        /// Executable gap, basis points.
+        gap_bps: f64,
+        /// Edge, basis points.
+        edge_bps: f64,
+    },
+    /// A shadow position ended.
+    ShadowClosed {
+        /// Its id.
+        shadow: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// Why it left; `None` when it never had both legs.
+        reason: Option<ExitReason>,
+        /// Before fees, USD; `None` when it has no result (see `net_usd`).
+        gross_usd: Option<Money>,
+        /// After fees, USD. `None` when the session ended, or patience did, before it could be closed or valued.
+        net_usd: Option<Money>,
     },
     /// An equity point: each second and after each fill. Everything in USD at `fx`.
     Equity {

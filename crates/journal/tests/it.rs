@@ -21,6 +21,7 @@ fn entries() -> Vec<Entry> {
                 time_limit_ms: 180_000,
                 day_offset_s: None,
                 withdrawal: None,
+                guards: None,
             },
             config: String::new(),
         },

@@ -88,6 +88,8 @@ fn guard(trigger: u64, start: bool, observed: f64, holds: &str) -> Body {
         observed,
         threshold: 20.0,
         holds: holds.to_owned(),
+        until: None,
+        since: None,
     })
 }
 
@@ -132,6 +134,7 @@ fn trades_add_up() {
         time_limit_ms: 180_000,
         day_offset_s: None,
         withdrawal: None,
+        guards: None,
     };
     let start = Body::Start {
         format: 1,

@@ -269,7 +269,7 @@ impl Core {
             self.advance(p);
             return;
         }
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.publish_guards();
     }
 
@@ -282,7 +282,7 @@ impl Core {
         if orphan {
             self.add_result(&position, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn closed(&mut self, p: usize) {
@@ -314,7 +314,7 @@ impl Core {
         if reason != ExitReason::Shutdown {
             self.judge_streaks(position.asset, position.direction, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn keep_residue(&mut self, position: &Position) {
@@ -327,35 +327,32 @@ impl Core {
         self.results.add(position.cash_usd, net_usd);
     }
 
-    fn after_end_of_position(&mut self) {
+    fn after_end_of_position(&mut self, i: usize) {
         if self.positions.len() < self.config.max_positions as usize {
             self.at_limit = false;
         }
         self.record_equity();
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.judge_losses();
         self.publish_guards();
         self.check_stop();
     }
 
     /// Losses in a row: of the route, and over all.
-    fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
-        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config);
+    pub(crate) fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
+        let (now, scope) = (self.now, Scope::Route(asset, direction));
+        let cooling = (
+            self.guards.holds(rules::ROUTE_STREAK, scope),
+            self.guards.holds(rules::CROSS_STREAK, Scope::All),
+        );
+        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config, cooling);
         if let Some(route) = route {
             let until = self.after_ms(self.config.cooldown_route_ms);
-            let threshold = f64::from(self.config.loss_streak_route - 1);
-            self.guards.cool_down(
-                rules::ROUTE_STREAK,
-                Scope::Route(asset, direction),
-                route.into(),
-                threshold,
-                until,
-            );
+            self.guards.cool_down(now, rules::ROUTE_STREAK, scope, route.into(), until);
         }
         if let Some(all) = all {
             let until = self.after_ms(self.config.cooldown_cross_ms);
-            let threshold = f64::from(self.config.loss_streak_cross - 1);
-            self.guards.cool_down(rules::CROSS_STREAK, Scope::All, all.into(), threshold, until);
+            self.guards.cool_down(now, rules::CROSS_STREAK, Scope::All, all.into(), until);
         }
     }
 }

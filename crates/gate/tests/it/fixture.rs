@@ -298,6 +298,7 @@ impl Desk {
             time_limit_ms: 180_000,
             day_offset_s: Some(0),
             withdrawal: None,
+            guards: None,
         };
         desk.push(Body::Start {
             format: 1,
@@ -331,6 +332,8 @@ impl Desk {
                     observed: 600.0,
                     threshold: 500.0,
                     holds: "above".into(),
+                    until: None,
+                    since: None,
                 }));
             }
         }

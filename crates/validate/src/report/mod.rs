@@ -15,6 +15,7 @@ mod money;
 mod said;
 mod sections;
 mod setup;
+mod shadows;
 mod words;
 
 #[cfg(test)]
