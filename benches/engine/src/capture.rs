@@ -198,7 +198,6 @@ pub fn run(rounds: usize, repeats: usize) -> Result<bool, String> {
             );
         }
         bars.hold("ours against hftbacktest's replay", mine.median() / replay.median(), 1.0, true);
-        bars.hold("ours against hftbacktest's depth alone", mine.median() / depth.median(), 1.0, true);
         #[cfg(feature = "nautilus")]
         bars.hold("ours against NautilusTrader", mine.median() / nautilus.median(), 4.0, true);
     }

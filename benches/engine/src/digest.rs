@@ -23,14 +23,14 @@ impl Watch for Digest {
 /// Prints a line per session.
 pub fn run() {
     let markets = [
-        (MarketKind::Edge, 50, 1, 60),
-        (MarketKind::Calm, 30, 1, 60),
+        (MarketKind::Edge, 50, 0, 60),
+        (MarketKind::Calm, 30, 0, 60),
         (MarketKind::Edge, 10, 3, 120),
-        (MarketKind::Edge, 100, 1, 700),
+        (MarketKind::Edge, 100, 0, 700),
     ];
     for (kind, symbols, copies, seconds) in markets {
         for seed in 1..=if seconds > 500 { 1 } else { 4 } {
-            let options = Options { kind, symbols, copies, seed };
+            let options = Options { kind, symbols, copies, seed, candles: 200 };
             let mut digest = Digest { bytes: Vec::new(), fnv: 0xcbf2_9ce4_8422_2325, length: 0 };
             let mut live = Live::start(&options, &mut digest);
             live.run(seconds, &mut digest);

@@ -31,10 +31,12 @@ pub struct Options {
     pub kind: MarketKind,
     /// Symbols of the model.
     pub symbols: usize,
-    /// Names per symbol.
+    /// Names per symbol; 0 keeps the model's own tickers, anything else gives names of one length.
     pub copies: usize,
     /// Seed of the model.
     pub seed: u64,
+    /// Candles per symbol and venue at the start.
+    pub candles: usize,
 }
 
 /// A model and the core that it feeds.
@@ -43,6 +45,7 @@ pub struct Live {
     core: Core,
     seq: u64,
     copies: usize,
+    candles: usize,
     wanted: Vec<(Asset, u32)>,
     /// Name, index in the model, copy.
     by_asset: BTreeMap<Asset, (usize, usize)>,
@@ -63,11 +66,6 @@ pub trait Watch {
     /// A record of the journal.
     fn entry(&mut self, _entry: &journal::Entry) {}
 }
-
-/// Watches nothing.
-pub struct Blind;
-
-impl Watch for Blind {}
 
 /// Keeps every input.
 #[derive(Default)]
@@ -97,7 +95,7 @@ pub fn config(topn: usize) -> Config {
 
 /// The first record of a session.
 pub fn session(options: &Options) -> Record {
-    let config = serde_json::to_string(&config(options.symbols * options.copies)).unwrap_or_default();
+    let config = serde_json::to_string(&config(options.symbols * options.copies.max(1))).unwrap_or_default();
     let input = Input::Session { run_id: format!("bench-{}", options.seed), config };
     Record { seq: 1, at: Timestamp::from_millis(START_MS), input }
 }
@@ -117,7 +115,7 @@ impl Live {
         let members = model.symbols().iter().enumerate().filter(|(_, symbol)| symbol.listing.is_member());
         let mut by_asset = BTreeMap::new();
         for (i, symbol) in members {
-            for copy in 0..options.copies {
+            for copy in 0..options.copies.max(1) {
                 by_asset.insert(name_of(symbol.listing.asset, i, copy, options.copies), (i, copy));
             }
         }
@@ -126,6 +124,7 @@ impl Live {
             core,
             seq: 1,
             copies: options.copies,
+            candles: options.candles,
             wanted: Vec::new(),
             by_asset,
             effects,
@@ -199,11 +198,11 @@ impl Live {
     fn candles(&mut self, asset: Asset, index: usize, watch: &mut impl Watch) {
         let symbol = &self.model.symbols()[index];
         let (code, rate) = (symbol.listing.upbit.clone().unwrap_or_default(), self.model.fx_mid());
-        let rows = self.model.upbit_candles(index, 200);
+        let rows = self.model.upbit_candles(index, self.candles);
         let rows: Vec<String> = rows.iter().map(|c| upbit_wire::candle(symbol, &code, c, rate)).collect();
         let upbit = format!("[{}]", rows.join(",")).into();
         // Binance's candles come oldest first.
-        let rows = self.model.binance_candles(index, 200);
+        let rows = self.model.binance_candles(index, self.candles);
         let rows: Vec<String> = rows.iter().rev().map(|c| binance_wire::kline(symbol, c)).collect();
         let binance = format!("[{}]", rows.join(",")).into();
         self.feed(Input::Candles { venue: Venue::Upbit, asset, payload: upbit }, watch);
@@ -219,7 +218,7 @@ impl Live {
 
     fn upbit_frames(&mut self, index: usize, stream: &str, watch: &mut impl Watch) {
         let (asset, fx) = (self.model.symbols()[index].listing.asset, !self.is_member(index));
-        for copy in 0..if fx { 1 } else { self.copies } {
+        for copy in 0..if fx { 1 } else { self.copies.max(1) } {
             let symbol = &self.model.symbols()[index];
             let name = if fx { asset } else { name_of(asset, index, copy, self.copies) };
             let [bids, asks] = &symbol.upbit;
@@ -237,9 +236,9 @@ impl Live {
     fn binance_frames(&mut self, index: usize, watch: &mut impl Watch) {
         let diff = binance_wire::depth_update(&self.model.symbols()[index], self.now_ms());
         let asset = self.model.symbols()[index].listing.asset;
-        for copy in 0..self.copies {
+        for copy in 0..self.copies.max(1) {
             let name = name_of(asset, index, copy, self.copies);
-            let named = if self.copies == 1 {
+            let named = if self.copies == 0 {
                 diff.clone()
             } else {
                 diff.replacen(&format!("\"{asset}USDT\""), &format!("\"{name}USDT\""), 1)
@@ -303,9 +302,9 @@ pub fn record(options: &Options, seconds: u32) -> (Vec<Record>, usize) {
     (keep.records, warm)
 }
 
-/// The name of a copy. The real tickers stand for a market that is not multiplied; copies have names of one length.
+/// The name of a copy.
 fn name_of(asset: Asset, index: usize, copy: usize, copies: usize) -> Asset {
-    if copies == 1 {
+    if copies == 0 {
         return asset;
     }
     let name = format!("X{:05}", copy * 1_000 + index);

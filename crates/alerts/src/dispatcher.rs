@@ -63,6 +63,7 @@ impl Dispatcher {
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(AlertError::Config("two notifiers have the same name".to_owned()));
         }
+        intake.come_back()?;
         intake.poll(clock())?;
         worker.step()?;
         worker.measure()?;

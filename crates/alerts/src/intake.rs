@@ -78,6 +78,15 @@ impl Intake {
         })
     }
 
+    /// Counts what an earlier process of the run left.
+    ///
+    /// # Errors
+    /// [`AlertError`].
+    pub fn come_back(&mut self) -> Result<(), AlertError> {
+        let (alerts, deliveries) = self.store.rows(&self.run_id, Some(&self.phase))?;
+        Ok(self.metrics.come_back(&alerts, &deliveries)?)
+    }
+
     /// Reads what the sources have gained since the last call; the number of new alerts. A source that does not exist yet has
     /// nothing. When the store is away the cursors stand still.
     ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use catalogue::Severity;
 use exposition::{Counter, Gauge, Histogram, Registry, RegistryError};
 
+use crate::model::{AlertRecord, DeliveryRecord, Disposition, Status};
 use crate::notifier::Reason;
 
 /// Handles of every metric.
@@ -68,6 +69,39 @@ impl Metrics {
         }
     }
 
+    /// Counts what an earlier process of the run left in the store, so that a restart does not begin at zero. Of a delivery's
+    /// failed attempts the store keeps the last reason: all of them count under it.
+    pub(crate) fn come_back(
+        &mut self,
+        alerts: &[AlertRecord],
+        deliveries: &[DeliveryRecord],
+    ) -> Result<(), RegistryError> {
+        for alert in alerts {
+            if let Some(severity) = Severity::ALL.into_iter().find(|s| s.as_str() == alert.severity) {
+                self.raised(severity);
+            }
+            if alert.disposition == Disposition::Throttled {
+                self.throttled.inc();
+            }
+            self.by_rule(&alert.rule_id, alert.disposition.as_str());
+        }
+        for delivery in deliveries {
+            let rule = alerts.iter().find(|alert| alert.alert_id == delivery.alert_id);
+            let rule = rule.map_or("", |alert| alert.rule_id.as_str());
+            match delivery.status {
+                Status::Sent => self.by_rule(rule, "sent"),
+                Status::Dlq => self.by_rule(rule, "dlq"),
+                _ => {}
+            }
+            let origin = delivery.fallback_of.and_then(|id| deliveries.iter().find(|d| d.delivery_id == id));
+            if let Some(origin) = origin {
+                self.notifier(&origin.notifier)?.fallback.inc();
+            }
+            self.notifier(&delivery.notifier)?.come_back(delivery);
+        }
+        Ok(())
+    }
+
     /// The metrics of a notifier; made on the spot for one that is configured no more but still has rows.
     pub(crate) fn notifier(&mut self, name: &str) -> Result<&PerNotifier, RegistryError> {
         if !self.notifiers.contains_key(name) {
@@ -94,6 +128,23 @@ impl PerNotifier {
             latency: registry.histogram("alert_delivery_latency_seconds", &label)?,
             available: registry.gauge("notifier_available", &label)?,
         })
+    }
+
+    fn come_back(&self, delivery: &DeliveryRecord) {
+        (1..delivery.attempt).for_each(|_| self.retry.inc());
+        let unfailed = matches!(delivery.status, Status::Sent | Status::Sending);
+        let reason = delivery.last_error.as_deref().and_then(|text| text.split(':').next());
+        if let Some(reason) = Reason::ALL.into_iter().find(|known| Some(known.as_str()) == reason) {
+            (u32::from(unfailed)..delivery.attempt).for_each(|_| self.failed(reason));
+        }
+        match delivery.status {
+            Status::Sent => {
+                self.sent.inc();
+                self.latency.observe(delivery.latency_ms.unwrap_or(0) as f64 / 1e3);
+            }
+            Status::Dlq => self.dlq.inc(),
+            _ => {}
+        }
     }
 
     pub(crate) fn failed(&self, reason: Reason) {

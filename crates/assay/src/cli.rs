@@ -240,6 +240,9 @@ pub struct Validate {
 pub struct Stop {
     /// Run id; whichever runs when left out
     pub run: Option<String>,
+    /// Pull the kill switch of the plain `assay run` whose journal is in this folder, instead of ending a validation
+    #[arg(long, value_name = "DIR", requires = "run")]
+    pub journal_dir: Option<PathBuf>,
     /// Where the run folders are
     #[command(flatten)]
     pub logs: Logs,

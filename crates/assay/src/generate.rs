@@ -5,8 +5,8 @@
 //! [`write_log`], which is `assay exchange --write-log`. What does not: the market (`exchange`), decisions (`engine`).
 //!
 //! A synthetic market moves in its own steps of 50 ms. Real price paths leap: every two seconds a third of the symbols is
-//! quoted on both venues (so each every six), all of them at each common five-minute instant, and ten times a second around a
-//! planted gap, from two seconds before it opens until ten after it has closed. No venue is silent for more than 2 s.
+//! quoted on both venues (so each every six), all of them at each common five-minute instant, and the symbol of a planted
+//! gap four times a second, from two seconds before it opens until ten after it has closed. No venue is silent for more than 2 s.
 
 use engine::{Config, Core, Effect, StartError};
 use exchange::model::listing::Kind;
@@ -36,8 +36,10 @@ const CANDLES: usize = 200;
 const SLOT: Duration = Duration::from_secs(2);
 /// Each symbol has its turn every so many leaps.
 const TURNS: u128 = 3;
-/// Between two leaps around a planted gap.
-const DENSE: Duration = Duration::from_millis(100);
+/// Between two quotes of a symbol around a gap planted in it. No shorter: with 50 messages in 10 s a venue's message rate
+/// would count for its health, and the end of the stretch would look like an outage.
+const DENSE: Duration = Duration::from_millis(250);
+const INSTANT_MS: i64 = INSTANT_MINUTES * 60_000;
 const DENSE_BEFORE: Duration = Duration::from_secs(2);
 const DENSE_AFTER: Duration = Duration::from_secs(10);
 /// How long a log's writer asks a core which snapshots it wants: a market without faults wants none later.
@@ -150,8 +152,8 @@ pub struct VirtualMarket<S> {
     by_asset: BTreeMap<Asset, usize>,
     fx: usize,
     changes: Changes,
-    /// From when to when the leaps are short.
-    dense: Vec<(Duration, Duration)>,
+    /// Which symbol is quoted often, from when until when.
+    dense: Vec<(usize, Duration, Duration)>,
 }
 
 impl<S: Sink> VirtualMarket<S> {
@@ -204,7 +206,11 @@ impl<S: Sink> VirtualMarket<S> {
         let fx = model.symbols().iter().position(|symbol| symbol.listing.kind == Kind::Fx);
         let dense = planted
             .iter()
-            .map(|gap| (gap.at.saturating_sub(DENSE_BEFORE), gap.at + gap.lasts + DENSE_AFTER))
+            .map(|gap| {
+                // The first member's, where none is named.
+                let index = gap.asset.and_then(|asset| by_asset.get(&asset).copied()).unwrap_or(0);
+                (index, gap.at.saturating_sub(DENSE_BEFORE), gap.at + gap.lasts + DENSE_AFTER)
+            })
             .collect();
         let mut this = Self {
             model,
@@ -233,6 +239,22 @@ impl<S: Sink> VirtualMarket<S> {
     /// Where the inputs go.
     pub const fn sink(&self) -> &S {
         &self.sink
+    }
+
+    /// The sink, to change it.
+    pub const fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// The process behind the sink was killed and another one goes on with this input: what was asked for is forgotten, and
+    /// everything that a start brings comes again.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn go_on(&mut self, resume: Input) -> Result<(), GenerateError> {
+        self.wanted.clear();
+        self.feed(resume)?;
+        self.first_inputs()
     }
 
     /// The sink, at the end.
@@ -325,15 +347,16 @@ impl<S: Sink> VirtualMarket<S> {
     fn leap(&mut self) -> Result<(), GenerateError> {
         self.answer()?;
         let now = self.model.elapsed();
-        let is_dense = |at: Duration| self.dense.iter().any(|(from, to)| *from <= at && at < *to);
-        // The next slot may begin a dense stretch that the leap must not jump into the middle of.
-        let slot = SLOT * (now.as_millis() / SLOT.as_millis() + 1) as u32;
-        let opens = self.dense.iter().map(|(from, _)| *from).filter(|from| *from > now).min();
-        let to = if is_dense(now) { now + DENSE } else { opens.map_or(slot, |from| slot.min(from)) };
+        let to = self.next_leap(now);
+        let is_slot = to.as_millis() % SLOT.as_millis() == 0;
         let at_ms = self.start_ms + to.as_millis() as i64;
-        let everyone = is_dense(to) || at_ms % (INSTANT_MINUTES * 60_000) == 0;
+        let everyone = at_ms % INSTANT_MS == 0;
         let turn = to.as_millis() / SLOT.as_millis();
-        let has_turn = |index: usize| everyone || index as u128 % TURNS == turn % TURNS;
+        let has_turn = |index: usize| {
+            everyone
+                || (is_slot && index as u128 % TURNS == turn % TURNS)
+                || self.dense.iter().any(|(of, from, until)| *of == index && *from <= to && to < *until)
+        };
         let listed = self.by_asset.values().copied().chain([self.fx]);
         let mut which: Vec<usize> = listed.filter(|index| has_turn(*index)).collect();
         // The rate first: what is valued at an instant is valued at the instant's rate.
@@ -341,6 +364,18 @@ impl<S: Sink> VirtualMarket<S> {
         let mut changes = std::mem::take(&mut self.changes);
         self.model.leap(to, &which, &mut changes);
         self.publish(changes)
+    }
+
+    /// The next slot, common instant, or step of a dense stretch.
+    fn next_leap(&self, now: Duration) -> Duration {
+        let slot = SLOT * (now.as_millis() / SLOT.as_millis() + 1) as u32;
+        let until_instant = INSTANT_MS - (self.start_ms + now.as_millis() as i64).rem_euclid(INSTANT_MS);
+        let instant = now + Duration::from_millis(until_instant as u64);
+        let steps = self.dense.iter().filter_map(|(_, from, until)| {
+            let step = if now < *from { *from } else { now + DENSE };
+            (step < *until).then_some(step)
+        });
+        steps.chain([slot, instant]).min().unwrap_or(slot)
     }
 
     fn answer(&mut self) -> Result<(), GenerateError> {

@@ -67,22 +67,11 @@ fn start(options: &Options) -> Result<Ended, Failure> {
 
 pub(crate) fn rehearse(args: &Rehearse) -> Result<u8, Failure> {
     let mut loaded = profile::load("rehearsal")?;
+    walk_prices(args, &mut loaded.profile)?;
     if let Some(market) = &mut loaded.profile.exchange {
         market.market = if args.market == Market::Calm { "calm" } else { "edge" }.to_owned();
         market.seed = args.seed.unwrap_or(market.seed);
         market.gaps = args.gap.iter().map(ToString::to_string).collect();
-        if let Some(from) = &args.from {
-            from.parse::<exchange::StartAt>().map_err(|why| Failure::new(exit_codes::USAGE, why))?;
-        }
-        market.from = args.from.clone();
-        // The exchange runs as a child of its own; a wrong folder is better said before anything starts.
-        market.prices = match &args.prices {
-            Some(dir) => {
-                exchange::read_prices(dir).map_err(exchange::ExchangeError::from)?;
-                Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()))
-            }
-            None => None,
-        };
     }
     let options = Options {
         loaded,
@@ -96,6 +85,28 @@ pub(crate) fn rehearse(args: &Rehearse) -> Result<u8, Failure> {
         rerun: judging::rehearse_again(args),
     };
     Ok(start(&options)?.code)
+}
+
+/// Lets the rehearsal's market walk real price paths. The exchange is a child of its own: what is wrong with the folder is
+/// better said before anything starts. The universe is as large as the folder.
+fn walk_prices(args: &Rehearse, profile: &mut profile::Profile) -> Result<(), Failure> {
+    let (Some(dir), Some(market)) = (&args.prices, &mut profile.exchange) else { return Ok(()) };
+    let paths = Arc::new(exchange::read_prices(dir).map_err(exchange::ExchangeError::from)?);
+    let symbols = u32::try_from(paths.paths().len()).unwrap_or(u32::MAX);
+    let from_ms = match &args.from {
+        Some(from) => {
+            Some(from.parse::<exchange::StartAt>().map_err(|why| Failure::new(exit_codes::USAGE, why))?.0)
+        }
+        None => None,
+    };
+    exchange::Prices { paths, from_ms }.check()?;
+    market.prices = Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
+    market.from.clone_from(&args.from);
+    market.symbols = symbols;
+    for phase in [&mut profile.smoke, &mut profile.main] {
+        phase.topn = phase.topn.min(symbols);
+    }
+    Ok(())
 }
 
 pub(crate) fn validate(args: &Validate) -> Result<u8, Failure> {
@@ -143,6 +154,14 @@ fn accepted(accept: Option<Accept>, ended: Ended) -> bool {
 
 /// Ends the running validation of a logs root, in order: for it, that is an interruption.
 pub(crate) fn stop(args: &Stop) -> Result<u8, Failure> {
+    if let (Some(folder), Some(run)) = (&args.journal_dir, &args.run) {
+        let seen = runner::pull_kill_switch(folder, run, "assay stop")?;
+        print(&format!(
+            "{run} saw its kill switch after {} ms: it closes what is open and ends\n",
+            seen.as_millis()
+        ));
+        return Ok(0);
+    }
     let logs = &args.logs.logs;
     let nothing = || {
         let text =

@@ -2,8 +2,9 @@
 //!
 //! What does not live here: which symbols are chosen ([`crate::universe`]) and how the shell connects (`runner`).
 
-use market::{Money, Venue};
+use market::{Asset, Money, Quantity, Venue};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a day begins, for daily limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +25,19 @@ impl DayOffset {
             Self::Kst => 9 * 3600,
         }
     }
+}
+
+/// What is done about a symbol's inventory that has gathered on one venue, beyond `rebalance_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rebalance {
+    /// Coin is moved to the other venue, with the fee and the delay of a withdrawal.
+    #[default]
+    Transfer,
+    /// Entries that would worsen it are blocked from `rebalance_at` on instead of from `imbalance` on.
+    Block,
+    /// Nothing; the guard at `imbalance` stays.
+    Off,
 }
 
 /// Where the latency of an order comes from.
@@ -177,6 +191,8 @@ pub struct Config {
     pub symbol_degrade_pct: f64,
     /// Exposure of a symbol beyond this share of the capital blocks it, percent.
     pub symbol_block_pct: f64,
+    /// Highest over lowest mid of a symbol within a minute beyond this halves entries, percent.
+    pub volatility_pct: f64,
     /// Total exposure beyond this share of the capital blocks, percent.
     pub total_exposure_pct: f64,
     /// A realised loss since the day boundary beyond this stops entries, USD.
@@ -195,12 +211,31 @@ pub struct Config {
     pub loss_streak_cross: u32,
     /// A gap beyond this is bad data, basis points.
     pub gross_gap_max_bps: f64,
+    /// An intent whose route scores less is blocked, 0 to 100 ([`crate::score`]); 0 blocks none.
+    pub route_score_min: f64,
+    /// The edge at which the edge room of a route score is full, basis points.
+    pub score_full_edge_bps: f64,
+    /// Less of a venue's request budget than this halves entries, percent.
+    pub budget_degrade_pct: f64,
     /// Share of open positions in one direction beyond which that direction is blocked.
     pub bias: f64,
     /// Open positions from which the bias is looked at.
     pub bias_min_open: u32,
-    /// Inventory imbalance that is shown as too large; the guard is not built, see [`crate::NOT_BUILT`].
+    /// Inventory imbalance of a symbol, `(a - b) / (a + b)`, beyond which the worsening direction is blocked.
     pub imbalance: f64,
+    /// What is done about an imbalance beyond `rebalance_at`.
+    pub rebalance: Rebalance,
+    /// Inventory imbalance of a symbol, in coin, beyond which `rebalance` acts, 0 to 1. For a transfer what open positions hold
+    /// is left out: closing them brings it back for nothing.
+    pub rebalance_at: f64,
+    /// A transfer takes this long, milliseconds: confirmations and the venue's own checks.
+    pub transfer_delay_ms: i64,
+    /// Withdrawal fee of an asset that `withdrawal_fees` does not list, USD in coin.
+    pub withdrawal_fee_usd: Money,
+    /// Withdrawal fees in coin by the venue that it leaves: an operator copies them from the venues' fee pages.
+    pub withdrawal_fees: BTreeMap<Asset, PerVenue<Quantity>>,
+    /// Shadow positions of blocked intents under way at once; further intents get none and are counted. 0 turns them off.
+    pub shadow_max: u32,
     /// Window of the level, milliseconds.
     pub level_window_ms: i64,
     /// The newest part of the window that the level leaves out, milliseconds.
@@ -250,6 +285,7 @@ impl Default for Config {
             max_positions: 10,
             symbol_degrade_pct: 10.0,
             symbol_block_pct: 20.0,
+            volatility_pct: 10.0,
             total_exposure_pct: 100.0,
             daily_loss_usd: Money::from_int(300),
             emergency_loss_usd: Money::from_int(800),
@@ -259,9 +295,18 @@ impl Default for Config {
             loss_streak_route: 3,
             loss_streak_cross: 5,
             gross_gap_max_bps: 500.0,
+            route_score_min: 50.0,
+            score_full_edge_bps: 10.0,
+            budget_degrade_pct: 20.0,
             bias: 0.7,
             bias_min_open: 3,
             imbalance: 0.5,
+            rebalance: Rebalance::Transfer,
+            rebalance_at: 0.3,
+            transfer_delay_ms: 600_000,
+            withdrawal_fee_usd: Money::from_int(5),
+            withdrawal_fees: BTreeMap::new(),
+            shadow_max: 32,
             level_window_ms: 1_800_000,
             level_exclude_ms: 30_000,
             level_min_ms: 600_000,
@@ -285,6 +330,14 @@ impl Config {
         (f64::from(self.fees_centibps.upbit) + f64::from(self.fees_centibps.binance)) * 2.0 / 100.0
     }
 
+    /// The inventory imbalance beyond which the worsening side is blocked.
+    pub fn imbalance_block_at(&self) -> f64 {
+        match self.rebalance {
+            Rebalance::Block => self.rebalance_at.min(self.imbalance),
+            Rebalance::Transfer | Rebalance::Off => self.imbalance,
+        }
+    }
+
     /// Checks that the numbers make sense together.
     ///
     /// # Errors
@@ -305,6 +358,7 @@ impl Config {
             ("book_levels", self.book_levels > 0),
             ("retry_ms", self.retry_ms > 0),
             ("fx.window_ms", self.fx.window_ms > 0),
+            ("score_full_edge_bps", self.score_full_edge_bps > 0.0),
         ];
         for (key, ok) in positive {
             if !ok {
@@ -320,12 +374,27 @@ impl Config {
                 must: "be at most level_window_ms and not negative",
             });
         }
+        if !(self.rebalance_at > 0.0 && self.rebalance_at <= 1.0) {
+            return Err(ConfigError { key: "rebalance_at", must: "be above 0 and at most 1" });
+        }
+        if self.transfer_delay_ms < 0 {
+            return Err(ConfigError { key: "transfer_delay_ms", must: "not be negative" });
+        }
+        let fees = self.withdrawal_fees.values().flat_map(|fees| [fees.upbit, fees.binance]);
+        if self.withdrawal_fee_usd.is_negative() || fees.into_iter().any(Quantity::is_negative) {
+            return Err(ConfigError { key: "withdrawal_fees", must: "not be negative" });
+        }
         let finite = [
             ("min_edge_bps", self.min_edge_bps),
             ("reserve_bps", self.reserve_bps),
             ("stop_loss_bps", self.stop_loss_bps),
             ("reversal_bps", self.reversal_bps),
             ("gross_gap_max_bps", self.gross_gap_max_bps),
+            ("route_score_min", self.route_score_min),
+            ("score_full_edge_bps", self.score_full_edge_bps),
+            ("budget_degrade_pct", self.budget_degrade_pct),
+            ("volatility_pct", self.volatility_pct),
+            ("imbalance", self.imbalance),
         ];
         match finite.into_iter().find(|(_, value)| !value.is_finite()) {
             Some((key, _)) => Err(ConfigError { key, must: "be a finite number" }),

@@ -4,8 +4,9 @@
 use crate::asset_index::AssetIndex;
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
+use crate::edge::Quote;
 use crate::funnel::Counts;
-use crate::guards::Guards;
+use crate::guards::{Guards, Thresholds};
 use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
@@ -15,7 +16,10 @@ use crate::models::Models;
 use crate::percentiles::Spreads;
 use crate::probe::{Probe, Stage};
 use crate::recover::Cuts;
+use crate::score::Parts;
+use crate::shadow::Shadows;
 use crate::view::View;
+use crate::volatility::Range;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
 use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
@@ -26,6 +30,10 @@ use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every effect is a record; a box would allocate for each"
+)]
 pub enum Effect {
     /// A journal record to write.
     Record(Entry),
@@ -88,6 +96,16 @@ pub(crate) struct Symbol {
     pub residue: [market::Quantity; 2],
     /// The last edge per direction, for the view.
     pub edges: [Option<f64>; 2],
+    /// The mids of the last minute per venue.
+    pub range: [Range; 2],
+    /// The displayed quote per direction when it was last looked at.
+    pub quotes: [Option<Quote>; 2],
+    /// The parts of the route score per direction, while there is an intent.
+    pub score: [Option<Parts>; 2],
+    /// A blocked intent per direction lasts: the edge has stayed above the threshold and the block has held.
+    pub blocked: [bool; 2],
+    /// Shadow positions under way.
+    pub shadows: u32,
     /// Gaps and edges per direction since the last record of them.
     pub minute: [crate::gaps::Minute; 2],
 }
@@ -156,8 +174,14 @@ pub struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) positions: Vec<Position>,
     pub(crate) last_position: u64,
+    pub(crate) last_transfer: u64,
     pub(crate) at_limit: bool,
     pub(crate) guards: Guards,
+    /// What is left of the request budget per venue, percent.
+    pub(crate) budget_pct: [Option<f64>; 2],
+    /// Live books per venue and members at the last full second.
+    pub(crate) live: ([u32; 2], u32),
+    pub(crate) shadows: Shadows,
     pub(crate) results: Results,
     pub(crate) funnel: Counts,
     pub(crate) alerts: u64,
@@ -186,8 +210,8 @@ impl Core {
         Self::start_with(seq, at, session, Models::of, out)
     }
 
-    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]). A session that comes back from a
-    /// journal takes the venues' own.
+    /// As [`Self::start`], with models of the caller instead of the venues' own ([`Models::of`]), for a session that
+    /// begins and for one that goes on.
     ///
     /// # Errors
     /// [`StartError`].
@@ -202,7 +226,7 @@ impl Core {
             Input::Session { run_id, config } | Input::Resume { run_id, config, after_seq: 0, .. } => {
                 (run_id, config)
             }
-            Input::Resume { .. } => return Self::come_back(seq, at, session, out),
+            Input::Resume { .. } => return Self::come_back(seq, at, session, models, out),
             _ => return Err(StartError::NotASession),
         };
         let text = config.clone();
@@ -216,6 +240,9 @@ impl Core {
             binance_fee_centibps: core.config.fees_centibps.binance,
             take_profit_bps: core.config.take_profit_bps,
             time_limit_ms: core.config.time_limit_ms,
+            day_offset_s: Some(core.config.day_offset.seconds()),
+            withdrawal: core.withdrawal_terms(),
+            guards: Some(core.guard_terms()),
         };
         core.record(Body::Start {
             format: FORMAT,
@@ -264,8 +291,12 @@ impl Core {
             ledger: Ledger::new(),
             positions: Vec::with_capacity(config.max_positions as usize + 1),
             last_position: 0,
+            last_transfer: 0,
             at_limit: false,
-            guards: Guards::new(),
+            guards: Guards::new(Thresholds::new(&config)),
+            budget_pct: [None; 2],
+            live: ([0; 2], 0),
+            shadows: Shadows::new(&config),
             results: Results { day, ..Results::default() },
             funnel: Counts::default(),
             alerts: 0,
@@ -327,9 +358,11 @@ impl Core {
         };
         take(self.broker.next_deadline());
         take(self.guards.next_deadline());
+        take(self.ledger.next_arrival());
         for position in &self.positions {
             take(position.next_deadline(&self.config));
         }
+        take(self.shadows.next_deadline());
         take(self.next_retry);
         take(self.stop.map(|(_, since)| self.stop_deadline(since)));
         Some(next)
@@ -341,7 +374,11 @@ impl Core {
         self.input_seq = seq;
         if matches!(input, Input::Resume { .. }) {
             match Self::start(seq, at, input, out) {
-                Ok(core) => *self = core,
+                Ok(core) => {
+                    let probe = self.probe.take();
+                    *self = core;
+                    self.probe = probe;
+                }
                 Err(e) => {
                     self.trouble(format!("the session does not go on: {e}"));
                     self.commit(out);
@@ -362,6 +399,7 @@ impl Core {
         self.now = at;
         self.view.iterations += 1;
         if !self.ended {
+            self.roll_day();
             self.handle(input);
         }
         self.commit(out);

@@ -26,6 +26,7 @@ pub struct Kpis {
     guards: Guards,
     position_limit_hits: u64,
     emergency_stops: u64,
+    shadows: Shadows,
     funnel: BTreeMap<String, u64>,
     funnel_by_symbol: BTreeMap<Asset, BTreeMap<String, u64>>,
     edges: Edges,
@@ -43,7 +44,6 @@ struct Edges {
     closed: u64,
     closed_decided_bps: f64,
     closed_realised_bps: f64,
-    slippage_usd: Money,
 }
 
 /// What closed round trips and unwinds added up to.
@@ -60,11 +60,23 @@ struct Closes {
     unwinds: u64,
     orphans: u64,
     unwind_net_usd: Money,
+    slippage_usd: Money,
+}
+
+/// Blocked intents that live on: information beside the guards' figures.
+#[derive(Debug, Clone, Default)]
+struct Shadows {
+    opened: u64,
+    /// With a result.
+    closed: u64,
+    net_usd: Money,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Equity {
     pnl_usd: Money,
+    fx_effect_usd: Option<Money>,
+    transfer_cost_usd: Money,
     peak_usd: Money,
     drawdown_usd: Money,
 }
@@ -75,18 +87,20 @@ struct Guards {
     false_positives: u64,
     by_rule: BTreeMap<(String, String), u64>,
     by_type: BTreeMap<String, u64>,
+    /// The terms' thresholds by rule: an event that states another one is not believed.
+    thresholds: BTreeMap<String, f64>,
     running: BTreeMap<u64, Timestamp>,
     ended: u64,
     /// Nanoseconds.
     blocked: i128,
 }
 
-/// True when the condition that a guard states holds for the figures that it states. The threshold itself is not beyond the
+/// True when the condition of a guard holds for the figure that it states. The threshold itself is not beyond the
 /// threshold (a cooldown after 3 losses states 3 above 2), and what is no number holds nothing.
-fn condition_holds(guard: &GuardEvent) -> bool {
+fn condition_holds(guard: &GuardEvent, threshold: f64) -> bool {
     match guard.holds.as_str() {
-        "above" => guard.observed > guard.threshold,
-        "below" => guard.observed < guard.threshold,
+        "above" => guard.observed > threshold,
+        "below" => guard.observed < threshold,
         _ => false,
     }
 }
@@ -106,7 +120,8 @@ impl Guards {
             return;
         }
         self.triggers += 1;
-        self.false_positives += u64::from(!condition_holds(guard));
+        let threshold = self.thresholds.get(&guard.rule).copied().unwrap_or(guard.threshold);
+        self.false_positives += u64::from(!condition_holds(guard, threshold));
         *self.by_type.entry(guard.guard_type.clone()).or_default() += 1;
         *self.by_rule.entry((guard.guard_type.clone(), guard.rule.clone())).or_default() += 1;
         self.running.insert(guard.trigger, at);
@@ -138,7 +153,11 @@ impl Kpis {
     /// Adds an entry. Entries come in the journal's order.
     pub fn on(&mut self, entry: &Entry) {
         match &entry.body {
-            Body::Start { terms, .. } => self.capital_usd = Some(terms.capital_usd),
+            Body::Start { terms, .. } => {
+                self.capital_usd = Some(terms.capital_usd);
+                self.guards.thresholds =
+                    terms.guards.as_ref().map(|guards| guards.thresholds.clone()).unwrap_or_default();
+            }
             Body::Fill { position, venue, takes, notional, quantity, fee, fee_asset, fx, .. } => {
                 let filled = crate::ledger::FillFigures {
                     venue: *venue,
@@ -186,7 +205,7 @@ impl Kpis {
                 edges.closed += 1;
                 edges.closed_decided_bps += decided_edge_bps;
                 edges.closed_realised_bps += realised_edge_bps;
-                add(&mut edges.slippage_usd, *slippage_usd);
+                add(&mut self.closes.slippage_usd, *slippage_usd);
                 self.open.remove(position);
                 self.flows.remove(position);
                 self.closes.on_closed(*reason, *gross_usd, *net_usd);
@@ -217,20 +236,29 @@ impl Kpis {
             Body::Percentiles { asset, session, .. } => {
                 self.percentiles.insert(*asset, **session);
             }
-            Body::Equity { pnl_usd, .. } => self.on_equity(*pnl_usd),
+            Body::Equity { pnl_usd, fx_effect_usd, transfer_cost_usd, .. } => {
+                self.on_equity(*pnl_usd, *fx_effect_usd, *transfer_cost_usd);
+            }
             Body::PositionLimit { .. } => self.position_limit_hits += 1,
             Body::EmergencyStop { .. } => self.emergency_stops += 1,
+            Body::ShadowOpened { .. } => self.shadows.opened += 1,
+            Body::ShadowClosed { net_usd: Some(net), .. } => {
+                self.shadows.closed += 1;
+                add(&mut self.shadows.net_usd, *net);
+            }
             _ => {}
         }
     }
 
     /// Before the first point nothing was traded, so the first peak is at least zero.
-    fn on_equity(&mut self, pnl_usd: Money) {
-        let before =
-            self.equity.unwrap_or(Equity { pnl_usd, peak_usd: Money::ZERO, drawdown_usd: Money::ZERO });
-        let peak_usd = before.peak_usd.max(pnl_usd);
+    fn on_equity(&mut self, pnl_usd: Money, fx_effect_usd: Option<Money>, transfer_cost_usd: Option<Money>) {
+        let (peak, drawdown) =
+            self.equity.map_or((Money::ZERO, Money::ZERO), |e| (e.peak_usd, e.drawdown_usd));
+        let peak_usd = peak.max(pnl_usd);
         let fall = Money(peak_usd.0.saturating_sub(pnl_usd.0));
-        self.equity = Some(Equity { pnl_usd, peak_usd, drawdown_usd: before.drawdown_usd.max(fall) });
+        let drawdown_usd = drawdown.max(fall);
+        let transfer_cost_usd = transfer_cost_usd.unwrap_or(Money::ZERO);
+        self.equity = Some(Equity { pnl_usd, fx_effect_usd, transfer_cost_usd, peak_usd, drawdown_usd });
     }
 
     /// Entries with both legs filled.
@@ -281,6 +309,27 @@ impl Kpis {
     /// The last equity point's PnL, USD: net and FX effect, open positions at marks. `None` before the first.
     pub fn pnl_usd(&self) -> Option<Money> {
         self.equity.map(|equity| equity.pnl_usd)
+    }
+
+    /// The part of [`Self::pnl_usd`] that the rate's moves made of the KRW of fills, USD. `None` before the first point, or
+    /// when the journal does not tell it apart.
+    pub fn fx_effect_usd(&self) -> Option<Money> {
+        self.equity.and_then(|equity| equity.fx_effect_usd)
+    }
+
+    /// The rest of [`Self::pnl_usd`], USD: what trading made, at the rates of the fills.
+    pub fn trading_pnl_usd(&self) -> Option<Money> {
+        self.equity.and_then(|equity| equity.pnl_usd.checked_sub(equity.fx_effect_usd?))
+    }
+
+    /// Withdrawal fees of transfers, USD; inside [`Self::pnl_usd`].
+    pub fn transfer_cost_usd(&self) -> Money {
+        self.equity.map_or(Money::ZERO, |equity| equity.transfer_cost_usd)
+    }
+
+    /// Decided against realised gross of closed round trips, USD: what latency and depth cost.
+    pub fn slippage_usd(&self) -> Money {
+        self.closes.slippage_usd
     }
 
     /// The largest fall of the equity points from their peak, USD. `None` before the first.
@@ -369,6 +418,11 @@ impl Kpis {
         fields.money("total_pnl_usd", self.pnl_usd(), no_point);
         fields.money("gross_pnl_usd", Some(closes.gross_usd), "");
         fields.money("net_pnl_usd", Some(closes.net_usd), "");
+        let not_apart = "absent: the journal does not tell the FX effect apart";
+        fields.money("trading_pnl_usd", self.trading_pnl_usd(), not_apart);
+        fields.money("fx_effect_usd", self.fx_effect_usd(), not_apart);
+        fields.money("transfer_cost_usd", Some(self.transfer_cost_usd()), "");
+        fields.money("slippage_usd", Some(closes.slippage_usd), "");
         fields.money("unwind_net_usd", Some(closes.unwind_net_usd), "");
         fields.money("max_drawdown_usd", self.drawdown_usd(), no_point);
         // The mean of nothing is refused by the division.
@@ -388,7 +442,6 @@ impl Kpis {
         fields.float("realised_edge_usd", Some(edges.realised_usd), "");
         fields.float("trip_decided_edge_avg_bps", mean(edges.closed_decided_bps, edges.closed), no_trip);
         fields.float("trip_realised_edge_avg_bps", mean(edges.closed_realised_bps, edges.closed), no_trip);
-        fields.money("slippage_usd", Some(edges.slippage_usd), "");
         let symbols = self.percentiles.iter().map(|(asset, spreads)| {
             let directions = journal::record::Direction::ALL.into_iter().zip(spreads);
             let directions = directions.map(|(direction, spread)| {
@@ -415,6 +468,12 @@ impl Kpis {
         fields.float("guard_block_duration_avg_s", average, why);
         fields.count("position_limit_hits", self.position_limit_hits);
         fields.count("emergency_stops", self.emergency_stops);
+        let shadows = &self.shadows;
+        fields.count("shadows_opened", shadows.opened);
+        fields.count("shadows_closed", shadows.closed);
+        fields.money("shadows_net_usd", Some(shadows.net_usd), "");
+        let mean = shadows.net_usd.ratio(1, shadows.closed.into(), Rounding::Floor);
+        fields.money("shadows_net_avg_usd", mean, "undefined: no shadow position has a result");
     }
 }
 

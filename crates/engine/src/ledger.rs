@@ -1,10 +1,12 @@
 //! The paper ledger: exact balances per venue and asset, and what a position's fills were worth in USD.
 //!
 //! Double entry: each account keeps, beside its balance, the contra sides that explain it (deposits, exchange with the
-//! market, fees), and `balance = deposited + exchanged - fees` holds after every posting. A posting is whole or does not
-//! happen; a balance below zero is an error and never stored. What does not live here: deciding fills (`broker`).
+//! market, fees, transfers), and `balance = deposited + exchanged - fees + moved` holds after every posting. A posting is
+//! whole or does not happen; a balance below zero is an error and never stored. Every rounding rule stands in docs/money.md.
+//! What does not live here: deciding fills (`broker`), moving coin between the venues (`transfers`).
 
 use crate::broker::Filled;
+use crate::transfers::Transit;
 use market::{Asset, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +31,16 @@ pub enum LedgerError {
     /// A deposit is below zero.
     #[error("a deposit must not be negative, this is {0}")]
     NegativeDeposit(Quantity),
+    /// A transfer's fee leaves nothing of it.
+    #[error("a transfer of {amount} {asset} does not cover its fee of {fee}; send more or nothing")]
+    FeeOfEverything {
+        /// Asset.
+        asset: Asset,
+        /// What would leave.
+        amount: Quantity,
+        /// Its fee.
+        fee: Quantity,
+    },
     /// The fee is in an asset that the fill does not move.
     #[error("a fee in {0} does not belong to this fill; take it in the base or the quote asset")]
     ForeignFee(Asset),
@@ -39,11 +51,14 @@ pub enum LedgerError {
 
 /// One asset on one venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-struct Account {
-    balance: Quantity,
-    deposited: Quantity,
-    exchanged: Quantity,
-    fees: Quantity,
+pub(crate) struct Account {
+    pub(crate) balance: Quantity,
+    pub(crate) deposited: Quantity,
+    pub(crate) exchanged: Quantity,
+    /// Of fills and withdrawals.
+    pub(crate) fees: Quantity,
+    /// Received by transfers less sent, fees not counted.
+    pub(crate) moved: Quantity,
 }
 
 impl Account {
@@ -51,9 +66,9 @@ impl Account {
         let change = exchanged.checked_sub(fee)?;
         let after = Self {
             balance: self.balance.checked_add(change)?,
-            deposited: self.deposited,
             exchanged: self.exchanged.checked_add(exchanged)?,
             fees: self.fees.checked_add(fee)?,
+            ..self
         };
         Some((after, change))
     }
@@ -63,7 +78,13 @@ impl Account {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
     #[serde(with = "crate::recover::rows")]
-    accounts: BTreeMap<(Venue, Asset), Account>,
+    pub(crate) accounts: BTreeMap<(Venue, Asset), Account>,
+    /// Coin under way between the venues, in order of id.
+    pub(crate) transit: Vec<Transit>,
+    /// Withdrawal fees so far, USD.
+    pub(crate) transfer_cost_usd: Money,
+    /// The KRW that fills brought or took, each fill's at its own rate, USD.
+    krw_at_fills_usd: Money,
 }
 
 impl Ledger {
@@ -118,6 +139,40 @@ impl Ledger {
         Ok(changes)
     }
 
+    /// As [`Self::apply`], and remembers at which rate the fill moved KRW: [`Self::fx_effect_usd`] compares with it.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_at(
+        &mut self,
+        filled: &Filled,
+        fx: FxRate,
+    ) -> Result<Vec<(Venue, Asset, Quantity, Quantity)>, LedgerError> {
+        let mut after = self.krw_at_fills_usd;
+        if filled.order.venue == Venue::Upbit {
+            let paid =
+                Money(if filled.order.takes == Side::Ask { -filled.notional.0 } else { filled.notional.0 });
+            let change = if filled.fee_asset == Asset::KRW {
+                paid.checked_sub(Money(filled.fee.0))
+            } else {
+                Some(paid)
+            };
+            let usd = change.and_then(|change| fx.krw_to_usd(change, Rounding::Floor));
+            after = usd.and_then(|usd| after.checked_add(usd)).ok_or(LedgerError::Overflow)?;
+        }
+        let changes = self.apply(filled)?;
+        self.krw_at_fills_usd = after;
+        Ok(changes)
+    }
+
+    /// What the rate's moves made of the KRW that fills brought or took, USD: at `fx`, less at the rates of the fills. Both
+    /// are rounded down, the latter per fill. `None` when it does not fit.
+    pub fn fx_effect_usd(&self, fx: FxRate) -> Option<Money> {
+        let account = self.account(Venue::Upbit, Asset::KRW);
+        let change = account.balance.checked_sub(account.deposited)?;
+        fx.krw_to_usd(Money(change.0), Rounding::Floor)?.checked_sub(self.krw_at_fills_usd)
+    }
+
     /// The balance, zero for an account that nothing was ever put into.
     pub fn balance(&self, venue: Venue, asset: Asset) -> Quantity {
         self.account(venue, asset).balance
@@ -144,11 +199,12 @@ impl Ledger {
     }
 
     /// What trading made: holdings minus deposits, both at the same marks, in USD (1 USDT as 1 USD, KRW at `fx`), rounded
-    /// down. `None` when a coin whose holding differs from its deposits has no mark, or a figure does not fit.
+    /// down. Coin under way counts where it left. `None` when a coin whose holding differs from its deposits has no mark, or a figure does not fit.
     pub fn pnl_usd(&self, fx: FxRate, mark: impl Fn(Venue, Asset) -> Option<Price>) -> Option<Money> {
         let mut quote = [Money::ZERO; 2];
         for ((venue, asset), account) in &self.accounts {
-            let change = account.balance.checked_sub(account.deposited)?;
+            let held = account.balance.checked_add(self.sent_from(*venue, *asset)?)?;
+            let change = held.checked_sub(account.deposited)?;
             if change.is_zero() {
                 continue;
             }
@@ -164,13 +220,15 @@ impl Ledger {
             .checked_add(quote[Venue::Binance.index()])
     }
 
-    /// The coins whose holding differs from their deposits on some venue, in order: those that need a mark.
+    /// The coins whose holding differs from their deposits on some venue, or which are under way, in order: those that
+    /// need a mark.
     pub fn changed_assets(&self) -> Vec<Asset> {
+        let under_way = |asset: Asset| self.transit.iter().any(|transit| transit.asset == asset);
         let mut changed: Vec<Asset> = self
             .accounts
             .iter()
             .filter(|((venue, asset), account)| {
-                *asset != venue.quote() && account.balance != account.deposited
+                *asset != venue.quote() && (account.balance != account.deposited || under_way(*asset))
             })
             .map(|((_, asset), _)| *asset)
             .collect();
@@ -179,7 +237,7 @@ impl Ledger {
         changed
     }
 
-    fn account(&self, venue: Venue, asset: Asset) -> Account {
+    pub(crate) fn account(&self, venue: Venue, asset: Asset) -> Account {
         self.accounts.get(&(venue, asset)).copied().unwrap_or_default()
     }
 }

@@ -12,10 +12,11 @@
 
 use journal::record::Taken;
 use market::{Book, Money, Price, Quantity, Rounding, Side};
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// What is left of a displayed book after our own fills. Open: other models of impact take this place.
-pub trait LiquidityModel: Debug + Send {
+pub trait LiquidityModel: Debug + Send + Sync {
     /// A model of the same kind for another book, with nothing taken.
     fn fresh(&self) -> Box<dyn LiquidityModel>;
 
@@ -41,7 +42,7 @@ pub trait LiquidityModel: Debug + Send {
 }
 
 /// A level with something taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Touched {
     price: Price,
     /// Never zero, never more than `displayed`.
@@ -59,7 +60,7 @@ impl Touched {
 }
 
 /// The default model, see the module. Levels that nothing was taken from cost nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LiquidityMemory {
     /// Bids, asks; each ascending by price.
     sides: [Vec<Touched>; 2],
@@ -91,6 +92,14 @@ impl LiquidityMemory {
     /// Nothing taken, for a venue that shows `levels` levels per side: a side with fewer shows everything there is.
     pub fn with_window(levels: usize) -> Self {
         Self { window: Some(levels), ..Self::default() }
+    }
+
+    /// What it remembers of a side, as one fill would have taken it. A memory that was built from a journal's fills alone has
+    /// seen the book at the fills only, and a fall that it did not see frees nothing: never kinder than the one that saw it.
+    pub fn taken(&self, side: Side) -> Vec<Taken> {
+        let row =
+            |level: &Touched| Taken { price: level.price, quantity: level.taken, displayed: level.displayed };
+        self.sides[index(side)].iter().map(row).collect()
     }
 
     /// Takes note of the book: call after every change of it.
@@ -229,6 +238,26 @@ mod tests {
             levels.iter().map(|(price, quantity)| Level { price: p(*price), quantity: q(*quantity) });
         book.replace([Level { price: p(1), quantity: q(1) }], levels);
         book
+    }
+
+    proptest! {
+        #[test]
+        fn a_memory_of_the_fills_alone_is_never_kinder(
+            steps in prop::collection::vec((0i32..30, 0i32..20), 1..40),
+        ) {
+            let (mut all, mut fills) = (LiquidityMemory::new(), LiquidityMemory::new());
+            let mut taken = Vec::new();
+            for (displayed, wanted) in steps {
+                let levels = if displayed == 0 { vec![(101, 5)] } else { vec![(100, displayed), (101, 5)] };
+                let book = asks(&levels);
+                all.on_book(&book);
+                all.take(&book, Side::Ask, q(wanted), Some(p(100)), &mut taken).unwrap();
+                fills.commit(Side::Ask, &taken);
+                prop_assert!(
+                    fills.available(&book, Side::Ask, p(100)) <= all.available(&book, Side::Ask, p(100))
+                );
+            }
+        }
     }
 
     /// What an order for everything at 100 gets.

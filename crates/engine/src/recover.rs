@@ -8,11 +8,12 @@
 use crate::broker::{Filled, Order};
 use crate::config::Config;
 use crate::core::Results;
-use crate::guards::rules;
+use crate::guards::{Rule, Scope, rules};
 use crate::ledger::Ledger;
 use crate::legs::{Decided, Phase, Position};
+use crate::liquidity::{LiquidityMemory, LiquidityModel};
 use crate::session::{book_fill, retry_pause_ms};
-use journal::record::{GuardEvent, Purpose};
+use journal::record::{FxUsed, GuardEvent, Purpose};
 use journal::{Body, Entry};
 use market::{Asset, Member, Money, Quantity, Timestamp, Venue};
 use recording::{Input, Record};
@@ -73,6 +74,9 @@ pub struct SymbolState {
     pub last_entry: Option<Timestamp>,
     /// Coin below a lot that closed positions left, per venue.
     pub residue: [Quantity; 2],
+    /// What our fills took from the books' levels, per venue, as far as the fills themselves tell: at least what the
+    /// session that was killed remembered.
+    pub memories: [LiquidityMemory; 2],
 }
 
 /// A guard that holds.
@@ -85,6 +89,8 @@ pub struct Held {
     pub scope: String,
     /// What the figure was compared with.
     pub threshold: f64,
+    /// When it started.
+    pub since: Timestamp,
     /// End of a cooldown.
     pub until: Option<Timestamp>,
 }
@@ -118,6 +124,11 @@ pub struct State {
     pub last_order: u64,
     /// The last position's id.
     pub last_position: u64,
+    /// The last transfer's id.
+    #[serde(default)]
+    pub last_transfer: u64,
+    /// The last shadow position's id. Those that were under way are lost.
+    pub last_shadow: u64,
     /// `Position limit` is met.
     pub at_limit: bool,
     /// Guard triggers so far.
@@ -153,8 +164,12 @@ impl State {
         self.results.net
     }
 
-    /// Leaves out waits that are over at `now`: whether a core has cleared them yet makes no difference to what it does.
-    pub fn forget_waits(&mut self, now: Timestamp) {
+    /// Makes two states comparable: leaves out waits that are over at `now` (whether a core has cleared them yet makes no
+    /// difference to what it does), and what is remembered of the books, which a journal tells in part.
+    pub fn comparable(&mut self, now: Timestamp) {
+        for symbol in &mut self.symbols {
+            symbol.memories = Default::default();
+        }
         for position in &mut self.positions {
             position.retry_at = position.retry_at.filter(|at| *at > now);
         }
@@ -174,6 +189,9 @@ impl State {
         }
         (self.journal_seq, self.input_seq) = (entry.seq, entry.input_seq);
         self.at = self.at.max(entry.at);
+        if entry.seq > 1 {
+            self.results.roll(self.config.day_of(entry.at));
+        }
         match &entry.body {
             Body::Start { run_id, config, .. } => self.on_start(entry, run_id, config)?,
             Body::Universe { members, .. } => self.on_universe(members),
@@ -182,13 +200,13 @@ impl State {
             Body::Order { .. } => self.on_order(entry)?,
             Body::Rejected { order, .. } => self.on_rejected(entry, *order)?,
             Body::Fill { .. } => self.on_fill(entry)?,
+            Body::Transfer { .. } | Body::TransferArrived { .. } => self.on_transfer(entry)?,
             Body::Opened { .. }
             | Body::Anchored { .. }
             | Body::Exit { .. }
             | Body::Closed { .. }
             | Body::Unwound { .. } => self.on_position(entry)?,
             Body::Guard(event) => self.on_guard(entry.at, event),
-            Body::Figures { .. } => self.results.roll(self.config.day_of(entry.at)),
             Body::Equity { pnl_usd, .. } => self.results.mark(*pnl_usd),
             Body::PositionLimit { .. } => self.at_limit = true,
             Body::EmergencyStop { .. } => self.emergency = true,
@@ -199,13 +217,16 @@ impl State {
                     *sum = sum.saturating_add(*count);
                 }
             }
+            Body::ShadowOpened { shadow, .. } => self.last_shadow = *shadow,
             Body::End { .. } => self.ended = true,
-            // Balances follow from deposits and fills; the rest is for readers.
+            // Balances follow from deposits, fills and transfers; the rest is for readers.
             Body::Balance { .. }
+            | Body::Figures { .. }
             | Body::Funnel { .. }
             | Body::Edges { .. }
             | Body::Percentiles { .. }
             | Body::BreakEven { .. }
+            | Body::ShadowClosed { .. }
             | Body::Note { .. }
             | Body::Resumed { .. } => {}
         }
@@ -239,6 +260,7 @@ impl State {
                         deposited: [false; 2],
                         last_entry: None,
                         residue: [Quantity::ZERO; 2],
+                        memories: Default::default(),
                     });
                 }
             }
@@ -261,6 +283,13 @@ impl State {
         } else if let Some(symbol) = self.symbols.iter_mut().find(|symbol| symbol.member.asset == asset) {
             symbol.deposited[venue.index()] = true;
         }
+        Ok(())
+    }
+
+    fn on_transfer(&mut self, entry: &Entry) -> Result<(), FoldError> {
+        let posted = self.ledger.on_record(&entry.body);
+        let left = posted.map_err(|e| FoldError::Money { seq: entry.seq, what: e.to_string() })?;
+        self.last_transfer = left.unwrap_or(self.last_transfer);
         Ok(())
     }
 
@@ -375,9 +404,12 @@ impl State {
             fee_asset: *fee_asset,
         };
         let money = |what: String| FoldError::Money { seq: entry.seq, what };
-        self.ledger.apply(&filled).map_err(|e| money(e.to_string()))?;
+        self.ledger.apply_at(&filled, fx.rate).map_err(|e| money(e.to_string()))?;
         let position = self.position(entry.seq, order.position)?;
-        book_fill(position, &filled, *fx).ok_or_else(|| money("the fill does not fit".to_owned()))
+        let i = position.symbol;
+        book_fill(position, &filled, *fx).ok_or_else(|| money("the fill does not fit".to_owned()))?;
+        self.symbols[i].memories[order.venue.index()].commit(order.takes, levels);
+        Ok(())
     }
 
     /// The life of a position.
@@ -410,17 +442,20 @@ impl State {
             Body::Closed { position, asset, direction, reason, net_usd, .. } => {
                 let cash = self.end_position(seq, *position)?;
                 self.round_trips += 1;
-                self.results.roll(self.config.day_of(entry.at));
                 self.results.add(cash, *net_usd);
                 if *reason != journal::record::ExitReason::Shutdown {
-                    self.results.streak((*asset, *direction), *net_usd, &self.config);
+                    let route = Scope::Route(*asset, *direction).to_string();
+                    let held = |rule: Rule, scope: &str| {
+                        self.guards.values().any(|held| held.rule == rule.name && held.scope == scope)
+                    };
+                    let cooling = (held(rules::ROUTE_STREAK, &route), held(rules::CROSS_STREAK, "*"));
+                    self.results.streak((*asset, *direction), *net_usd, &self.config, cooling);
                 }
             }
             Body::Unwound { position, orphan, net_usd, .. } => {
                 let cash = self.end_position(seq, *position)?;
                 if *orphan {
                     self.unwinds += 1;
-                    self.results.roll(self.config.day_of(entry.at));
                     self.results.add(cash, *net_usd);
                 }
             }
@@ -451,14 +486,8 @@ impl State {
             return;
         }
         self.triggers = self.triggers.max(event.trigger);
-        let pause = match event.rule.as_str() {
-            rule if rule == rules::ROUTE_STREAK.name => Some(self.config.cooldown_route_ms),
-            rule if rule == rules::CROSS_STREAK.name => Some(self.config.cooldown_cross_ms),
-            _ => None,
-        };
-        let until = pause.map(|ms| Timestamp(at.0.saturating_add(ms.saturating_mul(1_000_000))));
-        let (rule, scope) = (event.rule.clone(), event.scope.clone());
-        self.guards.insert(event.trigger, Held { rule, scope, threshold: event.threshold, until });
+        let (rule, scope, threshold) = (event.rule.clone(), event.scope.clone(), event.threshold);
+        self.guards.insert(event.trigger, Held { rule, scope, threshold, since: at, until: event.until });
     }
 
     fn on_alert(&mut self, rule_id: &str, labels: &BTreeMap<String, String>) {
@@ -469,6 +498,28 @@ impl State {
             position.orphaned = true;
         }
     }
+}
+
+/// What a state store shows of a session, once a second.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latest {
+    /// The last journal record.
+    pub journal_seq: u64,
+    /// The core's time.
+    pub at: Timestamp,
+    /// Positions in whatever phase.
+    pub positions: Vec<Position>,
+    /// Guards that hold, by trigger.
+    pub guards: BTreeMap<u64, Held>,
+    /// KRW per USDT for signals, with its age.
+    pub fx: Option<FxUsed>,
+    /// Closed round trips and unwinds, net, USD.
+    pub net_usd: Money,
+    /// Net since the day boundary, USD.
+    pub daily_net_usd: Money,
+    /// The emergency stop has latched.
+    pub emergency: bool,
 }
 
 /// Which records of a replay were lost with a kill: those of the inputs before an [`Input::Resume`] that its journal did not

@@ -49,6 +49,10 @@ pub struct View {
     pub exposure_usd: Money,
     /// What trading made, at marks, USD; `None` before it could be valued.
     pub pnl_usd: Option<Money>,
+    /// The part of `pnl_usd` that the rate's moves made of changed KRW holdings, USD.
+    pub fx_effect_usd: Option<Money>,
+    /// Withdrawal fees of transfers so far, USD; inside `pnl_usd`.
+    pub transfer_cost_usd: Money,
     /// Closed round trips and unwinds, net, USD.
     pub net_usd: Money,
     /// Paper capital plus `pnl_usd`.

@@ -6,6 +6,8 @@
 mod client;
 #[path = "it/model.rs"]
 mod model;
+#[path = "it/prices.rs"]
+mod prices;
 #[path = "it/servers.rs"]
 mod servers;
 #[path = "it/wire.rs"]

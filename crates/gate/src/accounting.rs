@@ -1,12 +1,21 @@
 //! The gate's own accounting: every trading KPI added up again from the journal's fills, deposits and equity marks. It
-//! shares no code with the ledger that wrote the journal: fees and roundings are derived from the recorded terms.
+//! shares no code with the ledger that wrote the journal: fees follow from the recorded terms, roundings from docs/money.md, and
+//! what follows from the records must equal to the last unit.
 
 mod book;
+mod days;
+mod equity;
+mod exact;
+mod fills;
+mod flows;
 mod guards;
+mod results;
+mod shadows;
 
 pub use book::account;
+pub use shadows::{Results, ShadowTable};
 
-use book::usd;
+pub(crate) use book::usd;
 use journal::record::ExitReason;
 use market::{Timestamp, Venue};
 use std::collections::BTreeMap;
@@ -75,13 +84,13 @@ pub struct Trigger {
     pub from: Timestamp,
     /// When it ended, `None` when it never did.
     pub to: Option<Timestamp>,
-    /// False when the condition does not hold: for our own figure where the journal gives one, for the stated figure otherwise.
+    /// False when the condition does not hold for the recomputed figure (see `guards`).
     pub holds: bool,
     /// `type/rule scope: observed ... threshold ...`.
     pub text: String,
 }
 
-/// What the journal adds up to. Amounts in USD.
+/// What the journal adds up to. Amounts in units of 1e-8 USD, exact.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Accounts {
     /// Run id of the start record.
@@ -93,15 +102,21 @@ pub struct Accounts {
     /// Unwound entries.
     pub unwinds: u64,
     /// Net of closes and unwinds.
-    pub net_usd: f64,
+    pub net: i128,
     /// Gross of closes.
-    pub gross_closed_usd: f64,
+    pub gross_closed: i128,
     /// Gross of unwinds, from their fills.
-    pub gross_unwound_usd: f64,
+    pub gross_unwound: i128,
+    /// Decided against realised gross of closes.
+    pub slippage: i128,
     /// Total at the last equity point that could be recomputed.
-    pub total_usd: Option<f64>,
+    pub total: Option<i128>,
+    /// The part of it that the rate's moves made of the KRW of fills.
+    pub fx_effect: Option<i128>,
+    /// Withdrawal fees of transfers, inside the total.
+    pub transfer_cost: i128,
     /// Largest fall from a peak over the recomputed points; the peak starts at 0.
-    pub drawdown_usd: f64,
+    pub drawdown: i128,
     /// Equity points that could be recomputed.
     pub equity_points: u64,
     /// Equity points that lacked a mark and could not.
@@ -124,6 +139,8 @@ pub struct Accounts {
     pub last_at: Timestamp,
     /// End record: reason and open positions.
     pub end: Option<(String, u32)>,
+    /// Blocked intents that lived on, beside the taken trades; `None` without any.
+    pub shadows: Option<ShadowTable>,
     /// Failed checks.
     pub problems: Vec<Problem>,
 }
@@ -154,7 +171,7 @@ impl Accounts {
         reasons
     }
 
-    /// Guard triggers whose stated condition does not hold.
+    /// Guard triggers whose condition does not hold when it is recomputed.
     pub fn false_positives(&self) -> u64 {
         self.triggers.iter().filter(|t| !t.holds).count() as u64
     }

@@ -1,5 +1,6 @@
 //! The judgement of a whole run: everything that the report shows and that `rejudge` compares.
 
+use crate::accounting::ShadowTable;
 use crate::attested;
 use crate::criteria;
 use crate::decision::{Decision, Simple, decide};
@@ -15,6 +16,7 @@ use crate::series;
 use crate::spreads::{Edges, SymbolSpread};
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
 use catalogue::{CriterionId, KPIS, exit_codes};
+use market::Money;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,11 +110,37 @@ pub struct LatencyWindow {
     pub p99_ms: Option<f64>,
 }
 
+/// The result in its parts, USD, as the accounting adds them up from the journal (docs/money.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MoneyTable {
+    /// Holdings at marks less deposits at the same marks.
+    pub total: Money,
+    /// Of it, what the rate's moves made of the KRW that fills brought or took.
+    pub fx_effect: Money,
+    /// The rest of `total`: what trading made at the rates of the fills, transfers' fees taken off.
+    pub trading: Money,
+    /// Withdrawal fees of transfers between the venues, inside `trading`.
+    pub transfer_cost: Money,
+    /// Closed round trips and unwinds before fees.
+    pub gross: Money,
+    /// Their fees.
+    pub fees: Money,
+    /// `gross - fees`.
+    pub net: Money,
+    /// Decided against realised gross of round trips: what latency and depth cost, inside `gross`.
+    pub slippage: Money,
+}
+
 /// Curves and tables of the report.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Series {
+    /// Where the money came from; `None` without a journal that has an equity point.
+    #[serde(default)]
+    pub money: Option<MoneyTable>,
     /// Latency per 10 minutes, or per sixth of a shorter run.
     pub latency: Vec<LatencyWindow>,
     /// `(seconds, MB)` of PSS.
@@ -135,6 +163,9 @@ pub struct Series {
     pub guards: BTreeMap<String, f64>,
     /// Closed round trips by exit reason.
     pub exit_reasons: BTreeMap<String, f64>,
+    /// What became of blocked intents, beside the trades that were taken; `None` when the journal has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadows: Option<ShadowTable>,
     /// Alerts by rule.
     pub alerts_by_rule: BTreeMap<String, u64>,
     /// Log counters at the end; `None` when they were lost with the end record.

@@ -5,7 +5,7 @@ mod alerting;
 mod by_page;
 mod supervised;
 
-use crate::accounting::{Accounts, account};
+use crate::accounting::{Accounts, account, usd as dollars};
 use crate::evidence::{AlertRows, DeliveryRow, Evidence, Found, KpiFile, PhaseEvidence, Scrape};
 use crate::judge::guarded;
 use crate::scrape::{self, Histogram, near};
@@ -258,23 +258,23 @@ impl Desk<'_> {
             2 => against(value, 0.0, &[Some(entries)], "journal"),
             3 | 4 => against(value, 0.0, &[Some(exits)], "journal"),
             5 => against(value, 0.01, &[win_rate(a)], "journal"),
-            6 => match a.total_usd {
-                Some(total) => against(value, usd, &[Some(total)], "journal: holdings at marks"),
+            6 => match a.total {
+                Some(total) => against(value, usd, &[Some(dollars(total))], "journal: holdings at marks"),
                 None => missing("no equity point of the journal can be recomputed"),
             },
             7 => {
-                let gross = a.gross_closed_usd;
-                let with_unwinds = gross + a.gross_unwound_usd;
+                let gross = dollars(a.gross_closed);
+                let with_unwinds = gross + dollars(a.gross_unwound);
                 against(value, usd, &[Some(with_unwinds), Some(gross).filter(|_| a.unwinds == 0)], "journal")
             }
-            8 => against(value, usd, &[Some(a.net_usd)], "journal"),
+            8 => against(value, usd, &[Some(dollars(a.net))], "journal"),
             9 if a.equity_skipped > 0 => missing(format!(
                 "{} without a mark in the journal",
                 counted(a.equity_skipped as f64, "equity point", "equity points")
             )),
             9 => match a.equity_points {
                 0 => missing("no equity point of the journal can be recomputed"),
-                _ => against(value, usd, &[Some(a.drawdown_usd)], "journal: equity points"),
+                _ => against(value, usd, &[Some(dollars(a.drawdown))], "journal: equity points"),
             },
             // Only win rate, M1, M3 and H6 leave out `shutdown` closes.
             10 | 11 => against(value, usd, &[Accounts::mean_net(a.closes.iter(), number == 10)], "journal"),

@@ -2,11 +2,12 @@
 
 use crate::accounting::Accounts;
 use crate::evidence::{Evidence, PhaseEvidence};
-use crate::judge::{LatencyWindow, Series};
+use crate::judge::{LatencyWindow, MoneyTable, Series};
 use crate::kpis::file_value;
 use crate::memory::memory_growth;
 use crate::scrape::{Histogram, sum_by};
 use crate::value::Value;
+use market::Money;
 use std::collections::BTreeMap;
 
 pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&Accounts>) -> Series {
@@ -33,6 +34,7 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
     let cores = evidence.settings.cpu_cores;
     let os: Vec<_> = phase.samples.iter().filter_map(|s| s.os.get().map(|os| (s.t, os))).collect();
     Series {
+        money: accounts.and_then(money),
         latency: latency(phase),
         memory_mb: os.iter().map(|(t, os)| (*t, os.pss_bytes as f64 / 1e6)).collect(),
         cpu_pct: os
@@ -47,10 +49,27 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
         edges,
         guards: map("guard_triggers_by_type"),
         exit_reasons: accounts.map_or_else(|| map("exit_reasons"), Accounts::exit_reasons),
+        shadows: accounts.and_then(|accounts| accounts.shadows.clone()),
         alerts_by_rule,
         log: phase.log.get().map(|log| log.counters),
         top_errors: phase.log.get().map(|log| log.top_errors.clone()).unwrap_or_default(),
     }
+}
+
+/// `None` without an equity point, or when a sum does not fit.
+fn money(accounts: &Accounts) -> Option<MoneyTable> {
+    let (total, fx_effect) = (accounts.total?, accounts.fx_effect?);
+    let gross = accounts.gross_closed.checked_add(accounts.gross_unwound)?;
+    Some(MoneyTable {
+        total: Money(total),
+        fx_effect: Money(fx_effect),
+        trading: Money(total.checked_sub(fx_effect)?),
+        transfer_cost: Money(accounts.transfer_cost),
+        gross: Money(gross),
+        fees: Money(gross.checked_sub(accounts.net)?),
+        net: Money(accounts.net),
+        slippage: Money(accounts.slippage),
+    })
 }
 
 /// Windows of 10 minutes, or sixths of a phase shorter than an hour. A window holds what came between the last samples

@@ -168,7 +168,10 @@ mod tests {
             edge_bps: figures(max),
         };
         let asset = |name: &str| Asset::new(name).unwrap();
-        let record = |name: &str, session: [Spread; 2]| Body::Percentiles { asset: asset(name), session };
+        let record = |name: &str, session: [Spread; 2]| Body::Percentiles {
+            asset: asset(name),
+            session: Box::new(session),
+        };
         let funnel = |counts: &[(&str, u64)]| Body::Funnel {
             asset: Some(asset("AAA")),
             counts: counts.iter().map(|(stage, n)| ((*stage).to_owned(), *n)).collect(),

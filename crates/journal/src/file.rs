@@ -47,6 +47,10 @@ pub fn encode(entry: &Entry, out: &mut Vec<u8>) {
 pub fn decode(line: &[u8]) -> Result<Entry, String> {
     let (head, body) = (line.get(..8), line.get(9..));
     let (Some(head), Some(body)) = (head, body) else { return Err("too short".to_owned()) };
+    let is_head = line[8] == b' ' && head.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_head {
+        return Err("it does not begin with a checksum".to_owned());
+    }
     let crc = std::str::from_utf8(head).ok().and_then(|h| u32::from_str_radix(h, 16).ok());
     if crc != Some(crc32fast::hash(body)) {
         return Err("its checksum does not match".to_owned());

@@ -1,6 +1,8 @@
 //! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
+use crate::figures::{GuardFigures, GuardTerms};
 use crate::percentiles::Spread;
+pub use crate::withdrawal::{WithdrawalFee, WithdrawalTerms};
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +32,11 @@ pub struct Entry {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The two directions of an arbitrage, named by where the asset is bought.
@@ -212,7 +219,7 @@ pub struct Mark {
 }
 
 /// The terms under which the session trades: what the gate needs to add up by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
@@ -226,6 +233,15 @@ pub struct Terms {
     pub take_profit_bps: u32,
     /// Time limit of a position, milliseconds.
     pub time_limit_ms: i64,
+    /// Seconds added to UTC before days are counted for daily limits: 0 is UTC, 32 400 Seoul. `None`: not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_offset_s: Option<i64>,
+    /// What moving coin between the venues costs. `None`: nothing is moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<WithdrawalTerms>,
+    /// What the guards compare with; `None` in a journal that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards: Option<GuardTerms>,
 }
 
 /// Why a figure was recorded: the thresholds that guards compare.
@@ -251,6 +267,12 @@ pub struct GuardEvent {
     pub threshold: f64,
     /// `above` or `below`: on which side of the threshold the condition holds.
     pub holds: String,
+    /// At the start of a cooldown: when it will be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// At the end: when it started, so that the block lasted from then until this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// What happened. The name of the variant is the record's kind.
@@ -360,7 +382,7 @@ pub enum Body {
         level_bps: Option<f64>,
         /// Net of the whole round trip if it were closed now by walking the books, basis points of the leg's value.
         net_bps: Option<f64>,
-        /// What the way out should bring before fees: sale minus purchase, USD. `None` without a usable book.
+        /// What the way out of the matched quantity should bring before fees: sale minus purchase, USD. `None` without a usable book.
         gross_usd: Option<Money>,
         /// The touch of both books as last seen, Upbit's first.
         touch: [Option<Touch>; 2],
@@ -394,7 +416,8 @@ pub enum Body {
         /// Why.
         refusal: Refusal,
     },
-    /// An order was filled, wholly or in part.
+    /// An order was filled, wholly or in part; what was not filled is gone. An order has one fill or one refusal. How notional
+    /// and fee are rounded stands in docs/money.md.
     Fill {
         /// Order id.
         order: u64,
@@ -431,8 +454,45 @@ pub enum Body {
         change: Quantity,
         /// What it is now.
         balance: Quantity,
-        /// The order whose fill changed it; 0 for deposits.
+        /// The order whose fill changed it; 0 for deposits and transfers.
         order: u64,
+        /// The transfer that changed it; 0 for deposits and fills.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        transfer: u64,
+    },
+    /// Coin left a venue for the other one. It cannot be traded until it arrives, and is marked where it left until then.
+    Transfer {
+        /// Transfer id, unique within the run, from 1.
+        transfer: u64,
+        /// Asset.
+        asset: Asset,
+        /// The venue that it leaves; it goes to the other one.
+        from: Venue,
+        /// What leaves the balance, fee included.
+        amount: Quantity,
+        /// The withdrawal fee, in coin, out of `amount`.
+        fee: Quantity,
+        /// The fee at `price` and `fx`, USD, rounded up.
+        fee_usd: Money,
+        /// The sending venue's mark: the mid of its last Live book, in its own currency.
+        price: Price,
+        /// Imbalance that caused it: (Upbit's coin - Binance's) / both, without what open positions hold, -1 to 1.
+        imbalance: f64,
+        /// When the rest arrives.
+        arrives: Timestamp,
+        /// The rate for valuing the fee.
+        fx: FxUsed,
+    },
+    /// What a transfer sent has arrived.
+    TransferArrived {
+        /// Its id.
+        transfer: u64,
+        /// Asset.
+        asset: Asset,
+        /// The venue that it reached.
+        to: Venue,
+        /// What arrived: the amount that left without the fee.
+        amount: Quantity,
     },
     /// Both legs of the entry are filled: a position is open.
     Opened {
@@ -477,7 +537,8 @@ pub enum Body {
         fees_usd: Money,
         /// After fees, USD: `gross - fees`.
         net_usd: Money,
-        /// Decided against realised, USD: what latency and depth cost.
+        /// Decided against realised, USD: what latency and depth cost. The `gross_usd` of the decision, for the
+        /// matched part of its quantity and rounded down, and of the exit together, less `gross_usd`; 0 when the exit had none.
         slippage_usd: Money,
         /// The same in basis points of the leg's value.
         #[serde(default)]
@@ -558,9 +619,9 @@ pub enum Body {
     Figures {
         /// The signal rate; `None` while there is none.
         fx: Option<FxUsed>,
-        /// Books Live per venue.
+        /// Books Live per venue, at the last full second.
         live: [u32; 2],
-        /// Members.
+        /// Members, at the last full second.
         members: u32,
         /// `healthy`, `degraded`, `down`, `frozen` per venue.
         health: [String; 2],
@@ -570,6 +631,44 @@ pub enum Body {
         exposure_usd: Money,
         /// Net since the day boundary, USD.
         daily_net_usd: Money,
+        /// The guards' own figures; `None` in a journal that does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guards: Option<Box<GuardFigures>>,
+    },
+    /// A blocked intent lives on as a shadow position, which touches nothing: at the end of it one knows what the block saved
+    /// or cost. One per symbol, direction and episode.
+    ShadowOpened {
+        /// Id of the shadow, unique within the run; not a position id.
+        shadow: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// The rules that blocked it.
+        rules: Vec<String>,
+        /// Base quantity intended per leg.
+        quantity: Quantity,
+        /// Value of a leg at the intent, USD.
+        notional_usd: Money,
+        /// Executable gap, basis points.
+        gap_bps: f64,
+        /// Edge, basis points.
+        edge_bps: f64,
+    },
+    /// A shadow position ended.
+    ShadowClosed {
+        /// Its id.
+        shadow: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// Why it left; `None` when it never had both legs.
+        reason: Option<ExitReason>,
+        /// Before fees, USD; `None` when it has no result (see `net_usd`).
+        gross_usd: Option<Money>,
+        /// After fees, USD. `None` when the session ended, or patience did, before it could be closed or valued.
+        net_usd: Option<Money>,
     },
     /// An equity point: each second and after each fill. Everything in USD at `fx`.
     Equity {
@@ -577,8 +676,15 @@ pub enum Body {
         pnl_usd: Money,
         /// Closed round trips and unwinds, net.
         net_usd: Money,
-        /// Largest fall of `pnl_usd` from its peak so far.
+        /// Largest fall of `pnl_usd` from its peak so far; the peak starts at 0.
         drawdown_usd: Money,
+        /// The part of `pnl_usd` that the rate's moves made of the KRW that fills brought or took: that KRW at this rate less at
+        /// the rates of the fills. The rest is what trading made. `None`: not told apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fx_effect_usd: Option<Money>,
+        /// Withdrawal fees of transfers so far, each at its own mark and rate; inside `pnl_usd`. `None`: not told apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer_cost_usd: Option<Money>,
         /// The rate.
         fx: FxUsed,
         /// Marks of the assets whose holding differs from their deposits.

@@ -19,6 +19,9 @@ fn entries() -> Vec<Entry> {
                 binance_fee_centibps: 1_000,
                 take_profit_bps: 25,
                 time_limit_ms: 180_000,
+                day_offset_s: None,
+                withdrawal: None,
+                guards: None,
             },
             config: String::new(),
         },
@@ -102,4 +105,19 @@ fn a_changed_byte_is_damage_with_its_line() {
     let path = dir.path().join("journal.log");
     std::fs::write(&path, b"00000000 {}\n").unwrap();
     assert!(matches!(Reader::open(&path).unwrap().next_entry(), Err(FileError::Damaged { line: 1, .. })));
+}
+
+#[test]
+fn a_flipped_bit_is_found_wherever_it_is() {
+    let mut line = Vec::new();
+    encode(&entries()[0], &mut line);
+    line.pop();
+    assert!(decode(&line).is_ok());
+    for at in 0..line.len() {
+        for bit in 0..8 {
+            line[at] ^= 1 << bit;
+            assert!(decode(&line).is_err(), "byte {at}, bit {bit}");
+            line[at] ^= 1 << bit;
+        }
+    }
 }

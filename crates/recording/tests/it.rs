@@ -123,3 +123,36 @@ proptest! {
         prop_assert_eq!(read, records);
     }
 }
+
+#[test]
+fn a_log_goes_on_behind_its_last_whole_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("input.rec");
+    let mut records = write(&path, &inputs());
+    let whole = std::fs::metadata(&path).unwrap().len();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend_from_within(12..40);
+    std::fs::write(&path, &bytes).unwrap();
+
+    let (mut writer, tail) = Writer::go_on(&path, "r.main").unwrap();
+    let last = records.last().map(|record| (record.seq, record.at));
+    assert_eq!((tail.records, tail.last, tail.cut_bytes), (records.len() as u64, last, 28));
+    assert_eq!(writer.written(), whole);
+    let next = Record { seq: 12, at: Timestamp(99), input: Input::Tick };
+    writer.push(&next).unwrap();
+    writer.sync().unwrap();
+    records.push(next);
+    let read: Vec<Record> = Reader::open(&path).unwrap().map(Result::unwrap).collect();
+    assert_eq!(read, records);
+
+    // Another run's log, and a damaged one, stay as they are.
+    let before = std::fs::read(&path).unwrap();
+    let error = Writer::go_on(&path, "r.other").unwrap_err();
+    assert!(matches!(&error, FileError::OtherRun { run_id, .. } if run_id == "r.main"), "{error}");
+    assert!(std::fs::read(&path).unwrap() == before);
+    let mut damaged = before.clone();
+    damaged[40] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    assert!(matches!(Writer::go_on(&path, "r.main"), Err(FileError::Damaged { .. })));
+    assert!(std::fs::read(&path).unwrap() == damaged);
+}

@@ -17,6 +17,21 @@ impl Clock {
         Self { wall: Timestamp(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX)), start: Instant::now() }
     }
 
+    /// The same clock, put forward where the wall clock of this start stands before `at`, which a journal reached already:
+    /// otherwise the session's time would stand still until the wall clock gets there.
+    #[must_use]
+    pub fn not_before(self, at: Timestamp) -> Self {
+        let behind_s = at.secs_since(self.wall);
+        if behind_s <= 0.0 {
+            return self;
+        }
+        tracing::warn!(
+            behind_s,
+            "the wall clock stands before the journal's last record: time goes on from there"
+        );
+        Self { wall: at, ..self }
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.at(Instant::now())

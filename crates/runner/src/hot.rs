@@ -42,6 +42,8 @@ pub enum Outcome {
     Duration,
     /// SIGTERM or SIGINT.
     Signal,
+    /// The kill switch of the state store.
+    KillSwitch,
     /// The emergency stop latched.
     Emergency,
     /// The recording that was replayed is over.
@@ -54,6 +56,7 @@ impl Outcome {
         match self {
             Self::Duration => "duration",
             Self::Signal => "signal",
+            Self::KillSwitch => "kill_switch",
             Self::Emergency => "emergency_stop",
             Self::RecordingEnd => "recording_end",
         }
@@ -189,6 +192,11 @@ impl<'a> Hot<'a> {
     pub fn show(&self) {
         let view = self.core.view().clone();
         let book_ages = Venue::ALL.map(|venue| self.core.book_ages(venue).collect());
-        self.writer.screen(Screen { view, book_ages, levels: self.core.levels_held() });
+        self.writer.screen(Screen {
+            view,
+            book_ages,
+            levels: self.core.levels_held(),
+            latest: self.core.latest(),
+        });
     }
 }

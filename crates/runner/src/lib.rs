@@ -30,6 +30,7 @@ mod server;
 mod session;
 mod signals;
 mod stages;
+mod store;
 mod universe;
 mod writer;
 
@@ -41,3 +42,4 @@ pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
 pub use replay::{ReplayReport, replay, replay_file};
 pub use session::run;
+pub use store::{Document as StoreDocument, pull_kill_switch, run_in as store_of};

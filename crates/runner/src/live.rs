@@ -10,6 +10,7 @@ use crate::recorder::Recorder;
 use crate::requests::Requests;
 use crate::restart::Restart;
 use crate::signals::Signals;
+use crate::store;
 use crate::universe::{self, Chosen};
 use crate::writer::{ShellAlert, WriterHandle};
 use market::{Member, Timestamp, Venue};
@@ -17,7 +18,7 @@ use recording::{ConnId, Input, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use venues::{Endpoints, Rest, Stamped, StreamEvent, StreamHandle};
 
 /// Events that wait for the core.
@@ -48,6 +49,8 @@ pub struct Parts<'a> {
     pub metrics: &'a Metrics,
     /// What a killed process left, when this one goes on with its session.
     pub back: Option<&'a Back>,
+    /// Tells of the kill switch.
+    pub kill: &'a watch::Receiver<Option<String>>,
 }
 
 /// What a killed process left.
@@ -191,6 +194,7 @@ impl Session<'_> {
 
     async fn drive(&mut self, signals: &mut Signals) -> Result<Outcome, RunError> {
         let mut second = Instant::now() + SECOND;
+        let mut kill = self.parts.kill.clone();
         let mut outcome = None;
         let mut give_up = None;
         loop {
@@ -198,6 +202,10 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 () = signals.wait(), if outcome.is_none() => outcome = self.close(Outcome::Signal, &mut give_up),
+                // It is stronger than an orderly end that is under way.
+                reason = store::pulled(&mut kill), if outcome != Some(Outcome::KillSwitch) => {
+                    outcome = self.kill(reason, &mut give_up);
+                }
                 event = self.rx.recv() => match event {
                     Some(event) => self.burst(event),
                     None => return Err(RunError::Internal("every stream task ended".to_owned())),
@@ -249,6 +257,14 @@ impl Session<'_> {
         *give_up = Some(Instant::now() + CLOSING);
         self.feed(Input::Shutdown);
         Some(outcome)
+    }
+
+    /// The kill switch: as an orderly end, and everything is closed for that reason.
+    fn kill(&mut self, reason: String, give_up: &mut Option<Instant>) -> Option<Outcome> {
+        tracing::warn!("the kill switch was pulled: {reason}");
+        give_up.get_or_insert_with(|| Instant::now() + CLOSING);
+        self.feed(Input::KillSwitch { reason });
+        Some(Outcome::KillSwitch)
     }
 
     /// Handles an event and those that wait behind it.

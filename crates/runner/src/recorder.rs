@@ -268,6 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_barrier_covers_is_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input.rec");
+        let recorder = Recorder::start(&path, None).unwrap();
+        let barrier = recorder.barrier();
+        for seq in 1..=50 {
+            recorder.push(record(seq));
+            if seq % 10 == 0 {
+                barrier.wait();
+                assert_eq!(Reader::open(&path).unwrap().count() as u64, seq);
+            }
+        }
+        recorder.finish();
+        // Nobody waits for a log that has ended.
+        barrier.wait();
+    }
+
+    #[test]
     fn a_log_without_records_is_replaced_and_one_with_records_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("input.rec");

@@ -245,6 +245,7 @@ pub async fn feed(parts: Parts<'_>, signals: &mut Signals) -> Result<Outcome, Ru
     let mut hot = Hot::replay(first, cuts(path)?, parts.writer, parts.metrics)?;
     parts.writer.alert(crate::writer::ShellAlert::drill("start"));
     let mut shown = Instant::now();
+    let mut kill = parts.kill.clone();
     let mut outcome = Outcome::RecordingEnd;
     while let Some(record) = reader.next_record()? {
         let stride = record.seq % STRIDE == 0;
@@ -261,6 +262,10 @@ pub async fn feed(parts: Parts<'_>, signals: &mut Signals) -> Result<Outcome, Ru
                 biased;
                 () = signals.wait() => {
                     outcome = Outcome::Signal;
+                    break;
+                }
+                _ = crate::store::pulled(&mut kill) => {
+                    outcome = Outcome::KillSwitch;
                     break;
                 }
                 () = tokio::task::yield_now() => {}

@@ -57,8 +57,17 @@ pub struct Restart {
     pub cut_bytes: u64,
     /// Bytes up to the last commit.
     kept_bytes: u64,
-    /// Nobody else writes this journal while this lives.
-    _lock: File,
+}
+
+/// A journal that is there, and may be gone on with.
+#[derive(Debug)]
+pub struct Found {
+    /// What it says.
+    pub restart: Restart,
+    /// What was published of it.
+    pub past: Past,
+    /// Nobody else writes it while this lives.
+    pub lock: File,
 }
 
 /// Reads the journal that this run would write. `None` when there is none, or an empty one.
@@ -66,7 +75,7 @@ pub struct Restart {
 /// # Errors
 /// [`RunError::Journal`] and [`RunError::Recovery`] for a damaged one, [`RunError::JournalExists`] for one that ended,
 /// [`RunError::Config`] for another run's or another configuration's. Nothing has been changed then.
-pub fn look(effective: &Effective, source: DataSource) -> Result<Option<(Restart, Past)>, RunError> {
+pub fn look(effective: &Effective, source: DataSource) -> Result<Option<Found>, RunError> {
     let path = &effective.journal;
     let lock = match File::open(path) {
         Ok(file) => file,
@@ -83,14 +92,14 @@ pub fn look(effective: &Effective, source: DataSource) -> Result<Option<(Restart
         }
         Err(TryLockError::Error(e)) => return Err(RunError::io("lock", path)(e)),
     }
-    let (restart, past) = read(path, lock, source == DataSource::Replay)?;
+    let (restart, past) = read(path, source == DataSource::Replay)?;
     if source != DataSource::Replay && restart.state.journal_seq > 0 {
         same_run(effective, &restart.state)?;
     }
-    Ok(Some((restart, past)))
+    Ok(Some(Found { restart, past, lock }))
 }
 
-fn read(path: &Path, lock: File, replay: bool) -> Result<(Restart, Past), RunError> {
+fn read(path: &Path, replay: bool) -> Result<(Restart, Past), RunError> {
     let mut reader = Reader::open(path)?;
     let (mut state, mut past) = (State::new(), Past::default());
     let mut input = Vec::new();
@@ -117,7 +126,7 @@ fn read(path: &Path, lock: File, replay: bool) -> Result<(Restart, Past), RunErr
         let cause = "it does not begin as a journal does".to_owned();
         return Err(RunError::Recovery { path: path.to_owned(), cause });
     }
-    let restart = Restart { state, cut_records: input.len() as u64, cut_bytes, kept_bytes, _lock: lock };
+    let restart = Restart { state, cut_records: input.len() as u64, cut_bytes, kept_bytes };
     if replay && kept_bytes > 0 {
         past.verify = Some(Verify::open(path, kept_bytes)?);
     }

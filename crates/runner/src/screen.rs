@@ -1,6 +1,7 @@
 //! What the core shows once a second, on its way from the hot thread to the metrics.
 
 use engine::View;
+use engine::recover::Latest;
 use market::Venue;
 
 /// States of a book, as in `venue_books{state}`.
@@ -17,6 +18,8 @@ pub struct Screen {
     pub book_ages: [Vec<f64>; 2],
     /// Levels that all books hold now.
     pub levels: u64,
+    /// For the state store.
+    pub latest: Latest,
 }
 
 impl Screen {

@@ -13,15 +13,17 @@ use crate::kpifile::{Ending, Facts};
 use crate::live::{self, Back, Parts};
 use crate::metrics::{Metrics, RunInfo};
 use crate::recorder::Recorder;
-use crate::restart::{self, Restart};
+use crate::restart::{self, Found, Restart};
 use crate::server;
 use crate::signals::Signals;
-use crate::writer::{Raise, ShellAlert, WriterHandle};
+use crate::store::Store;
+use crate::writer::{Beside, Raise, ShellAlert, WriterHandle};
 use alerts::{AlertConfig, Dispatcher, DispatcherHandle, NotifierConfig, RetryPolicy, Routes, Spool};
 use exposition::Common;
 use recording::file::Tail;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 use venues::Endpoints;
 
@@ -46,7 +48,8 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
     let effective = config::effective(args, config::load(args.config.as_deref())?, clock.started())?;
     let errors_before = crate::logs::error_count();
     prepare_folders(&effective)?;
-    let restart = restart::look(&effective, args.data_source)?;
+    let found = restart::look(&effective, args.data_source)?;
+    let clock = found.as_ref().map_or(clock, |found| clock.not_before(found.restart.state.at));
     let bound = server::bind(effective.metrics_addr)?;
     let config_sha256 = effective.write()?;
     tracing::info!(
@@ -59,14 +62,13 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         "assay run"
     );
     let metrics = metrics(&effective, args.data_source)?;
-    let (restart, past) = match restart {
-        Some((restart, past)) => {
+    let (restart, past, lock) = match found {
+        Some(Found { restart, past, lock }) => {
             restart.cut(&effective.journal)?;
-            (Some(restart), Some(past))
+            (Some(restart), Some(past), Some(lock))
         }
-        None => (None, None),
+        None => (None, None, Restart::lock_new(&effective.journal)?),
     };
-    let lock = if restart.is_none() { Restart::lock_new(&effective.journal)? } else { None };
     let dispatcher = dispatcher(&effective, &metrics)?;
     let mut last = None;
     let recorder = match (&effective.recording, args.data_source) {
@@ -89,15 +91,16 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         metrics: metrics.clone(),
         recorder: recorder.as_ref().map(Recorder::stats),
     };
-    let barrier = recorder.as_ref().map(Recorder::barrier);
-    let writer = WriterHandle::start(facts, raise(&effective, clock)?, past, barrier)?;
+    let store = Store::start(effective.journal.parent().unwrap_or(Path::new(".")), &effective.run_id)?;
+    let beside = Beside { barrier: recorder.as_ref().map(Recorder::barrier), store: store.sink() };
+    let writer = WriterHandle::start(facts, raise(&effective, clock)?, past, beside)?;
     let server = bound.serve(metrics.registry.clone())?;
     // A replay begins at its beginning, and so does a session whose process died before it had one.
     let restart = restart.filter(|restart| {
         args.data_source != DataSource::Replay && (restart.state.journal_seq > 0 || last.is_some())
     });
     let back = restart.map(|restart| Back { restart, last });
-    let shell = Shell { effective, clock, metrics, dispatcher, recorder, writer, back, _lock: lock };
+    let shell = Shell { effective, clock, metrics, dispatcher, recorder, writer, store, back, _lock: lock };
     shell.run(args.data_source, server)
 }
 
@@ -109,6 +112,7 @@ struct Shell {
     dispatcher: DispatcherHandle,
     recorder: Option<Recorder>,
     writer: WriterHandle,
+    store: Store,
     back: Option<Back>,
     _lock: Option<File>,
 }
@@ -143,6 +147,7 @@ impl Shell {
             recorder: self.recorder.as_ref(),
             metrics: &self.metrics,
             back: self.back.as_ref(),
+            kill: &self.store.kill_switch(),
         };
         match source {
             DataSource::Replay => crate::replay::feed(parts, signals).await,
@@ -181,7 +186,9 @@ impl Shell {
         // The dispatcher's probes go on while `/metrics` lingers; after an error there is nothing to linger for.
         let code = match outcome? {
             Outcome::Emergency => catalogue::exit_codes::RUNNER_EMERGENCY,
-            Outcome::Duration | Outcome::Signal | Outcome::RecordingEnd => catalogue::exit_codes::COMPLETE_GO,
+            Outcome::Duration | Outcome::Signal | Outcome::KillSwitch | Outcome::RecordingEnd => {
+                catalogue::exit_codes::COMPLETE_GO
+            }
         };
         written?;
         Ok((code, self.dispatcher))

@@ -10,7 +10,9 @@ use crate::kpifile::{self, Availability, Ending, Facts};
 use crate::recorder::Barrier;
 use crate::restart::{Past, Verify};
 use crate::screen::Screen;
+use crate::store::Sink;
 use engine::kpi::Kpis;
+use engine::recover::Latest;
 use exposition::{HistogramSnapshot, RegistryError};
 use journal::record::Body;
 use journal::{Entry, file};
@@ -98,6 +100,15 @@ impl LatencyWatch {
     }
 }
 
+/// What the writer waits for and hands on to.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The input log, when one is written.
+    pub barrier: Option<Barrier>,
+    /// The state store.
+    pub store: Option<Sink>,
+}
+
 /// The hot thread's end.
 #[derive(Debug)]
 pub struct WriterHandle {
@@ -114,18 +125,13 @@ impl WriterHandle {
     ///
     /// # Errors
     /// [`RunError::Journal`], [`RunError::Io`] for the KPI file, [`RunError::Internal`] without a thread.
-    pub fn start(
-        facts: Facts,
-        raise: Raise,
-        past: Option<Past>,
-        barrier: Option<Barrier>,
-    ) -> Result<Self, RunError> {
+    pub fn start(facts: Facts, raise: Raise, past: Option<Past>, beside: Beside) -> Result<Self, RunError> {
         let journal = file::Writer::append(&facts.effective.journal)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let (failure, queued) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
         let path = facts.effective.kpi_output_path.clone();
         let mut thread = Thread::new(facts, journal, raise, Arc::clone(&failure), Arc::clone(&queued));
-        thread.barrier = barrier;
+        thread.beside = beside;
         if let Some(past) = past {
             thread.go_on(past);
         }
@@ -221,8 +227,9 @@ struct Thread {
     iteration_logged: Instant,
     cpu: Option<(Instant, f64)>,
     unsynced: bool,
+    store_lost: bool,
     latency: LatencyWatch,
-    barrier: Option<Barrier>,
+    beside: Beside,
     /// While a replay goes through what the journal already holds.
     verify: Option<Verify>,
 }
@@ -254,8 +261,9 @@ impl Thread {
             iteration_logged: now,
             cpu: None,
             unsynced: false,
+            store_lost: false,
             latency,
-            barrier: None,
+            beside: Beside::default(),
             verify: None,
         }
     }
@@ -324,7 +332,7 @@ impl Thread {
         });
         let records = records.skip(known);
         if records.clone().next().is_some() {
-            if let Some(barrier) = &self.barrier {
+            if let Some(barrier) = &self.beside.barrier {
                 barrier.wait();
             }
             self.journal.write_batch(records)?;
@@ -339,7 +347,7 @@ impl Thread {
                     self.publish(&entry);
                     changed = true;
                 }
-                Item::Screen(screen) => self.screen(&screen),
+                Item::Screen(screen) => self.screen(*screen),
                 Item::Alert(alert) => self.alert(&alert),
                 Item::Flush(done) => {
                     self.mirror(&mut changed);
@@ -390,16 +398,35 @@ impl Thread {
         }
     }
 
-    fn screen(&mut self, screen: &Screen) {
-        report(self.facts.metrics.screen(screen));
+    fn screen(&mut self, mut screen: Screen) {
+        report(self.facts.metrics.screen(&screen));
+        self.store(std::mem::take(&mut screen.latest));
         self.iterations = screen.view.iterations;
         let millions = self.iterations / 1_000_000 > self.logged / 1_000_000;
         // Screens come once a second: a twentieth less keeps an interval of whole seconds from being missed by a hair.
         let interval = u128::from(self.facts.effective.config.iteration_log_ms);
         let due = self.iteration_logged.elapsed().as_millis() >= interval - interval / 20;
         if millions || due {
-            self.log_iteration(screen);
+            self.log_iteration(&screen);
         }
+    }
+
+    /// The state store shows what the journal holds. Its loss is told once, and again after it was back.
+    fn store(&mut self, latest: Latest) {
+        let Some(sink) = &self.beside.store else { return };
+        sink.put(latest);
+        let lost = sink.health.is_lost();
+        if lost && !std::mem::replace(&mut self.store_lost, lost) {
+            self.alert(&ShellAlert {
+                rule_id: "STATE-SAVE-FAILED",
+                title: "The state store cannot be written".to_owned(),
+                message: "state.json beside the journal is out of date, and a kill switch may not be seen: the run goes on, look at \
+                          the folder and the disk."
+                    .to_owned(),
+                label: ("part", "state_store".to_owned()),
+            });
+        }
+        self.store_lost = lost;
     }
 
     fn log_iteration(&mut self, screen: &Screen) {
@@ -584,7 +611,8 @@ mod tests {
     fn what_is_written_is_published() {
         let folder = tempfile::tempdir().unwrap();
         let facts = facts(folder.path(), &folder.path().join("journal.log"));
-        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, None).unwrap();
+        let writer =
+            WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
         assert_eq!(kpi(&facts)["complete"], false);
         for seq in 1..=100 {
             writer.record(closed(seq));
@@ -600,12 +628,28 @@ mod tests {
         assert!(kpi["loop_latency_p99_ms_reason"].as_str().unwrap().starts_with("undefined"));
     }
 
+    /// What the hot thread had handed over of an input when it died was never finished.
+    #[test]
+    fn half_an_input_is_neither_written_nor_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = facts(folder.path(), &folder.path().join("journal.log"));
+        let writer =
+            WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
+        writer.record(Entry { commit: false, ..closed(1) });
+        writer.record(closed(2));
+        writer.record(Entry { commit: false, ..closed(3) });
+        writer.finish(Ending { complete: false, stop_reason: None }).unwrap();
+        assert_eq!(std::fs::read_to_string(&facts.effective.journal).unwrap().lines().count(), 2);
+        assert_eq!((round_trips(&facts), &kpi(&facts)["round_trips_completed"]), (2.0, &2.into()));
+    }
+
     /// `/dev/full` takes no byte: nothing of what it refused may show.
     #[test]
     fn what_cannot_be_written_is_not_published() {
         let folder = tempfile::tempdir().unwrap();
         let facts = facts(folder.path(), Path::new("/dev/full"));
-        let writer = WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, None).unwrap();
+        let writer =
+            WriterHandle::start(facts.clone(), Box::new(|_| Ok(())), None, Beside::default()).unwrap();
         writer.record(closed(1));
         let error = writer.finish(Ending { complete: true, stop_reason: None }).unwrap_err();
         assert_eq!(error.exit_code(), 70);

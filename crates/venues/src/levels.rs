@@ -1,6 +1,7 @@
 //! Values that both venues share: the reused level buffer, candles, tickers.
 
 use crate::error::{FieldError, Problem};
+use crate::scan::decimal;
 use market::{Asset, Level, Money, Price, Quantity, Timestamp};
 
 /// Where a parser puts levels; reused from frame to frame, so that the common path does not allocate.
@@ -49,6 +50,8 @@ pub struct Ticker {
 }
 
 /// A level of two spellings. `zero_price` says whether a price of zero is padding (Upbit) or an error (Binance).
+///
+/// A minus makes no sense with either, not even before a zero.
 pub(crate) fn level(
     price: (&'static str, &[u8]),
     quantity: (&'static str, &[u8]),
@@ -58,43 +61,26 @@ pub(crate) fn level(
         Some(value) => Price(value),
         None => Price::parse_bytes(price.1).map_err(|e| (price.0, e.into()))?,
     };
-    if value.is_negative() || (value.is_zero() && !zero_price) {
+    if is_minus(price.1) || (value.is_zero() && !zero_price) {
         return Err((price.0, Problem::Sign));
     }
     let size = match plain(quantity.1) {
         Some(value) => Quantity(value.into()),
         None => Quantity::parse_bytes(quantity.1).map_err(|e| (quantity.0, e.into()))?,
     };
-    if size.is_negative() {
+    if is_minus(quantity.1) {
         return Err((quantity.0, Problem::Sign));
     }
     Ok(Level { price: value, quantity: size })
 }
 
-/// The common spelling, in 64 bits: at most 10 digits, a point, at most 8 digits. `None` leaves it to
-/// [`market::parse_scaled`], which gives the same value and knows every other spelling.
+fn is_minus(text: &[u8]) -> bool {
+    text.first() == Some(&b'-')
+}
+
+/// The common spelling, in 64 bits; `None` leaves it to [`market::parse_scaled`].
 fn plain(text: &[u8]) -> Option<i64> {
-    let point = text.iter().position(|b| *b == b'.');
-    let (whole, places) = match point {
-        Some(i) => (i, text.len() - i - 1),
-        None => (text.len(), 0),
-    };
-    if whole == 0 || whole > 10 || places > 8 {
-        return None;
-    }
-    let mut value: i64 = 0;
-    for (i, byte) in text.iter().enumerate() {
-        if Some(i) == point {
-            continue;
-        }
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i64::from(digit);
-    }
-    const SHIFT: [i64; 9] = [100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
-    value.checked_mul(SHIFT[places])
+    decimal(text, 0).and_then(|(value, end)| (end == text.len()).then_some(value))
 }
 
 #[cfg(test)]

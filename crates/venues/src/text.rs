@@ -1,9 +1,15 @@
 //! Spellings: JSON scalars without a float in between, and the dates that venues send.
 
-use crate::error::Problem;
+use crate::error::{Problem, WireError};
 use market::{Asset, DecimalError, Money, Timestamp};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::time::Duration;
+
+/// A frame or an answer as text.
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(bytes).map_err(|e| WireError::new("frame", Problem::Json(e.to_string()), bytes))
+}
 
 /// The characters of a number or of a string without escapes.
 pub(crate) fn scalar(raw: &RawValue) -> Result<&str, Problem> {
@@ -21,6 +27,14 @@ pub(crate) fn plain_string(text: &str) -> Option<&str> {
     (!inner.contains('\\')).then_some(inner)
 }
 
+/// The text of a JSON string, escapes resolved: for values that are compared, not handed on.
+pub(crate) fn decoded(raw: &RawValue) -> Option<Cow<'_, str>> {
+    match plain_string(raw.get()) {
+        Some(text) => Some(Cow::Borrowed(text)),
+        None => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
+    }
+}
+
 /// The inside of a JSON string without escapes, from a raw value.
 pub(crate) fn string(raw: &RawValue) -> Result<&str, Problem> {
     plain_string(raw.get()).ok_or(Problem::Shape)
@@ -33,7 +47,13 @@ pub(crate) fn integer(raw: &RawValue) -> Result<u64, Problem> {
 
 /// A time in milliseconds since the epoch.
 pub(crate) fn millis(raw: &RawValue) -> Result<Timestamp, Problem> {
-    i64::try_from(integer(raw)?).map(Timestamp::from_millis).map_err(|_| Problem::Shape)
+    instant(integer(raw)?).ok_or(Problem::Number(DecimalError::TooLarge))
+}
+
+/// Milliseconds since the epoch as a time. `None` beyond the year 2262, where nanoseconds no longer fit.
+pub(crate) fn instant(ms: u64) -> Option<Timestamp> {
+    let ms = i64::try_from(ms).ok()?;
+    ms.checked_mul(1_000_000).map(|_| Timestamp::from_millis(ms))
 }
 
 /// An amount whose spelling may have more than eight places (turnovers do): rounded toward zero.

@@ -5,7 +5,10 @@
 mod it {
     pub mod captures;
     pub mod data;
+    pub mod differential;
+    pub mod frames;
     pub mod limits;
+    pub mod mutate;
     pub mod sequencer;
     pub mod tables;
     pub mod wire;

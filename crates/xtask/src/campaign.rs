@@ -22,7 +22,48 @@ pub struct Campaign {
 }
 
 /// Every campaign.
-pub const CAMPAIGNS: &[Campaign] = &[];
+pub const CAMPAIGNS: &[Campaign] = &[
+    Campaign {
+        name: "kills",
+        package: "e2e",
+        binary: "e2e",
+        filter: "restarts::killed_at_random_moments",
+        length: ("ASSAY_KILLS", "200"),
+        about: "kill -9 of a runner at random moments: nothing reported is lost or doubled",
+    },
+    Campaign {
+        name: "recovery",
+        package: "e2e",
+        binary: "e2e",
+        filter: "recovery::",
+        length: ("ASSAY_SESSIONS", "100"),
+        about: "sessions in virtual time whose journal is cut at every commit, or killed again and again",
+    },
+    Campaign {
+        name: "builds",
+        package: "e2e",
+        binary: "e2e",
+        filter: "restarts::other_builds",
+        length: ("ASSAY_BUILDS", "dev"),
+        about: "one input log through the release build and those of other profiles gives one journal",
+    },
+    Campaign {
+        name: "sessions",
+        package: "gate",
+        binary: "it",
+        filter: "sessions::random",
+        length: ("ASSAY_SESSIONS", "10000"),
+        about: "random sessions of the engine, added up by the judge to the last unit",
+    },
+    Campaign {
+        name: "fuzz",
+        package: "venues",
+        binary: "it",
+        filter: "differential::fuzz",
+        length: ("ASSAY_FUZZ_SECONDS", "600"),
+        about: "every parser of the venues on mutated frames, seconds for each; ASSAY_FUZZ_SEED draws other cases",
+    },
+];
 
 /// Runs a campaign in the release profile; `length` replaces its usual length.
 ///

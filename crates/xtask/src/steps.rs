@@ -39,8 +39,12 @@ pub fn test() -> Result<(), Failure> {
 }
 
 /// What `cargo xtask bench` runs in the workspace below `benches/`: name, package and its arguments.
-const BENCHES: [(&str, &str, &[&str]); 2] =
-    [("exposition parser", "bench-exposition", &[]), ("judging a day", "bench-gate", &["rejudge"])];
+const BENCHES: [(&str, &str, &[&str]); 4] = [
+    ("exposition parser", "bench-exposition", &[]),
+    ("judging a day", "bench-gate", &["rejudge"]),
+    ("books of real captures", "bench-engine", &["replay-capture"]),
+    ("frames to books", "bench-venues", &[]),
+];
 
 /// Runs the short benches.
 ///

@@ -131,10 +131,8 @@ pub fn backtest(_capture: &Capture, frames: &[OrderBookDeltas]) -> (f64, u64) {
     let pair = InstrumentAny::CurrencyPair(instrument());
     engine.add_instrument(&pair).unwrap_or_else(|e| panic!("nautilus: {e}"));
     let config = DataActorConfig { actor_id: Some(ActorId::from("READER-001")), ..Default::default() };
-    let reader = Reader {
-        core: DataActorCore::new(config),
-        instrument: InstrumentId::from("BTCUSDT.BINANCE"),
-    };
+    let reader =
+        Reader { core: DataActorCore::new(config), instrument: InstrumentId::from("BTCUSDT.BINANCE") };
     engine.add_actor(reader).unwrap_or_else(|e| panic!("nautilus: {e}"));
     let data = frames.iter().map(|f| Data::Deltas(OrderBookDeltas_API::new(f.clone()))).collect();
     engine.add_data(data, None, false, true).unwrap_or_else(|e| panic!("nautilus: {e}"));

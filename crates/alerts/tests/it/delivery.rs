@@ -2,6 +2,8 @@
 
 use crate::bench::{Bench, RUN, START, fails};
 use alerts::{Disposition, LocalLog, Notifier, Reason, SendError, Status};
+use journal::file::Writer;
+use journal::{Body, Entry};
 use market::Timestamp;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -260,4 +262,53 @@ fn a_newer_store_is_refused() {
     rusqlite::Connection::open(&b.config.database).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let e = alerts::Store::open(&b.config.database).unwrap_err();
     assert!(e.to_string().contains("newer"), "{e}");
+}
+
+/// A restart of the runner would cut it, and its number would be another alert's.
+#[test]
+fn an_alert_of_an_unfinished_input_is_none_yet() {
+    let mut b = Bench::new(&["first"]);
+    let entry = |seq: u64, commit: bool| {
+        let body = Body::Alert {
+            alert_id: format!("{RUN}-{seq}"),
+            rule_id: "HEALTH-DOWN".to_owned(),
+            title: "title".to_owned(),
+            message: "message".to_owned(),
+            labels: BTreeMap::new(),
+            key: seq.to_string(),
+        };
+        Entry { seq, input_seq: 7, at: Timestamp(START), commit, body }
+    };
+    let mut journal = Writer::append(&b.config.sources[0]).unwrap();
+    journal.write_batch(&[entry(1, true), entry(2, false)]).unwrap();
+    assert_eq!((b.take_in(), b.take_in()), (1, 0));
+    journal.write_batch(&[entry(3, true)]).unwrap();
+    assert_eq!(b.take_in(), 2);
+}
+
+#[test]
+fn counters_go_on_after_a_restart() {
+    let mut b = Bench::new(&["first"]);
+    b.script("first").outcomes.push_back(fails(Reason::Server));
+    for _ in 0..3 {
+        b.raise("HEALTH-DOWN", "upbit");
+    }
+    b.raise("FX-STALE", "");
+    b.advance(Duration::from_millis(250));
+    b.run(60);
+    let names = [
+        "alert_raised_total{severity=\"P1\"}",
+        "alert_throttled_total",
+        "alert_sent_total{notifier=\"first\"}",
+        "alert_retry_total{notifier=\"first\"}",
+        "alert_failed_total{notifier=\"first\",reason=\"server\"}",
+        "alert_delivery_latency_seconds_count{notifier=\"first\"}",
+        "alert_by_rule_total{outcome=\"sent\",rule_id=\"HEALTH-DOWN\"}",
+    ];
+    let figures = |b: &Bench| names.map(|name| b.metric(name));
+    let before = figures(&b);
+    assert!(before[2] >= 2.0 && before[3] >= 1.0, "{before:?}");
+    b.restart();
+    b.running.as_mut().unwrap().0.come_back().unwrap();
+    assert_eq!(figures(&b), before);
 }

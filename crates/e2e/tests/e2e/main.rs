@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod allocations;
 mod any_runner;
 mod archive;
 mod bad_input;
@@ -13,7 +14,9 @@ mod kill;
 mod liar;
 mod noise;
 mod prices;
+mod recovery;
 mod rehearsals;
+mod restarts;
 mod rows;
 mod schemas;
 mod virtual_market;

@@ -308,3 +308,69 @@ fn a_log_of_real_prices_is_one_that_replay_takes() {
         .exits(64)
         .says("they can from 2025-09-01");
 }
+
+#[test]
+fn a_session_on_real_prices_is_explained_by_the_command() {
+    let Some(prices) = data() else { return };
+    let dir = Scratch::new();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (log, journal) = (path("input.log"), path("journal.log"));
+    let prices = prices.display().to_string();
+    let assay = |args: &[&str]| crate::harness::assay(args);
+    let made =
+        ["exchange", "--prices", &prices, "--write-log", &log, "--log-span", "20 min", "--gap", "90@600:20"];
+    assay(&made).exits(0);
+    assay(&["replay", &log, "--journal", &journal]).exits(0);
+    let story = assay(&["explain", "--journal", &journal, "--trade", "1", "--json"]);
+    let story: serde_json::Value = serde_json::from_str(&story.exits(0).stdout).unwrap();
+    let usd = |value: &serde_json::Value| market::Money::parse(value.as_str().unwrap()).unwrap();
+    let closed = &story["ended"]["closed"];
+    let fees: i128 = story["legs"].as_array().unwrap().iter().map(|leg| usd(&leg["fee_usd"]).0).sum();
+    assert_eq!(fees, usd(&closed["fees_usd"]).0, "the legs' fees are the trade's: {story}");
+    assert_eq!(usd(&closed["gross_usd"]).0 - fees, usd(&closed["net_usd"]).0);
+    assert_eq!(story["decided"]["reserve_bps"].as_f64().map(f64::round), Some(3.0));
+    let asset = story["asset"].as_str().unwrap().to_owned();
+    assay(&["explain", "--journal", &journal, "--trade", "1"]).exits(0).says("four fees").says("slippage");
+    assay(&["explain", "--journal", &journal, "--symbol", &asset])
+        .exits(0)
+        .says("it traded")
+        .says("By minute");
+    let other = if asset == "XRP" { "BTC" } else { "XRP" };
+    assay(&["explain", "--journal", &journal, "--symbol", other])
+        .exits(0)
+        .says("no edge reached the threshold: the best was");
+    assay(&["explain", "--journal", &journal, "--trade", "77"])
+        .exits(66)
+        .says("there are 1 (")
+        .is_one_paragraph();
+    assay(&["explain", "--journal", &journal, "--symbol", "DOGE"])
+        .exits(66)
+        .says("the members are")
+        .is_one_paragraph();
+    assay(&["explain", "nowhere", "--trade", "1", "--logs", &path("logs")]).exits(66).is_one_paragraph();
+}
+
+#[test]
+fn the_universe_of_a_local_exchange_is_explained() {
+    let dir = Scratch::new();
+    let mut child = crate::harness::start(["exchange", "--symbols", "12", "--market", "calm"], dir.path());
+    let ready = crate::harness::wait_for("the exchange's addresses", Duration::from_secs(20), || {
+        let text = std::fs::read_to_string(dir.path().join("stdout")).ok()?;
+        serde_json::from_str::<serde_json::Value>(text.lines().next()?).ok()
+    });
+    let url = |venue: &str| format!("http://{}", ready[venue].as_str().unwrap());
+    let (upbit, binance) = (url("upbit"), url("binance"));
+    let ask = |more: &[&str]| {
+        let base = ["universe", "--upbit-url", &upbit, "--binance-url", &binance, "--topn", "5"];
+        crate::harness::assay(base.iter().chain(more))
+    };
+    let told = ask(&["--explain"]);
+    told.exits(0).says("5 of 5 asked").says("passes every filter").says("under a venue's warning");
+    told.says("on the list of excluded assets").says("not trading on both venues");
+    let json: serde_json::Value = serde_json::from_str(&ask(&["--json"]).exits(0).stdout).unwrap();
+    let members = json["candidates"].as_array().unwrap().iter().filter(|one| one["place"].is_u64()).count();
+    assert_eq!(members, 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    crate::harness::assay(["universe", "--upbit-url", &upbit]).exits(64);
+}

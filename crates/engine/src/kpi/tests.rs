@@ -75,6 +75,8 @@ fn equity(pnl: &str) -> Body {
         pnl_usd: usd(pnl),
         net_usd: Money::ZERO,
         drawdown_usd: Money::ZERO,
+        fx_effect_usd: None,
+        transfer_cost_usd: None,
         fx: fx(),
         marks: Vec::new(),
     }
@@ -91,6 +93,8 @@ fn guard(trigger: u64, start: bool, observed: f64, holds: &str) -> Body {
         observed,
         threshold: 20.0,
         holds: holds.to_owned(),
+        until: None,
+        since: None,
     })
 }
 
@@ -133,6 +137,9 @@ fn trades_add_up() {
         binance_fee_centibps: 1_000,
         take_profit_bps: 25,
         time_limit_ms: 180_000,
+        day_offset_s: None,
+        withdrawal: None,
+        guards: None,
     };
     let start = Body::Start {
         format: 1,

@@ -7,6 +7,7 @@ use crate::level::Level;
 use crate::liquidity::LiquidityModel;
 use crate::market_state::{Change, SymbolBook};
 use crate::probe;
+use crate::volatility::Range;
 use journal::Body;
 use journal::record::Direction;
 use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
@@ -40,11 +41,14 @@ impl Core {
             Input::Health { venue, rtt_us, ok } => {
                 self.health[venue.index()].on_answer(*rtt_us, *ok);
                 if *ok {
-                    self.broker.on_round_trip(*venue, Duration::from_micros((*rtt_us).into()));
+                    let round_trip = Duration::from_micros((*rtt_us).into());
+                    self.broker.on_round_trip(*venue, round_trip);
+                    self.shadows.broker.on_round_trip(*venue, round_trip);
                 }
             }
             Input::Budget { venue, left_bps } => {
                 self.view.venues[venue.index()].budget = Some(f64::from(*left_bps) / 1e4);
+                self.on_budget(*venue, *left_bps);
             }
             Input::KillSwitch { reason } => self.begin_stop(Stop::Kill, reason),
             Input::Shutdown => self.begin_stop(Stop::Shutdown, "the end of the run"),
@@ -163,6 +167,9 @@ impl Core {
         self.execute_returning();
         if self.broker.is_waiting() {
             self.execute_overdue();
+        }
+        if self.shadows.broker.is_waiting() {
+            self.execute_overdue_shadows();
         }
     }
 
@@ -297,12 +304,13 @@ impl Core {
             self.due = due;
         }
         self.execute_returning();
+        self.after_change_of_shadows(i, venue);
         self.evaluate(i);
     }
 
     /// A venue's time on our clock; the fastest message is taken to need half the best round trip, or, while none was
     /// measured, the configured latency.
-    fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
+    pub(crate) fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
         self.clocks[venue.index()].corrected(time, self.one_way_ns(venue), self.now)
     }
 
@@ -534,7 +542,7 @@ impl Core {
         match self.ledger.deposit(venue, asset, amount) {
             Ok(balance) => {
                 self.record(Body::Deposit { venue, asset, amount });
-                self.record(Body::Balance { venue, asset, change: amount, balance, order: 0 });
+                self.record(Body::Balance { venue, asset, change: amount, balance, order: 0, transfer: 0 });
             }
             Err(e) => self.trouble(format!("a deposit of {amount} {asset} on {venue} failed: {e}")),
         }
@@ -567,5 +575,10 @@ pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dy
         residue: [Quantity::ZERO; 2],
         edges: [None; 2],
         minute: Default::default(),
+        range: [Range::default(), Range::default()],
+        quotes: [None; 2],
+        score: [None; 2],
+        blocked: [false; 2],
+        shadows: 0,
     }
 }

@@ -123,7 +123,7 @@ impl Core {
             self.trouble(format!("order {} filled without a rate", order.id));
             return;
         };
-        let changes = match self.ledger.apply(filled) {
+        let changes = match self.ledger.apply_at(filled, fx.rate) {
             Ok(changes) => changes,
             Err(e) => {
                 self.trouble(format!("order {} does not fit the ledger: {e}", order.id));
@@ -145,7 +145,7 @@ impl Core {
             fx,
         });
         for (venue, asset, change, balance) in changes {
-            self.record(Body::Balance { venue, asset, change, balance, order: order.id });
+            self.record(Body::Balance { venue, asset, change, balance, order: order.id, transfer: 0 });
         }
         if order.purpose == Purpose::Entry && filled.quantity < order.quantity {
             self.count(i, |c: &mut Counts| c.stage(Stage::PartlyFilled));
@@ -272,7 +272,7 @@ impl Core {
             self.advance(p);
             return;
         }
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.publish_guards();
     }
 
@@ -285,7 +285,7 @@ impl Core {
         if orphan {
             self.add_result(&position, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn closed(&mut self, p: usize) {
@@ -325,7 +325,7 @@ impl Core {
         if reason != ExitReason::Shutdown {
             self.judge_streaks(position.asset, position.direction, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn keep_residue(&mut self, position: &Position) {
@@ -335,39 +335,35 @@ impl Core {
     }
 
     fn add_result(&mut self, position: &Position, net_usd: Money) {
-        self.roll_day();
         self.results.add(position.cash_usd, net_usd);
     }
 
-    fn after_end_of_position(&mut self) {
+    fn after_end_of_position(&mut self, i: usize) {
         if self.positions.len() < self.config.max_positions as usize {
             self.at_limit = false;
         }
         self.record_equity();
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.judge_losses();
         self.publish_guards();
         self.check_stop();
     }
 
     /// Losses in a row: of the route, and over all.
-    fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
-        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config);
+    pub(crate) fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
+        let (now, scope) = (self.now, Scope::Route(asset, direction));
+        let cooling = (
+            self.guards.holds(rules::ROUTE_STREAK, scope),
+            self.guards.holds(rules::CROSS_STREAK, Scope::All),
+        );
+        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config, cooling);
         if let Some(route) = route {
             let until = self.after_ms(self.config.cooldown_route_ms);
-            let threshold = f64::from(self.config.loss_streak_route - 1);
-            self.guards.cool_down(
-                rules::ROUTE_STREAK,
-                Scope::Route(asset, direction),
-                route.into(),
-                threshold,
-                until,
-            );
+            self.guards.cool_down(now, rules::ROUTE_STREAK, scope, route.into(), until);
         }
         if let Some(all) = all {
             let until = self.after_ms(self.config.cooldown_cross_ms);
-            let threshold = f64::from(self.config.loss_streak_cross - 1);
-            self.guards.cool_down(rules::CROSS_STREAK, Scope::All, all.into(), threshold, until);
+            self.guards.cool_down(now, rules::CROSS_STREAK, Scope::All, all.into(), until);
         }
     }
 }

@@ -3,12 +3,14 @@
 //! Books, connections, FX, health, levels and candles begin anew, as at any start. The end of a run that was under way
 //! (`shutdown`) is forgotten, for the new process has a duration of its own; an emergency stop stays latched.
 
+use crate::Models;
 use crate::broker::Order;
+use crate::config::Config;
 use crate::core::{Core, Effect, StartError, Stop};
-use crate::recover::{State, SymbolState};
+use crate::recover::{Latest, State, SymbolState};
 use crate::session::feed::new_symbol;
 use journal::Body;
-use market::Timestamp;
+use market::{Side, Timestamp};
 use recording::Input;
 
 impl Core {
@@ -17,19 +19,20 @@ impl Core {
         seq: u64,
         at: Timestamp,
         input: &Input,
+        models: impl FnOnce(&Config) -> Models,
         out: &mut Vec<Effect>,
     ) -> Result<Self, StartError> {
         let Input::Resume { run_id, config, after_seq, cut_records, cut_bytes, state } = input else {
             return Err(StartError::NotASession);
         };
-        let config: crate::Config = serde_json::from_str(config)?;
+        let config: Config = serde_json::from_str(config)?;
         config.check()?;
         let state: State = serde_json::from_str(state).map_err(|e| StartError::State(e.to_string()))?;
         if state.run_id != *run_id || state.journal_seq != *after_seq {
             let what = format!("it is {}'s after record {}", state.run_id, state.journal_seq);
             return Err(StartError::State(what));
         }
-        let models = crate::Models::of(&config);
+        let models = models(&config);
         let mut core = Self::new(seq, at.max(state.at), run_id, config, models);
         let unknown = core.take_over(state);
         core.record(Body::Resumed {
@@ -40,6 +43,7 @@ impl Core {
             positions: core.positions.len() as u32,
             orders: core.returning.len() as u32,
         });
+        core.publish_guards();
         for guard in unknown {
             core.note("warning", format!("guard {guard} held before the restart and is not known any more"));
         }
@@ -57,17 +61,24 @@ impl Core {
         self.alerts = state.alerts;
         for (i, symbol) in state.symbols.into_iter().enumerate() {
             self.by_asset.insert(symbol.member.asset, i);
+            self.index.insert(symbol.member.asset, i);
             let mut new = new_symbol(&symbol.member, &self.config, &*self.liquidity);
             new.active = symbol.active;
             new.deposited = symbol.deposited;
             new.last_entry = symbol.last_entry;
             new.residue = symbol.residue;
+            for (book, memory) in new.books.iter_mut().zip(&symbol.memories) {
+                for side in [Side::Bid, Side::Ask] {
+                    book.memory.commit(side, &memory.taken(side));
+                }
+            }
             self.symbols.push(new);
         }
         self.krw_due = state.krw_due;
         self.ledger = state.ledger;
         self.positions = state.positions;
         self.last_position = state.last_position;
+        self.last_transfer = state.last_transfer;
         self.broker.continue_after(state.last_order);
         self.returning = state.orders;
         self.at_limit = state.at_limit;
@@ -78,6 +89,7 @@ impl Core {
         self.view.unwinds = state.unwinds;
         self.view.guard_triggers = state.triggers;
         self.view.funnel.add_named(&state.funnel);
+        self.shadows.continue_after(state.last_shadow);
         self.guards.come_back(state.triggers, state.guards)
     }
 
@@ -89,6 +101,8 @@ impl Core {
             deposited: symbol.deposited,
             last_entry: symbol.last_entry,
             residue: symbol.residue,
+            // A model of its own keeps what it likes: a recovery goes by the fills alone.
+            memories: Default::default(),
         });
         let mut orders: Vec<Order> = self.broker.orders().chain(&self.returning).copied().collect();
         orders.sort_unstable_by_key(|order| order.id);
@@ -105,6 +119,8 @@ impl Core {
             orders,
             last_order: self.broker.last_id(),
             last_position: self.last_position,
+            last_transfer: self.last_transfer,
+            last_shadow: self.shadows.last_id(),
             at_limit: self.at_limit,
             triggers: self.guards.triggers(),
             guards: self.guards.held(),
@@ -116,6 +132,20 @@ impl Core {
             round_trips: self.view.round_trips,
             unwinds: self.view.unwinds,
             funnel: self.view.funnel.less(&self.funnel).by_name(),
+        }
+    }
+
+    /// What a state store shows.
+    pub fn latest(&self) -> Latest {
+        Latest {
+            journal_seq: self.journal_seq,
+            at: self.now,
+            positions: self.positions.clone(),
+            guards: self.guards.held(),
+            fx: self.fx.used(self.now),
+            net_usd: self.results.net,
+            daily_net_usd: self.results.daily_net,
+            emergency: self.emergency,
         }
     }
 

@@ -24,8 +24,12 @@ pub struct Driver {
     pub premium: Vec<f64>,
     pub size: Vec<f64>,
     pub fx: f64,
+    /// The first second.
+    pub start: i64,
     /// What a recovery from the journal gives: compared with the core after every input.
     pub recovered: State,
+    /// A test reached inside the core: the journal cannot know of that.
+    pub meddled: bool,
 }
 
 pub fn member(name: &str) -> Member {
@@ -50,20 +54,33 @@ pub fn member(name: &str) -> Member {
 
 impl Driver {
     pub fn new(names: &[&'static str], config: &Config) -> Self {
-        let mut d = Self::bare(names, config);
-        d.up();
-        d.candles();
-        d.fx();
-        for i in 0..names.len() {
-            d.both(i);
+        Self::from(START, names, config)
+    }
+
+    pub fn warm(&mut self) {
+        self.up();
+        self.candles();
+        self.fx();
+        for i in 0..self.names.len() {
+            self.both(i);
         }
-        d.idle(2);
-        assert_eq!(d.snapshots_open(), 0);
-        d
+        self.idle(2);
+        assert_eq!(self.snapshots_open(), 0);
     }
 
     pub fn bare(names: &[&'static str], config: &Config) -> Self {
-        let at = Timestamp::from_secs(START);
+        Self::bare_from(START, names, config)
+    }
+
+    /// As [`Self::new`], beginning at another second.
+    pub fn from(start: i64, names: &[&'static str], config: &Config) -> Self {
+        let mut d = Self::bare_from(start, names, config);
+        d.warm();
+        d
+    }
+
+    pub fn bare_from(start: i64, names: &[&'static str], config: &Config) -> Self {
+        let at = Timestamp::from_secs(start);
         let session =
             Input::Session { run_id: "t.main".to_owned(), config: serde_json::to_string(config).unwrap() };
         let mut effects = Vec::new();
@@ -81,7 +98,9 @@ impl Driver {
             premium: vec![0.0; n],
             size: vec![1_000.0; n],
             fx: 1_400.0,
+            start,
             recovered: State::new(),
+            meddled: false,
         };
         d.take(effects);
         d
@@ -113,12 +132,30 @@ impl Driver {
 
     /// The journal cut here gives the state of the core that was not interrupted.
     fn journal_says_it_all(&self) {
+        if self.meddled {
+            return;
+        }
         let (mut folded, mut kept) = (self.recovered.clone(), self.core.state());
         // The last record's input and instant: the core may have seen inputs since that recorded nothing.
         (kept.input_seq, kept.at) = (folded.input_seq, folded.at);
-        folded.forget_waits(self.at);
-        kept.forget_waits(self.at);
+        folded.comparable(self.at);
+        kept.comparable(self.at);
         assert_eq!(folded, kept, "after input {}", self.records.len());
+    }
+
+    /// Kills the process and goes on from `state`, which the journal gave.
+    pub fn go_on(&mut self, state: State) {
+        let Input::Session { run_id, config } = self.records[0].input.clone() else { panic!("no session") };
+        self.effects.clear();
+        self.recovered = state.clone();
+        self.input(Input::Resume {
+            run_id,
+            config,
+            after_seq: state.journal_seq,
+            cut_records: 0,
+            cut_bytes: 0,
+            state: serde_json::to_string(&state).unwrap(),
+        });
     }
 
     pub fn input(&mut self, input: Input) {
@@ -198,17 +235,27 @@ impl Driver {
         self.binance(i);
     }
 
+    /// The day of a second, `YYYY-MM-DD`: the tests live in three days.
+    fn date(second: i64) -> &'static str {
+        match second.div_euclid(86_400) - START.div_euclid(86_400) {
+            -1 => "2026-11-22",
+            0 => "2026-11-23",
+            _ => "2026-11-24",
+        }
+    }
+
     /// One-minute candles of half an hour at no premium.
     pub fn candles(&mut self) {
-        let minutes: Vec<i64> = (1..=31).rev().map(|m| START - m * 60).collect();
+        let minutes: Vec<i64> = (1..=31).rev().map(|m| self.start - m * 60).collect();
         let upbit = |price: f64| {
             let rows: Vec<String> = minutes
                 .iter()
                 .map(|t| {
                     let day = t.rem_euclid(86_400);
+                    let date = Self::date(*t);
                     let (h, m) = (day / 3_600, day % 3_600 / 60);
                     format!(
-                        r#"{{"market":"x","candle_date_time_utc":"2026-11-23T{h:02}:{m:02}:00","opening_price":{price},"trade_price":{price}}}"#
+                        r#"{{"market":"x","candle_date_time_utc":"{date}T{h:02}:{m:02}:00","opening_price":{price},"trade_price":{price}}}"#
                     )
                 })
                 .rev()

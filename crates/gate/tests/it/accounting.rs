@@ -42,7 +42,7 @@ fn the_books_of_an_honest_session_balance() {
     let accounts = account(&entries()).unwrap();
     assert_eq!(accounts.problems, []);
     assert_eq!((accounts.entries, accounts.closes.len()), (24, 24));
-    assert!(accounts.net_usd > 10.0 && accounts.gross_closed_usd > accounts.net_usd);
+    assert!(accounts.net > 10 * market::SCALE && accounts.gross_closed > accounts.net);
     assert_eq!(accounts.episodes().len(), 24);
     assert_eq!((accounts.triggers.len(), accounts.false_positives()), (4, 0));
 }

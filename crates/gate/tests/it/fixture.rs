@@ -254,9 +254,18 @@ pub struct Desk {
     order: u64,
     nets: Vec<(i128, ExitReason)>,
     gross: i128,
-    pnl: f64,
-    peak: f64,
-    drawdown: f64,
+    pnl: i128,
+    peak: i128,
+    drawdown: i128,
+}
+
+/// A division that says where it rounds to.
+fn down(a: i128, b: i128) -> i128 {
+    a.div_euclid(b)
+}
+
+fn up(a: i128, b: i128) -> i128 {
+    -down(-a, b)
 }
 
 fn coin() -> Asset {
@@ -277,9 +286,9 @@ impl Desk {
             order: 0,
             nets: vec![],
             gross: 0,
-            pnl: 0.0,
-            peak: 0.0,
-            drawdown: 0.0,
+            pnl: 0,
+            peak: 0,
+            drawdown: 0,
         };
         let terms = Terms {
             capital_usd: Money(10_000 * SCALE),
@@ -287,6 +296,9 @@ impl Desk {
             binance_fee_centibps: 1_000,
             take_profit_bps: 25,
             time_limit_ms: 180_000,
+            day_offset_s: Some(0),
+            withdrawal: None,
+            guards: None,
         };
         desk.push(Body::Start {
             format: 1,
@@ -305,7 +317,7 @@ impl Desk {
             desk.held.insert((venue, asset), amount.0);
             desk.start.insert((venue, asset), amount.0);
             desk.push(Body::Deposit { venue, asset, amount });
-            desk.push(Body::Balance { venue, asset, change: amount, balance: amount, order: 0 });
+            desk.push(Body::Balance { venue, asset, change: amount, balance: amount, order: 0, transfer: 0 });
         }
         for trigger in 0..guards {
             for start in [true, false] {
@@ -320,6 +332,8 @@ impl Desk {
                     observed: 600.0,
                     threshold: 500.0,
                     holds: "above".into(),
+                    until: None,
+                    since: None,
                 }));
             }
         }
@@ -340,7 +354,7 @@ impl Desk {
         self.entries.push(Entry { seq, input_seq: seq, at: Timestamp(self.at), commit: true, body });
     }
 
-    /// Returns the cash flow in 1e-8 USD and the fee in 1e-8 USD.
+    /// Returns cash flow after fee and fee in 1e-8 USD, and what the fill left of the coin.
     fn fill(
         &mut self,
         position: u64,
@@ -349,9 +363,9 @@ impl Desk {
         buys: bool,
         price: i128,
         quantity: i128,
-    ) -> (i128, i128) {
+    ) -> (i128, i128, i128) {
         self.order += 1;
-        let notional = price * quantity / SCALE;
+        let notional = if buys { up(price * quantity, SCALE) } else { down(price * quantity, SCALE) };
         let centibps = if venue == Venue::Upbit { 500 } else { 1_000 };
         let in_base = venue == Venue::Binance && buys;
         let fee = ((if in_base { quantity } else { notional }) * centibps + 999_999) / 1_000_000;
@@ -380,12 +394,12 @@ impl Desk {
             let held = self.held.get_mut(&(venue, asset)).unwrap();
             *held += change;
             let balance = Quantity(*held);
-            self.push(Body::Balance { venue, asset, change: Quantity(change), balance, order: self.order });
+            let (change, order) = (Quantity(change), self.order);
+            self.push(Body::Balance { venue, asset, change, balance, order, transfer: 0 });
         }
         let rate = if venue == Venue::Upbit { RATE } else { 1 };
-        let fee_usd = if in_base { fee * price / SCALE } else { fee / rate };
-        let signed = if buys { -notional } else { notional } / rate;
-        (signed, fee_usd)
+        let fee_quote = if in_base { up(notional * fee, quantity) } else { fee };
+        (down(quote, rate), up(fee_quote, rate), base)
     }
 
     fn round_trip(&mut self, id: u64) {
@@ -422,9 +436,12 @@ impl Desk {
         ];
         let all = [legs, exits].concat();
         let fees: i128 = all.iter().map(|l| l.1).sum();
-        // What was bought more than sold went into the fee in coin: it is a fee and no loss of the trade.
-        let gross: i128 = all.iter().map(|l| l.0).sum::<i128>() + legs[0].1;
-        let net = gross - fees;
+        // What is left of the coin on Binance counts at the price of the last fill there; Upbit is even.
+        let left = legs[0].2 + exits[0].2;
+        assert_eq!(legs[1].2 + exits[1].2, 0);
+        let worth = down(down(usd * quantity, SCALE) * left, quantity);
+        let net = all.iter().map(|l| l.0).sum::<i128>() + worth;
+        let gross = net + fees;
         let reasons =
             [ExitReason::TakeProfit, ExitReason::StopLoss, ExitReason::TimeLimit, ExitReason::SpreadReversal];
         let reason = reasons[id as usize % 4];
@@ -448,26 +465,28 @@ impl Desk {
     }
 
     fn equity(&mut self, usd: i128) {
-        let mut pnl = 0.0;
+        let (mut krw, mut usdt) = (0, 0);
         for (key, held) in &self.held {
-            let change = (held - self.start[key]) as f64 / SCALE as f64;
-            pnl += match key.1 {
-                asset if asset == Asset::KRW => change / RATE as f64,
-                asset if asset == Asset::USDT => change,
-                _ => change * usd as f64 / SCALE as f64,
-            };
+            let change = held - self.start[key];
+            match key {
+                (_, asset) if *asset == Asset::KRW => krw += change,
+                (_, asset) if *asset == Asset::USDT => usdt += change,
+                (Venue::Upbit, _) => krw += down(change * usd * RATE, SCALE),
+                (Venue::Binance, _) => usdt += down(change * usd, SCALE),
+            }
         }
-        self.pnl = pnl;
-        self.peak = self.peak.max(pnl);
-        self.drawdown = self.drawdown.max(self.peak - pnl);
-        let money = |x: f64| Money((x * SCALE as f64) as i128);
+        self.pnl = down(krw, RATE) + usdt;
+        self.peak = self.peak.max(self.pnl);
+        self.drawdown = self.drawdown.max(self.peak - self.pnl);
         let net = self.nets.iter().map(|n| n.0).sum();
         let mark =
             Mark { asset: coin(), upbit: Some(Price((usd * RATE) as i64)), binance: Some(Price(usd as i64)) };
         self.push(Body::Equity {
-            pnl_usd: money(pnl),
+            pnl_usd: Money(self.pnl),
             net_usd: Money(net),
-            drawdown_usd: money(self.drawdown),
+            drawdown_usd: Money(self.drawdown),
+            fx_effect_usd: None,
+            transfer_cost_usd: Some(Money(0)),
             fx: fx(),
             marks: vec![mark],
         });
@@ -492,9 +511,9 @@ impl Desk {
             "total_trades": 2 * n, "entry_trades": n, "exit_trades": n, "round_trips_completed": n,
             "win_rate_pct": if n > 0 { json!(wins.len() as f64 / n as f64 * 100.0) } else { json!(null) },
             "win_rate_pct_reason": "undefined: 0 closed trades",
-            "total_pnl_usd": self.pnl, "gross_pnl_usd": usd(self.gross),
+            "total_pnl_usd": usd(self.pnl), "gross_pnl_usd": usd(self.gross),
             "net_pnl_usd": usd(self.nets.iter().map(|x| x.0).sum()),
-            "max_drawdown_usd": self.drawdown,
+            "max_drawdown_usd": usd(self.drawdown),
             "avg_win_usd": mean(&wins), "avg_win_usd_reason": "undefined: 0 winners",
             "avg_loss_usd": mean(&losses), "avg_loss_usd_reason": "undefined: 0 losers",
             "guard_triggers": guards, "guard_triggers_by_type": {"route": guards},

@@ -362,6 +362,8 @@ fn a_calm_market_is_system_ok_and_strategy_not_proven() {
         pnl_usd: market::Money::ZERO,
         net_usd: market::Money::ZERO,
         drawdown_usd: market::Money::ZERO,
+        fx_effect_usd: Some(market::Money::ZERO),
+        transfer_cost_usd: None,
         fx: journal::record::FxUsed {
             rate: market::FxRate(market::Price::from_int(1_400)),
             age_ms: 0,

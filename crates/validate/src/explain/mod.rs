@@ -4,7 +4,9 @@
 //! terminal). What does not: judging, and anything that the journal does not say. Works on the journal of a run that is
 //! still going on, or was killed: a torn last line is left out.
 
+mod layout;
 mod symbol;
+mod symbol_text;
 mod text;
 mod trade;
 
@@ -187,7 +189,7 @@ impl TradeStory {
 impl SymbolStory {
     /// As a terminal shows it, with colour where standard output wants it.
     pub fn text(&self) -> String {
-        text::symbol(self, crate::terminal::stdout_paint())
+        symbol_text::symbol(self, crate::terminal::stdout_paint())
     }
 }
 

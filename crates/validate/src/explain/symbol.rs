@@ -65,8 +65,10 @@ pub struct Best {
     pub threshold_bps: f64,
     /// Four fees and the reserve, basis points.
     pub costs_bps: f64,
-    /// The gap from which an entry pays and is taken, at the last level: costs + threshold - level of the way out.
+    /// The gap from which a round trip pays its costs, at the last level: costs less the level of the way out.
     pub break_even_bps: Option<f64>,
+    /// The gap from which an entry is taken: the break-even and the threshold.
+    pub needed_gap_bps: Option<f64>,
     /// The last level of this direction.
     pub level_bps: Option<f64>,
     /// Gaps of the minute with the largest one.
@@ -330,7 +332,8 @@ fn best(direction: Direction, mut seen: Seen) -> Best {
         at: seen.best.and_then(|(_, at)| at),
         threshold_bps: seen.threshold,
         costs_bps: seen.costs,
-        break_even_bps: seen.levels[1].map(|out| seen.costs + seen.threshold - out),
+        break_even_bps: seen.levels[1].map(|out| seen.costs - out),
+        needed_gap_bps: seen.levels[1].map(|out| seen.costs - out + seen.threshold),
         level_bps: seen.levels[0],
         gap_bps: seen.widest,
         usual_gap_bps: usual,

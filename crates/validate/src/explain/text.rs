@@ -1,186 +1,14 @@
-//! How the stories look on a terminal: aligned, quiet, colour only for what came of it.
+//! How a trade's story looks on a terminal; colour only for what came of it.
 
-use super::symbol::{Minute, SymbolStory, words};
+use super::layout::{
+    Section, Table, after, average, bps, grouped, maybe, moment, price, purpose, quantity, route, side, span,
+    spoken, usd, venue,
+};
 use super::trade::{Decided, Ended, Exited, OrderStory, Outcome, TradeStory};
 use crate::terminal::{Ink, Paint};
-use journal::record::{Direction, FxSource, FxUsed, Purpose, Touch};
-use market::{Asset, Money, Price, Quantity, Side, Timestamp, Venue};
-use std::collections::BTreeMap;
+use journal::record::{FxSource, FxUsed, Touch};
+use market::{Asset, Money, Quantity, Side, Venue};
 use std::fmt::Write as _;
-
-/// Most rows of the table by minute; longer runs are shown by the quarter, the hour, and so on.
-const MOST_ROWS: usize = 30;
-const SCALE: u128 = 100_000_000;
-
-/// Columns of text. The first is aligned to the left, the others to the right unless `left` names them.
-struct Table {
-    rows: Vec<Vec<String>>,
-    left: Vec<usize>,
-    indent: usize,
-}
-
-impl Table {
-    fn new(indent: usize, left: &[usize]) -> Self {
-        Self { rows: Vec::new(), left: left.to_vec(), indent }
-    }
-
-    fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
-    }
-
-    fn text(&self) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let wide = |c: usize| self.rows.iter().filter_map(|r| Some(r.get(c)?.chars().count())).max();
-        let widths: Vec<usize> = (0..columns).map(|c| wide(c).unwrap_or(0)).collect();
-        let mut out = String::new();
-        for row in &self.rows {
-            let mut line = " ".repeat(self.indent);
-            for (c, cell) in row.iter().enumerate() {
-                let pad = " ".repeat(widths[c] - cell.chars().count());
-                line += &if c == 0 || self.left.contains(&c) {
-                    format!("{cell}{pad}")
-                } else {
-                    format!("{pad}{cell}")
-                };
-                line += "  ";
-            }
-            out += line.trim_end();
-            out.push('\n');
-        }
-        out
-    }
-}
-
-/// Labelled lines under a heading.
-struct Section<'a> {
-    title: &'a str,
-    note: String,
-    rows: Vec<(String, String)>,
-}
-
-impl<'a> Section<'a> {
-    fn new(title: &'a str, note: String) -> Self {
-        Self { title, note, rows: Vec::new() }
-    }
-
-    fn say(&mut self, label: &str, text: impl Into<String>) {
-        self.rows.push((label.to_owned(), text.into()));
-    }
-
-    fn heading(title: &str, note: &str, paint: Paint) -> String {
-        let note = if note.is_empty() { String::new() } else { format!("  {}", paint.ink(Ink::Soft, note)) };
-        format!("\n{}{note}\n", paint.ink(Ink::Bold, title))
-    }
-
-    fn text(&self, paint: Paint) -> String {
-        let width = self.rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
-        let mut out = Self::heading(self.title, &self.note, paint);
-        for (label, text) in &self.rows {
-            let label = format!("{label:<width$}");
-            let _ = writeln!(out, "  {}  {text}", paint.ink(Ink::Soft, &label));
-        }
-        out
-    }
-}
-
-/// `1,234,567.8901` of a number at 1e-8, with at least and at most so many decimals (rounded half up).
-fn grouped(raw: i128, least: usize, most: usize) -> String {
-    let step = 10u128.pow(8 - most.min(8) as u32);
-    let rounded = (raw.unsigned_abs() + step / 2) / step * step;
-    let whole = (rounded / SCALE).to_string();
-    let mut out = if raw < 0 && rounded > 0 { "-".to_owned() } else { String::new() };
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    let mut decimals = format!("{:08}", rounded % SCALE);
-    decimals.truncate(most);
-    while decimals.len() > least && decimals.ends_with('0') {
-        decimals.pop();
-    }
-    if decimals.is_empty() { out } else { format!("{out}.{decimals}") }
-}
-
-fn price(price: Price) -> String {
-    grouped(price.0.into(), 0, 8)
-}
-
-fn quantity(quantity: Quantity) -> String {
-    grouped(quantity.0, 0, 8)
-}
-
-fn usd(money: Money) -> String {
-    let sign = if money.0 > 0 { "+" } else { "" };
-    format!("{sign}{}", grouped(money.0, 4, 4))
-}
-
-fn bps(value: f64) -> String {
-    // A value that rounds to nothing has no sign.
-    let shown = format!("{value:+.1}");
-    if matches!(shown.as_str(), "-0.0" | "+0.0") { "0.0".to_owned() } else { shown }
-}
-
-fn maybe(value: Option<f64>) -> String {
-    value.map_or_else(|| "unknown".to_owned(), bps)
-}
-
-/// `+0 ms`, `+93.0 ms`, `+3.21 s`, `+4 min 10 s`.
-fn after(ms: f64) -> String {
-    let (sign, size) = if ms < 0.0 { ("-", -ms) } else { ("+", ms) };
-    format!("{sign}{}", span(size))
-}
-
-fn span(ms: f64) -> String {
-    match ms {
-        m if m < 1_000.0 => {
-            let text = format!("{m:.1}");
-            format!("{} ms", text.strip_suffix(".0").unwrap_or(&text))
-        }
-        m if m < 60_000.0 => format!("{:.2} s", m / 1e3),
-        m if m < 3_600_000.0 => format!("{} min {} s", (m / 60_000.0) as u64, (m % 60_000.0 / 1e3) as u64),
-        m => format!("{} h {} min", (m / 3_600_000.0) as u64, (m % 3_600_000.0 / 60_000.0) as u64),
-    }
-}
-
-fn clock(at: Timestamp, pattern: &str) -> String {
-    jiff::Timestamp::from_nanosecond(at.0.into())
-        .map_or_else(|_| format!("{} ns after 1970", at.0), |t| t.strftime(pattern).to_string())
-}
-
-fn moment(at: Timestamp) -> String {
-    clock(at, "%Y-%m-%d %H:%M:%S.%3f UTC")
-}
-
-fn venue(venue: Venue) -> &'static str {
-    match venue {
-        Venue::Upbit => "Upbit",
-        Venue::Binance => "Binance",
-    }
-}
-
-fn route(direction: Direction) -> String {
-    let buys = direction.buys_on();
-    format!("buy on {}, sell on {}", venue(buys), venue(buys.other()))
-}
-
-fn spoken(reason: &str) -> String {
-    reason.replace('_', " ")
-}
-
-fn purpose(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Entry => "entry",
-        Purpose::Exit => "exit",
-        Purpose::Complete => "completion",
-        Purpose::Unwind => "unwind",
-    }
-}
-
-fn side(takes: Side) -> &'static str {
-    if takes == Side::Ask { "buy" } else { "sell" }
-}
 
 fn rate(fx: &FxUsed) -> String {
     let source = match fx.source {
@@ -264,7 +92,7 @@ fn decision(story: &TradeStory) -> Section<'_> {
         format!("{} {}, {} USD a leg", quantity(*size), story.asset, grouped(d.notional_usd.0, 2, 2)),
     );
     let buys = story.direction.buys_on();
-    let at = |v: Venue| format!("{} {} on {}", price(prices[v.index()]), v.quote(), venue(v));
+    let at = |v: Venue| format!("{} {} on {}", average(prices[v.index()]), v.quote(), venue(v));
     section.say("walked", format!("buys at {}, sells at {}", at(buys), at(buys.other())));
     section.say(
         "level",
@@ -370,7 +198,7 @@ fn came_of(order: &OrderStory, asset: Asset) -> (String, String) {
             } else {
                 "filled".to_owned()
             };
-            let at = fill.price.map_or_else(String::new, |p| format!(" at {}", price(p)));
+            let at = fill.price.map_or_else(String::new, |p| format!(" at {}", average(p)));
             let displayed = match fill.levels.as_slice() {
                 [one] => format!(" ({} displayed)", quantity(one.displayed)),
                 levels => format!(" over {} levels", levels.len()),
@@ -422,6 +250,13 @@ fn money(story: &TradeStory, paint: Paint) -> String {
         out += &table.text();
     }
     let mut rows = Vec::new();
+    if story.ended != Ended::Open && story.left_over != Quantity::ZERO {
+        let left = quantity(story.left_over);
+        rows.push((
+            "left over",
+            format!("{left} {} by rounding to lots, counted at its last price", story.asset),
+        ));
+    }
     match &story.ended {
         Ended::Closed { gross_usd, fees_usd, net_usd, .. } => {
             rows.push(("gross", format!("{} USD", usd(*gross_usd))));
@@ -458,178 +293,4 @@ fn money(story: &TradeStory, paint: Paint) -> String {
         let _ = writeln!(out, "  {}  {text}", paint.ink(Ink::Soft, &format!("{label:<width$}")));
     }
     out
-}
-
-/// A symbol's story.
-pub(super) fn symbol(story: &SymbolStory, paint: Paint) -> String {
-    let phase = story.phase.as_ref().map_or_else(String::new, |phase| format!(" ({phase})"));
-    let rank = story
-        .rank
-        .map_or_else(|| "no member any more".to_owned(), |rank| format!("rank {rank} of {}", story.members));
-    let mut out = format!(
-        "{}  {}\n{}\n",
-        paint.ink(Ink::Bold, &format!("{}: {rank}", story.asset)),
-        paint.ink(Ink::Soft, &format!("{}{phase}", story.run_id)),
-        story.why
-    );
-    out += &funnel(story, paint);
-    out += &nearest(story, paint);
-    out += &held(story, paint);
-    out += &traded(story, paint);
-    out += &minutes(story, paint);
-    if !story.notes.is_empty() {
-        let mut table = Table::new(2, &[1, 2]);
-        for note in &story.notes {
-            let text = crate::terminal::harmless(&note.text);
-            table.row([clock(note.at, "%m-%d %H:%M:%S"), note.level.clone(), text]);
-        }
-        out += &Section::heading("Noted", "", paint);
-        out += &table.text();
-    }
-    out
-}
-
-fn funnel(story: &SymbolStory, paint: Paint) -> String {
-    let span = format!("{} to {}", moment(story.from), clock(story.to, "%m-%d %H:%M:%S UTC"));
-    let mut out = Section::heading("Funnel", &span, paint);
-    let mut table = Table::new(2, &[2]);
-    for stage in catalogue::FUNNEL_STAGES {
-        let n = story.funnel.get(stage).copied().unwrap_or(0);
-        let parts = match stage {
-            "blocked" => parts(&story.funnel, "blocked:", spoken),
-            "exited" => parts(&story.funnel, "exited:", spoken),
-            _ => String::new(),
-        };
-        table.row([spoken(stage), grouped(i128::from(n) * SCALE as i128, 0, 0), parts]);
-    }
-    let mut suppressed: Vec<(&str, u64)> =
-        story.funnel.iter().filter_map(|(name, n)| Some((name.strip_prefix("suppressed:")?, *n))).collect();
-    suppressed.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    for (i, (why, n)) in suppressed.into_iter().enumerate() {
-        let label = if i == 0 { "looks without a result" } else { "" };
-        table.row([label.to_owned(), grouped(i128::from(n) * SCALE as i128, 0, 0), words(why)]);
-    }
-    out += &table.text();
-    out
-}
-
-fn parts(funnel: &BTreeMap<String, u64>, prefix: &str, name: impl Fn(&str) -> String) -> String {
-    let parts: Vec<String> = funnel
-        .iter()
-        .filter_map(|(key, n)| Some(format!("{} {n}", name(key.strip_prefix(prefix)?))))
-        .collect();
-    parts.join(", ")
-}
-
-fn nearest(story: &SymbolStory, paint: Paint) -> String {
-    let mut out = Section::heading("How near it came", "basis points; entries count from the edge", paint);
-    if story.best.is_empty() {
-        return out + "  no gap was ever sampled: the books were not Live at the same time\n";
-    }
-    let mut table = Table::new(2, &[]);
-    let head =
-        ["", "best edge", "needs", "costs", "break-even gap", "usual gap", "largest gap", "level", "seen"];
-    table.row(head.map(str::to_owned));
-    for best in &story.best {
-        table.row([
-            route(best.direction),
-            maybe(best.edge_bps),
-            bps(best.threshold_bps),
-            format!("{:.1}", best.costs_bps),
-            maybe(best.break_even_bps),
-            maybe(best.usual_gap_bps),
-            maybe(best.gap_bps.map(|gap| gap.max)),
-            maybe(best.level_bps),
-            best.at.map_or_else(|| "never".to_owned(), |at| clock(at, "%m-%d %H:%M:%S")),
-        ]);
-    }
-    out += &table.text();
-    out
-}
-
-fn held(story: &SymbolStory, paint: Paint) -> String {
-    if story.guards.is_empty() {
-        return String::new();
-    }
-    let mut table = Table::new(2, &[1, 2]);
-    table.row(["guard", "scope", "does", "triggers", "held"].map(str::to_owned));
-    for guard in &story.guards {
-        table.row([
-            guard.guard.clone(),
-            guard.scope.clone(),
-            guard.verdict.clone(),
-            guard.triggers.to_string(),
-            span(guard.seconds * 1e3),
-        ]);
-    }
-    Section::heading("Guards", "those that applied to it", paint) + &table.text()
-}
-
-fn traded(story: &SymbolStory, paint: Paint) -> String {
-    if story.trades.is_empty() {
-        return String::new();
-    }
-    let mut table = Table::new(2, &[1, 2, 4]);
-    table.row(["trade", "decided", "", "edge bps", "ended", "net USD"].map(str::to_owned));
-    for trade in &story.trades {
-        table.row([
-            trade.trade.to_string(),
-            clock(trade.at, "%m-%d %H:%M:%S"),
-            route(trade.direction),
-            bps(trade.edge_bps),
-            spoken(&trade.ended),
-            trade.net_usd.map_or_else(String::new, usd),
-        ]);
-    }
-    Section::heading("Trades", "`--trade ID` tells one", paint) + &table.text()
-}
-
-fn minutes(story: &SymbolStory, paint: Paint) -> String {
-    const STAGES: [&str; 7] =
-        ["updates", "evaluated", "gross_positive", "net_positive", "above_threshold", "blocked", "sent"];
-    if story.minutes.is_empty() {
-        return String::new();
-    }
-    let step =
-        [1, 5, 15, 60, 240, 1_440].into_iter().find(|step| story.minutes.len().div_ceil(*step) <= MOST_ROWS);
-    let step = step.unwrap_or_else(|| story.minutes.len().div_ceil(MOST_ROWS));
-    let mut table = Table::new(2, &[]);
-    let head =
-        ["until", "updates", "evaluated", "gross > 0", "net > 0", "enough", "blocked", "sent", "best edge"];
-    table.row(head.map(str::to_owned));
-    for chunk in story.minutes.chunks(step) {
-        let sum = |stage: &str| chunk.iter().filter_map(|m: &Minute| m.counts.get(stage)).sum::<u64>();
-        let best = chunk.iter().filter_map(|m| m.best_edge_bps).reduce(f64::max);
-        let [a, b, c, d, e, f, g] = STAGES.map(|stage| sum(stage).to_string());
-        let until = chunk.last().map_or_else(String::new, |m| clock(m.at, "%m-%d %H:%M"));
-        let best = best.map_or_else(String::new, bps);
-        table.row([until, a, b, c, d, e, f, g, best]);
-    }
-    let title = if step == 1 { "By minute".to_owned() } else { format!("By {step} minutes") };
-    Section::heading(&title, if step == 1 { "" } else { "--json has every minute" }, paint) + &table.text()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_and_spans_are_short() {
-        assert_eq!(grouped(150_703_000 * 100_000_000, 0, 8), "150,703,000");
-        assert_eq!(grouped(-1_234_567_891_234, 2, 4), "-12,345.6789");
-        assert_eq!(grouped(4_405_12_000_000, 0, 8), "4,405.12");
-        assert_eq!(grouped(-1, 2, 2), "0.00", "what rounds to nothing has no sign");
-        assert_eq!(usd(Money(63_120_000)), "+0.6312");
-        assert_eq!([bps(-0.01), bps(12.34)], ["0.0", "+12.3"]);
-        let spans = [0.0, 93.0, 93.4, 3_210.0, 250_000.0, 7_260_000.0].map(span);
-        assert_eq!(spans, ["0 ms", "93 ms", "93.4 ms", "3.21 s", "4 min 10 s", "2 h 1 min"]);
-    }
-
-    #[test]
-    fn tables_are_aligned() {
-        let mut table = Table::new(2, &[2]);
-        table.row(["a", "1", "left"].map(str::to_owned));
-        table.row(["long", "1000", "x"].map(str::to_owned));
-        assert_eq!(table.text(), "  a        1  left\n  long  1000  x\n");
-    }
 }

@@ -33,6 +33,9 @@ pub struct TradeStory {
     pub ended: Ended,
     /// What each fill moved, USD.
     pub legs: Vec<Leg>,
+    /// Coin that rounding to lots left (below zero: took), over both venues and net of fees in coin. It stays in the inventory
+    /// and counts in the result at its last price.
+    pub left_over: Quantity,
     /// Decided against realised.
     pub slippage: Option<Slippage>,
 }
@@ -390,6 +393,7 @@ impl Teller {
             exit: None,
             ended: Ended::Open,
             legs: Vec::new(),
+            left_over: Quantity::ZERO,
             slippage: None,
         });
     }
@@ -490,6 +494,12 @@ fn on_fill(story: &mut TradeStory, body: &Body, at_ms: f64) {
     } else {
         notional.ratio(fee.0, quantity.0, Rounding::Ceil)
     };
+    let coin_fee = if *fee_asset == venue.quote() { Quantity::ZERO } else { *fee };
+    let coin = match takes {
+        Side::Ask => quantity.0.saturating_sub(coin_fee.0),
+        Side::Bid => quantity.0.saturating_add(coin_fee.0).saturating_neg(),
+    };
+    story.left_over = Quantity(story.left_over.0.saturating_add(coin));
     let signed = if *takes == Side::Ask { Money(-notional.0) } else { *notional };
     story.legs.push(Leg {
         order: *order,

@@ -22,7 +22,7 @@ const P99_H1: f64 = 80.0;
 const P99_A4: f64 = 100.0;
 
 /// Why figures that come from the journal or the KPI file are not there.
-fn why_unknown(phase: &PhaseEvidence, w: &Words) -> String {
+pub(super) fn why_unknown(phase: &PhaseEvidence, w: &Words) -> String {
     let missing = |why: &String, other: Option<&String>| match other {
         Some(other) => format!("{why}; {other}"),
         None => why.clone(),

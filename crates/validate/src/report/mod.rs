@@ -11,9 +11,11 @@ mod first;
 mod html;
 mod markdown;
 mod model;
+mod money;
 mod said;
 mod sections;
 mod setup;
+mod shadows;
 mod spreads;
 mod words;
 

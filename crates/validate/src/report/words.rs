@@ -192,6 +192,12 @@ words! {
     abort: "The run was aborted by {0}, {1} s after the phase's start: {2}", "{0}에 의해 단계 시작 {1}초 후 중단됨: {2}";
     interrupted_by: "The run was interrupted: {0}", "실행이 중단됨: {0}";
 
+    money: "Where the money came from", "손익의 구성";
+    money_note: "USD, added up from the journal. Total = trading + FX effect, at marks; gross - fees = net, of what was closed or unwound.",
+        "단위는 USD이며 저널에서 합산했습니다. 총손익 = 거래 손익 + 환율 효과(평가 기준), 청산·정리된 거래의 총이익 - 수수료 = 순손익입니다.";
+    money_unknown: "The parts of the result are not on record: {0}", "손익의 구성이 기록되지 않았습니다: {0}";
+    col_amount: "Amount", "항목";
+    col_usd: "USD", "USD";
     exit_reasons: "Exit reasons", "청산 사유";
     exits_none: "No round trip was closed.", "완료된 왕복 거래가 없습니다.";
     exits_unknown: "Exit reasons are not on record: {0}", "청산 사유가 기록되지 않았습니다: {0}";
@@ -237,6 +243,26 @@ words! {
     guards: "Guard triggers by type", "가드 유형별 발동";
     guards_none: "No guard trigger is on record.", "가드 발동 기록이 없습니다.";
     col_guard: "Guard", "가드";
+    shadows: "What the guards saved or cost", "가드가 막은 거래의 손익";
+    shadows_note: "Every blocked intent lives on as a shadow position with liquidity of its own: the same orders, exits and fees, no effect on the account. Means with 95 % intervals, resampled by episodes. Information, no criterion.",
+        "차단된 진입 의도마다 자체 유동성을 가진 그림자 포지션이 이어집니다. 주문·청산·수수료는 실제와 같고 계좌에는 영향이 없습니다. 평균과 95 % 구간은 에피소드 단위 재표집으로 계산했으며, 판정 기준이 아닌 참고 자료입니다.";
+    shadows_none: "No blocked intent is on record, or the journal does not follow them.", "차단된 진입 의도가 기록되지 않았거나 저널이 추적하지 않습니다.";
+    shadows_blocked: "Blocked intents (shadows)", "차단된 진입 의도(그림자)";
+    shadows_taken: "Taken trades", "실제 거래";
+    shadows_by_rule: "Shadows by the rule that blocked", "차단한 규칙별 그림자";
+    shadows_saved: "The blocked intents would have lost: the guards saved {0} USD.", "차단된 의도는 손실을 냈을 것이며, 가드가 {0} USD를 아꼈습니다.";
+    shadows_cost: "The blocked intents would have won: the guards cost {0} USD.", "차단된 의도는 이익을 냈을 것이며, 가드로 인해 {0} USD를 놓쳤습니다.";
+    shadows_open: "The interval of the blocked intents holds 0: this run does not say whether the guards saved or cost.",
+        "차단된 의도의 구간이 0을 포함하므로, 이 실행으로는 가드가 아꼈는지 놓쳤는지 알 수 없습니다.";
+    shadows_few: "Too few episodes of blocked intents for an interval.", "차단된 의도의 에피소드가 적어 구간을 계산할 수 없습니다.";
+    shadows_without: "Without a result: {0} shadows (still under way at the end, or given up). Left out because too many were under way: {1} intents.",
+        "결과 없는 그림자: {0}개(종료 시 진행 중이었거나 포기됨). 동시에 진행 중인 수가 많아 제외된 의도: {1}개.";
+    shadows_interval: "{0} to {1}", "{0}에서 {1}까지";
+    col_trades: "Trades", "거래";
+    col_episodes: "Episodes", "에피소드";
+    col_mean_usd: "Mean net, USD", "평균 순손익, USD";
+    col_interval: "95 % interval", "95 % 구간";
+    col_sum_usd: "Sum, USD", "합계, USD";
     alerts: "Alerts by rule", "규칙별 알림";
     alerts_none: "No alert was raised in this phase.", "이 단계에서 발생한 알림이 없습니다.";
     alerts_unknown: "The alert rows could not be read: {0}", "알림 기록을 읽을 수 없습니다: {0}";
@@ -426,6 +452,16 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "kill_switch" => ("kill switch", "킬 스위치"),
         "shutdown" => ("shutdown", "종료 시 청산"),
         "unwind" => ("unwind", "편측 청산"),
+        "total_pnl" => ("total PnL", "총손익"),
+        "trading_pnl" => ("trading, at the rates of the fills", "거래 손익(체결 시 환율 기준)"),
+        "fx_effect" => ("FX effect on KRW from fills", "체결로 생긴 원화의 환율 효과"),
+        "transfer_cost" => {
+            ("withdrawal fees of transfers, inside trading", "거래소 간 이동 출금 수수료(거래 손익에 포함)")
+        }
+        "gross_pnl" => ("gross of closed and unwound", "청산·정리된 거래의 총이익"),
+        "fees" => ("fees of them", "그 수수료"),
+        "net_pnl" => ("net of closed and unwound", "청산·정리된 거래의 순손익"),
+        "slippage" => ("slippage, decided less realised", "슬리피지(결정 대비 체결)"),
         "updates" => ("updates", "시세 갱신"),
         "evaluated" => ("evaluated", "평가됨"),
         "gross_positive" => ("gross edge > 0", "총 엣지 > 0"),

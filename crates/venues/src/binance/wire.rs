@@ -2,14 +2,21 @@
 //! [`super::tables`].
 //!
 //! Two readers give the same result: a scanner that knows the schema of depth diffs and best quotes and gives up on
-//! anything else, and serde_json, which takes over whenever the scanner gives up. Unknown fields never break either.
+//! anything else, and serde_json, which takes over whenever the scanner gives up. What both hold to:
+//!
+//! * Fields may come in any order; unknown ones, of any form, are passed over.
+//! * A field that is read and stands there twice is an error (serde's rule); unknown fields may repeat.
+//! * Prices and quantities are strings or JSON numbers of any spelling that is exact at 1e-8. A minus is refused, before a
+//!   zero too; what does not fit, or is finer than 1e-8, is an error.
+//! * Names that are compared (`e`) may be spelled with escapes; those that are handed on (`s`, `stream`) may not: they are
+//!   borrowed from the frame, and an escaped one is refused.
 
 use crate::error::{FieldError, Problem, at};
 use crate::levels::level;
-use crate::scan::Scanner;
-use crate::text::{integer, millis, scalar, string};
+use crate::scan::{Pair, Scanner, WINDOW, pair};
+use crate::text::{decoded, instant, integer, millis, scalar, string, utf8};
 use crate::{Candle, LevelBuffer, WireError};
-use market::{Level, Price, Timestamp};
+use market::{Level, Price, Quantity, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -144,8 +151,7 @@ pub fn parse<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Result<Message<'a
 #[doc(hidden)]
 pub fn parse_with_serde<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Result<Message<'a>, WireError> {
     levels.clear();
-    let text = std::str::from_utf8(frame)
-        .map_err(|e| WireError::new("frame", Problem::Json(e.to_string()), frame))?;
+    let text = utf8(frame)?;
     let json = |e: serde_json::Error| WireError::json(&e, frame);
     if is_array(text) {
         // `!miniTicker@arr` and the like: valid, and nothing that is read here.
@@ -174,11 +180,13 @@ fn classify<'a>(
     stream: Option<&'a str>,
     levels: &mut LevelBuffer,
 ) -> Result<Message<'a>, FieldError> {
-    match event.kind.map(string) {
-        Some(Ok("depthUpdate")) => depth(event, levels).map(Message::Depth),
-        Some(Ok("bookTicker")) => book_ticker(event).map(Message::BookTicker),
-        Some(Ok("serverShutdown")) => Ok(Message::ServerShutdown),
+    let kind = event.kind.map(|raw| decoded(raw).unwrap_or_default());
+    match kind.as_deref() {
+        Some("depthUpdate") => depth(event, levels).map(Message::Depth),
+        Some("bookTicker") => book_ticker(event).map(Message::BookTicker),
+        Some("serverShutdown") => Ok(Message::ServerShutdown),
         Some(_) => Ok(Message::Other),
+        None if stream == Some("!serverShutdown") => Ok(Message::ServerShutdown),
         None if event.last_update_id.is_some() => {
             let last_update_id = whole(event, levels)?;
             Ok(Message::PartialDepth(PartialDepth { stream, last_update_id }))
@@ -266,20 +274,21 @@ fn fill(field: &'static str, raw: &RawValue, out: &mut Vec<Level>) -> Result<(),
 /// The scanner: `None` for everything that is not exactly a known depth diff or best quote.
 fn scan<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Option<Message<'a>> {
     let mut s = Scanner::new(frame);
-    s.open(b'{')?;
-    let first = s.key()?;
-    if first != b"stream" {
-        let message = scan_event(&mut s, first, levels)?;
+    if s.literal(br#"{"stream":""#).is_some() {
+        s.rest_of_string()?;
+        s.literal(br#","data":{"#)?;
+        let message = scan_event(&mut s, levels)?;
+        while !s.close(b'}')? {
+            if matches!(s.key()?, b"stream" | b"data") {
+                return None;
+            }
+            s.skip()?;
+        }
         return s.end().map(|()| message);
     }
-    s.string()?;
-    if s.close(b'}')? || s.key()? != b"data" {
-        return None;
-    }
     s.open(b'{')?;
-    let key = s.key()?;
-    let message = scan_event(&mut s, key, levels)?;
-    (s.close(b'}')? && s.end().is_some()).then_some(message)
+    let message = scan_event(&mut s, levels)?;
+    s.end().map(|()| message)
 }
 
 #[derive(Default)]
@@ -295,39 +304,31 @@ struct Scanned<'a> {
     sides: [bool; 2],
 }
 
-fn scan_event<'a>(s: &mut Scanner<'a>, first: &'a [u8], levels: &mut LevelBuffer) -> Option<Message<'a>> {
+/// From behind the event's opening brace to behind its closing one.
+fn scan_event<'a>(s: &mut Scanner<'a>, levels: &mut LevelBuffer) -> Option<Message<'a>> {
     let mut e = Scanned::default();
-    let mut key = first;
-    loop {
-        match key {
-            b"e" => once(&mut e.kind, s.string()?)?,
-            b"E" => once(&mut e.time, s.integer()?)?,
-            b"T" => once(&mut e.transaction, s.integer()?)?,
-            b"s" => once(&mut e.symbol, s.string()?)?,
-            b"U" => once(&mut e.first_id, s.integer()?)?,
-            b"u" => once(&mut e.last_id, s.integer()?)?,
-            b"pu" => once(&mut e.prev_id, s.integer()?)?,
-            b"B" => once(&mut e.best[1], s.string()?)?,
-            b"A" => once(&mut e.best[3], s.string()?)?,
-            b"b" | b"a" if s.peek()? == b'"' => {
-                once(&mut e.best[if key == b"b" { 0 } else { 2 }], s.string()?)?;
-            }
-            b"b" if !e.sides[0] => e.sides[0] = scan_levels(s, &mut levels.bids).map(|()| true)?,
-            b"a" if !e.sides[1] => e.sides[1] = scan_levels(s, &mut levels.asks).map(|()| true)?,
-            _ => return None,
-        }
-        if s.close(b'}')? {
-            break;
-        }
-        key = s.key()?;
+    let begin = s.at();
+    // Either both sides have been read, and what follows is the rest of the fields, or nothing has been.
+    if scan_diff(s, &mut e, levels).is_none() {
+        (e, _) = (Scanned::default(), levels.clear());
+        s.go_to(begin);
+        scan_field(s, &mut e, levels)?;
+    }
+    while !s.close(b'}')? {
+        scan_field(s, &mut e, levels)?;
     }
     let symbol = std::str::from_utf8(e.symbol?).ok()?;
     match (e.kind, e.sides, e.best) {
         (Some(b"depthUpdate"), [true, true], [None, None, None, None]) => {
             let (first_id, last_id) = (e.first_id?, e.last_id?);
             check_ids(first_id, last_id).ok()?;
-            let at = Timestamp::from_millis(i64::try_from(e.time?).ok()?);
-            Some(Message::Depth(DepthDiff { symbol, first_id, last_id, prev_id: e.prev_id, at }))
+            Some(Message::Depth(DepthDiff {
+                symbol,
+                first_id,
+                last_id,
+                prev_id: e.prev_id,
+                at: instant(e.time?)?,
+            }))
         }
         (None | Some(b"bookTicker"), [false, false], [Some(b), Some(bz), Some(a), Some(az)]) => {
             let bid = level(("b", b), ("B", bz), true).ok()?;
@@ -338,22 +339,114 @@ fn scan_event<'a>(s: &mut Scanner<'a>, first: &'a [u8], levels: &mut LevelBuffer
     }
 }
 
+/// A depth diff as the venue writes it today: these fields in this order without space between them, both sides last (USD-M
+/// has more behind them). Any other frame is [`scan_field`]'s.
+fn scan_diff<'a>(s: &mut Scanner<'a>, e: &mut Scanned<'a>, levels: &mut LevelBuffer) -> Option<()> {
+    s.literal(br#""e":"depthUpdate","E":"#)?;
+    e.kind = Some(b"depthUpdate");
+    e.time = Some(s.integer()?);
+    if s.literal(br#","T":"#).is_some() {
+        e.transaction = Some(s.integer()?);
+    }
+    s.literal(br#","s":""#)?;
+    e.symbol = Some(s.rest_of_string()?);
+    s.literal(br#","U":"#)?;
+    e.first_id = Some(s.integer()?);
+    s.literal(br#","u":"#)?;
+    e.last_id = Some(s.integer()?);
+    if s.literal(br#","pu":"#).is_some() {
+        e.prev_id = Some(s.integer()?);
+    }
+    s.literal(br#","b":"#)?;
+    scan_levels(s, &mut levels.bids)?;
+    s.literal(br#","a":"#)?;
+    scan_levels(s, &mut levels.asks)?;
+    e.sides = [true, true];
+    Some(())
+}
+
+fn scan_field<'a>(s: &mut Scanner<'a>, e: &mut Scanned<'a>, levels: &mut LevelBuffer) -> Option<()> {
+    match s.key()? {
+        b"e" => once(&mut e.kind, s.string()?),
+        b"E" => once(&mut e.time, s.integer()?),
+        b"T" => once(&mut e.transaction, s.integer()?),
+        b"s" => once(&mut e.symbol, s.string()?),
+        b"U" => once(&mut e.first_id, s.integer()?),
+        b"u" => once(&mut e.last_id, s.integer()?),
+        b"pu" => once(&mut e.prev_id, s.integer()?),
+        b"B" => once(&mut e.best[1], s.string()?),
+        b"A" => once(&mut e.best[3], s.string()?),
+        key @ (b"b" | b"a") if s.peek()? == b'"' => {
+            once(&mut e.best[if key == b"b" { 0 } else { 2 }], s.string()?)
+        }
+        b"b" if !e.sides[0] => scan_levels(s, &mut levels.bids).map(|()| e.sides[0] = true),
+        b"a" if !e.sides[1] => scan_levels(s, &mut levels.asks).map(|()| e.sides[1] = true),
+        // Read by the complete reader, and not part of the messages that are known here.
+        b"b" | b"a" | b"stream" | b"data" | b"lastUpdateId" | b"bids" | b"asks" | b"id" | b"error"
+        | b"code" => None,
+        _ => s.skip(),
+    }
+}
+
 fn scan_levels(s: &mut Scanner<'_>, out: &mut Vec<Level>) -> Option<()> {
     s.open(b'[')?;
     if s.is_empty(b']') {
         return Some(());
     }
     loop {
-        s.open(b'[')?;
-        let price = s.string()?;
-        s.open(b',')?;
-        let quantity = s.string()?;
-        s.open(b']')?;
-        out.push(level(("b", price), ("B", quantity), false).ok()?);
-        if s.close(b']')? {
+        if short_levels(s, out) || scan_level(s, out)? {
             return Some(());
         }
     }
+}
+
+/// Elements in the most common spelling without space between them, up to the first of another one, or to the end of the side:
+/// then `true`.
+#[inline(never)]
+fn short_levels(s: &mut Scanner<'_>, out: &mut Vec<Level>) -> bool {
+    let mut rest = s.rest();
+    let mut more = true;
+    let mut take = |rest: &mut &[u8], read: Pair| {
+        let (next, behind) = rest.get(read.length..)?.split_first()?;
+        if read.price == 0 || !matches!(next, b',' | b']') {
+            return None;
+        }
+        out.push(Level { price: Price(read.price), quantity: Quantity(read.quantity.into()) });
+        *rest = behind;
+        Some(*next == b',')
+    };
+    while more {
+        let mut end = [0; WINDOW];
+        let window = rest.first_chunk().unwrap_or_else(|| {
+            end.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            &end
+        });
+        let Some((read, layout)) = pair(window) else { break };
+        let Some(next) = take(&mut rest, read) else { break };
+        more = next;
+        if layout.is_usual() {
+            while more
+                && let Some(read) = rest.first_chunk().and_then(|window| layout.pair(window))
+                && let Some(next) = take(&mut rest, read)
+            {
+                more = next;
+            }
+        }
+    }
+    s.go_on_with(rest);
+    !more
+}
+
+/// One element in whatever spelling; `true` at the end of the side.
+#[inline(never)]
+fn scan_level(s: &mut Scanner<'_>, out: &mut Vec<Level>) -> Option<bool> {
+    s.open(b'[')?;
+    let price = s.string()?;
+    s.open(b',')?;
+    let quantity = s.string()?;
+    s.open(b']')?;
+    out.push(level(("b", price), ("B", quantity), false).ok()?);
+    s.close(b']')
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
@@ -370,9 +463,19 @@ pub fn parse_snapshot(bytes: &[u8], levels: &mut LevelBuffer) -> Result<Snapshot
         return Ok(snapshot);
     }
     levels.clear();
-    let event: Event<'_> = serde_json::from_slice(bytes).map_err(|e| WireError::json(&e, bytes))?;
-    let result = whole(&event, levels).map_err(at(bytes));
-    result.map(|last_update_id| Snapshot { last_update_id }).inspect_err(|_| levels.clear())
+    parse_snapshot_with_serde(bytes, levels).inspect_err(|_| levels.clear())
+}
+
+/// The complete reader of snapshots, as [`parse_with_serde`] is that of frames.
+///
+/// # Errors
+/// As [`parse_snapshot`].
+#[doc(hidden)]
+pub fn parse_snapshot_with_serde(bytes: &[u8], levels: &mut LevelBuffer) -> Result<Snapshot, WireError> {
+    levels.clear();
+    let event: Event<'_> = serde_json::from_str(utf8(bytes)?).map_err(|e| WireError::json(&e, bytes))?;
+    let last_update_id = whole(&event, levels).map_err(at(bytes))?;
+    Ok(Snapshot { last_update_id })
 }
 
 fn scan_snapshot(bytes: &[u8], levels: &mut LevelBuffer) -> Option<Snapshot> {
@@ -386,7 +489,10 @@ fn scan_snapshot(bytes: &[u8], levels: &mut LevelBuffer) -> Option<Snapshot> {
             b"T" => once(&mut times[1], s.integer()?)?,
             b"bids" if !sides[0] => sides[0] = scan_levels(&mut s, &mut levels.bids).map(|()| true)?,
             b"asks" if !sides[1] => sides[1] = scan_levels(&mut s, &mut levels.asks).map(|()| true)?,
-            _ => return None,
+            // Read by the complete reader, or a repetition.
+            b"bids" | b"asks" | b"e" | b"s" | b"U" | b"u" | b"pu" | b"b" | b"a" | b"B" | b"A" | b"id"
+            | b"error" | b"code" => return None,
+            _ => s.skip()?,
         }
         if s.close(b'}')? {
             break;

@@ -1,14 +1,23 @@
 //! Upbit's frames, DEFAULT and SIMPLE, and its candles. Lists of markets stand in [`super::tables`].
 //!
 //! Two readers give the same result: a scanner that knows the schema of an orderbook frame and gives up on anything
-//! else, and serde_json, which takes over whenever the scanner gives up.
+//! else, and serde_json, which takes over whenever the scanner gives up. What both hold to:
+//!
+//! * Fields may come in any order, under their long or their short names, mixed as well; unknown ones, of any form, are
+//!   passed over.
+//! * A field that is read and stands there twice (under both names too) is an error; unknown fields may repeat.
+//! * Prices and sizes are JSON numbers, or strings, of any spelling that is exact at 1e-8 (`1.16539E8`, `7.9276E-4`). A minus
+//!   is refused, before a zero too; what does not fit, or is finer than 1e-8, is an error.
+//! * Names that are compared (`type`, `stream_type`) may be spelled with escapes; the code, which is handed on, may not: it is
+//!   borrowed from the frame, and an escaped one is refused.
+//! * The list formats wrap messages in an array: [`parse`] takes one message, [`parse_each`] any number.
 
 use crate::error::{FieldError, Problem, at};
 use crate::levels::level;
-use crate::scan::Scanner;
-use crate::text::{asset, iso_utc, millis, scalar, string};
+use crate::scan::{Scanner, number};
+use crate::text::{asset, decoded, instant, iso_utc, millis, scalar, string, utf8};
 use crate::{Candle, LevelBuffer, WireError};
-use market::{Asset, Price, Timestamp};
+use market::{Asset, Level, Price, Quantity, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -86,10 +95,12 @@ pub(super) struct Unit<'a> {
     bid_size: &'a RawValue,
 }
 
-/// Reads a frame. `levels` holds the levels of an orderbook message and is empty after any other.
+/// Reads a frame: one message, or a list of one. `levels` holds the levels of an orderbook message and is empty after any
+/// other.
 ///
 /// # Errors
-/// [`WireError`]: no JSON object, a field of an orderbook missing or of another form, a number that cannot be exact.
+/// [`WireError`]: no JSON object, a field of an orderbook missing or of another form, a number that cannot be exact, a list
+/// of several messages ([`parse_each`] reads those).
 pub fn parse<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Result<Message<'a>, WireError> {
     levels.clear();
     if let Some(message) = scan(frame, levels) {
@@ -99,6 +110,32 @@ pub fn parse<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Result<Message<'a
     parse_with_serde(frame, levels).inspect_err(|_| levels.clear())
 }
 
+/// Reads a frame of one message or a list of any number of them (`JSON_LIST`, `SIMPLE_LIST`), and hands each to `each` with
+/// its levels.
+///
+/// # Errors
+/// As [`parse`], at the first message that cannot be read; those before it have been handed over.
+pub fn parse_each<'a>(
+    frame: &'a [u8],
+    levels: &mut LevelBuffer,
+    mut each: impl FnMut(Message<'a>, &LevelBuffer),
+) -> Result<(), WireError> {
+    let text = utf8(frame)?;
+    if !is_list(text) {
+        each(parse(frame, levels)?, levels);
+        return Ok(());
+    }
+    let items: Vec<&'a RawValue> = serde_json::from_str(text).map_err(|e| WireError::json(&e, frame))?;
+    for item in items {
+        each(parse(item.get().as_bytes(), levels)?, levels);
+    }
+    Ok(())
+}
+
+fn is_list(text: &str) -> bool {
+    text.trim_start().starts_with('[')
+}
+
 /// The complete reader, which [`parse`] falls back on. Public so that tests can hold the two against each other.
 ///
 /// # Errors
@@ -106,7 +143,14 @@ pub fn parse<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Result<Message<'a
 #[doc(hidden)]
 pub fn parse_with_serde<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Result<Message<'a>, WireError> {
     levels.clear();
-    let parsed: Frame<'a> = serde_json::from_slice(frame).map_err(|e| WireError::json(&e, frame))?;
+    let json = |e: serde_json::Error| WireError::json(&e, frame);
+    let mut text = utf8(frame)?;
+    if is_list(text) {
+        let items: Vec<&'a RawValue> = serde_json::from_str(text).map_err(json)?;
+        let [item] = items.as_slice() else { return Err(WireError::new("frame", Problem::Shape, frame)) };
+        text = item.get();
+    }
+    let parsed: Frame<'a> = serde_json::from_str(text).map_err(json)?;
     if let Some(error) = parsed.error {
         let message = error.message.map_or(Cow::Borrowed(""), |text| text.0);
         return Ok(Message::Error { name: error.name.0, message });
@@ -119,7 +163,7 @@ pub fn parse_with_serde<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Result
             (None, None) => Err(WireError::new("type", Problem::Missing, frame)),
         };
     };
-    if string(kind) != Ok("orderbook") {
+    if decoded(kind).as_deref() != Some("orderbook") {
         return Ok(Message::Other);
     }
     orderbook(&parsed, levels).map(Message::Orderbook).map_err(at(frame))
@@ -133,7 +177,7 @@ fn orderbook<'a>(frame: &Frame<'a>, levels: &mut LevelBuffer) -> Result<Orderboo
         serde_json::from_str(units.get()).map_err(|e| ("orderbook_units", Problem::Json(e.to_string())))?;
     fill(&units, levels)?;
     let snapshot = match frame.stream_type {
-        Some(kind) => string(kind).map_err(|e| ("stream_type", e))? == "SNAPSHOT",
+        Some(kind) => decoded(kind).ok_or(("stream_type", Problem::Shape))? == "SNAPSHOT",
         None => false,
     };
     Ok(OrderbookFrame {
@@ -171,7 +215,7 @@ fn push(ap: &[u8], az: &[u8], bp: &[u8], bz: &[u8], levels: &mut LevelBuffer) ->
 fn scan<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Option<Message<'a>> {
     let mut s = Scanner::new(frame);
     let (mut kind, mut code, mut time, mut stream, mut units) = (None, None, None, None, false);
-    let (mut totals, mut level_seen) = ([false; 2], false);
+    let list = s.open(b'[').is_some();
     s.open(b'{')?;
     loop {
         match s.key()? {
@@ -179,28 +223,28 @@ fn scan<'a>(frame: &'a [u8], levels: &mut LevelBuffer) -> Option<Message<'a>> {
             b"code" | b"cd" => once(&mut code, s.string()?)?,
             b"timestamp" | b"tms" => once(&mut time, s.integer()?)?,
             b"stream_type" | b"st" => once(&mut stream, s.string()?)?,
-            // Unread, but a repetition of them is for the complete reader to judge.
-            b"total_ask_size" | b"tas" if !totals[0] => totals[0] = s.number().map(|_| true)?,
-            b"total_bid_size" | b"tbs" if !totals[1] => totals[1] = s.number().map(|_| true)?,
-            b"level" | b"lv" if !level_seen => level_seen = s.number().map(|_| true)?,
             b"orderbook_units" | b"obu" if !units => {
                 scan_units(&mut s, levels)?;
                 units = true;
             }
-            _ => return None,
+            // Read by the complete reader, or a repetition.
+            b"orderbook_units" | b"obu" | b"status" | b"error" | b"method" => return None,
+            _ => s.skip()?,
         }
         if s.close(b'}')? {
             break;
         }
     }
+    if list && !s.close(b']')? {
+        return None;
+    }
     s.end()?;
     if kind? != b"orderbook" || !units {
         return None;
     }
-    let at = Timestamp::from_millis(i64::try_from(time?).ok()?);
     let code = std::str::from_utf8(code?).ok()?;
     let snapshot = stream.is_some_and(|s| s == b"SNAPSHOT");
-    Some(Message::Orderbook(OrderbookFrame { code, at, snapshot }))
+    Some(Message::Orderbook(OrderbookFrame { code, at: instant(time?)?, snapshot }))
 }
 
 fn scan_units(s: &mut Scanner<'_>, levels: &mut LevelBuffer) -> Option<()> {
@@ -209,25 +253,81 @@ fn scan_units(s: &mut Scanner<'_>, levels: &mut LevelBuffer) -> Option<()> {
         return Some(());
     }
     loop {
-        let (mut ap, mut az, mut bp, mut bz) = (None, None, None, None);
-        s.open(b'{')?;
-        loop {
-            match s.key()? {
-                b"ask_price" | b"ap" => once(&mut ap, s.number()?)?,
-                b"bid_price" | b"bp" => once(&mut bp, s.number()?)?,
-                b"ask_size" | b"as" => once(&mut az, s.number()?)?,
-                b"bid_size" | b"bs" => once(&mut bz, s.number()?)?,
-                _ => return None,
+        if let Some([ap, bp, az, bz]) = tight_unit(s) {
+            if ap != 0 {
+                levels.asks.push(Level { price: Price(ap), quantity: Quantity(az.into()) });
             }
-            if s.close(b'}')? {
-                break;
+            if bp != 0 {
+                levels.bids.push(Level { price: Price(bp), quantity: Quantity(bz.into()) });
             }
+        } else {
+            scan_unit(s, levels)?;
         }
-        push(ap?, az?, bp?, bz?, levels).ok()?;
         if s.close(b']')? {
             return Some(());
         }
     }
+}
+
+/// A unit as the venue writes it today, without space: ask price, bid price, ask size, bid size. `None` moves nothing.
+#[inline(always)]
+fn tight_unit(s: &mut Scanner<'_>) -> Option<[i64; 4]> {
+    let begin = s.at();
+    let unit = if s.literal(br#"{"ap":"#).is_some() {
+        tight_fields(s, br#","bp":"#, br#","as":"#, br#","bs":"#)
+    } else {
+        s.literal(br#"{"ask_price":"#)?;
+        tight_fields(s, br#","bid_price":"#, br#","ask_size":"#, br#","bid_size":"#)
+    };
+    if unit.is_none() {
+        s.go_to(begin);
+    }
+    unit
+}
+
+#[inline(always)]
+fn tight_fields<const P: usize, const A: usize, const B: usize>(
+    s: &mut Scanner<'_>,
+    bid_price: &[u8; P],
+    ask_size: &[u8; A],
+    bid_size: &[u8; B],
+) -> Option<[i64; 4]> {
+    let ap = tight_number(s)?;
+    s.literal(bid_price)?;
+    let bp = tight_number(s)?;
+    s.literal(ask_size)?;
+    let az = tight_number(s)?;
+    s.literal(bid_size)?;
+    let bz = tight_number(s)?;
+    s.literal(b"}")?;
+    Some([ap, bp, az, bz])
+}
+
+/// What follows must be a literal of the schema: a number that goes on is caught there.
+#[inline(always)]
+fn tight_number(s: &mut Scanner<'_>) -> Option<i64> {
+    let (value, end) = number(s.bytes(), s.at())?;
+    s.go_to(end);
+    Some(value)
+}
+
+/// A unit of any order and spelling.
+fn scan_unit(s: &mut Scanner<'_>, levels: &mut LevelBuffer) -> Option<()> {
+    let (mut ap, mut az, mut bp, mut bz) = (None, None, None, None);
+    s.open(b'{')?;
+    loop {
+        match s.key()? {
+            b"ask_price" | b"ap" => once(&mut ap, s.number()?)?,
+            b"bid_price" | b"bp" => once(&mut bp, s.number()?)?,
+            b"ask_size" | b"as" => once(&mut az, s.number()?)?,
+            b"bid_size" | b"bs" => once(&mut bz, s.number()?)?,
+            _ => s.skip()?,
+        }
+        if s.close(b'}')? {
+            break;
+        }
+    }
+    push(ap?, az?, bp?, bz?, levels).ok()
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
