@@ -382,7 +382,7 @@ mod tests {
             prop_assert!(ladder.iter().rev().eq(all.iter().copied()));
             let mut both = ladder.iter();
             let (mut n, mut up) = (both.len(), true);
-            while let Some(_) = if up { both.next() } else { both.next_back() } {
+            while (if up { both.next() } else { both.next_back() }).is_some() {
                 (n, up) = (n - 1, !up);
                 prop_assert_eq!(both.len(), n);
             }

@@ -14,8 +14,10 @@ use journal::file::Reader;
 use journal::{Body, Entry};
 use market::{Money, Timestamp};
 use recording::{Input, Record};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -82,15 +84,15 @@ pub fn look(effective: &Effective, source: DataSource) -> Result<Option<Found>, 
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(RunError::io("read", path)(e)),
     };
-    match lock.try_lock() {
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
+        Err(Errno::WOULDBLOCK) => {
             return Err(RunError::Config(format!(
                 "{} is being written by another process; wait for its end, or choose another --run-id and journal_dir",
                 path.display()
             )));
         }
-        Err(TryLockError::Error(e)) => return Err(RunError::io("lock", path)(e)),
+        Err(e) => return Err(RunError::io("lock", path)(e.into())),
     }
     let (restart, past) = read(path, source == DataSource::Replay)?;
     if source != DataSource::Replay && restart.state.journal_seq > 0 {
@@ -244,7 +246,7 @@ impl Restart {
         let file =
             File::options().append(true).create(true).open(path).map_err(RunError::io("write", path))?;
         // Something that cannot be locked (a device) is nobody's journal either.
-        Ok(file.try_lock().is_ok().then_some(file))
+        Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file))
     }
 }
 

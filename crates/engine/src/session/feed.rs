@@ -573,6 +573,8 @@ pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dy
         funnel: Counts::default(),
         spreads: crate::percentiles::Spreads::default(),
         residue: [Quantity::ZERO; 2],
+        transfers_failed: 0,
+        transfer_after: None,
         edges: [None; 2],
         minute: Default::default(),
         range: [Range::default(), Range::default()],

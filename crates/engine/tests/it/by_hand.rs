@@ -14,6 +14,10 @@ use market::{Money, Quantity, Side, Venue};
 use recording::Input;
 
 /// A fill without its instant.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a fill has that many figures; a table of them reads best in one line each"
+)]
 fn fill(
     venue: Venue,
     purpose: Purpose,
@@ -74,7 +78,7 @@ fn buy_binance_over_several_levels_of_moving_books() {
     m.wait_ms(1);
     m.upbit(0, &[("14266", "8"), ("14252", "30")], &[("14308", "5"), ("14322", "30")]);
     let sold = fill(Venue::Upbit, Purpose::Entry, Side::Bid, "20", "285152", "142.576", 2, t + 120);
-    assert_eq!(m.filled(), [sold.clone()]);
+    assert_eq!(m.filled(), std::slice::from_ref(&sold));
     m.wait_ms(59);
     m.binance(0, BINANCE_BIDS, &[("10.01", "12"), ("10.02", "40000")]);
     assert_eq!(m.filled().len(), 1);

@@ -85,7 +85,7 @@ pub(super) fn grouped(raw: i128, least: usize, most: usize) -> String {
     let whole = (rounded / SCALE).to_string();
     let mut out = if raw < 0 && rounded > 0 { "-".to_owned() } else { String::new() };
     for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -191,7 +191,7 @@ mod tests {
     fn numbers_are_grouped_and_spans_are_short() {
         assert_eq!(grouped(150_703_000 * 100_000_000, 0, 8), "150,703,000");
         assert_eq!(grouped(-1_234_567_891_234, 2, 4), "-12,345.6789");
-        assert_eq!(grouped(4_405_12_000_000, 0, 8), "4,405.12");
+        assert_eq!(grouped(440_512_000_000, 0, 8), "4,405.12");
         assert_eq!(grouped(-1, 2, 2), "0.00", "what rounds to nothing has no sign");
         assert_eq!(usd(Money(63_120_000)), "+0.6312");
         assert_eq!([bps(-0.01), bps(12.34)], ["0.0", "+12.3"]);

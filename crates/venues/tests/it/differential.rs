@@ -157,8 +157,11 @@ const ORDERBOOKS: &[&str] = &[
 const INSTRUMENTS: &[&str] =
     &[r#"[{"market":"KRW-BTC","quote_currency":"KRW","tick_size":"1000","supported_levels":["0","10000"]}]"#];
 
+/// Finds the frame in a line of a capture.
+type Payload = fn(&str) -> Option<&str>;
+
 /// Real bytes to mutate, as far as the test data is there.
-fn real(prefixes: &[(&str, fn(&str) -> Option<&str>)], every: usize) -> Vec<Vec<u8>> {
+fn real(prefixes: &[(&str, Payload)], every: usize) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for (file, frame) in prefixes {
         let Some(bytes) = read(file) else { continue };

@@ -219,9 +219,8 @@ fn a_field_that_is_read_stands_there_once() {
     }
     refused(&format!("{{{}}}", book.replace("[]", r#"[{"ap":1,"bp":1,"as":1,"bs":1,"ask_price":1}]"#)));
     // What nobody reads may repeat.
-    for frame in [format!(r#"{{{book},"level":0,"level":1,"x":1,"x":2}}"#)] {
-        assert!(upbit::parse(frame.as_bytes(), &mut levels).is_ok());
-    }
+    let frame = format!(r#"{{{book},"level":0,"level":1,"x":1,"x":2}}"#);
+    assert!(upbit::parse(frame.as_bytes(), &mut levels).is_ok());
     let frame = r#"{"e":"depthUpdate","E":1,"T":1,"T":2,"s":"X","U":1,"u":1,"b":[],"a":[],"x":1,"x":2}"#;
     assert!(binance::parse(frame.as_bytes(), &mut levels).is_ok());
 }
