@@ -164,7 +164,7 @@ impl State {
         self.results.net
     }
 
-    /// Makes two states comparable: leaves out waits that are over at `now` (whether a core has cleared them yet makes no
+    /// Makes two states comparable: leaves out waits and days that are over at `now` (whether a core has cleared them yet makes no
     /// difference to what it does), and what is remembered of the books, which a journal tells in part.
     pub fn comparable(&mut self, now: Timestamp) {
         for symbol in &mut self.symbols {
@@ -173,6 +173,8 @@ impl State {
         for position in &mut self.positions {
             position.retry_at = position.retry_at.filter(|at| *at > now);
         }
+        // A core rolls its day with each input, a journal with each record.
+        self.results.roll(self.config.day_of(now));
     }
 
     /// Takes the next record of a whole input.
