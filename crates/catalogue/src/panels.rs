@@ -230,7 +230,11 @@ pub static PANELS: &[Panel] = &[
         "Premium and spread",
         "프리미엄과 스프레드",
         Unit::Bps,
-        &[latest("arb_topn_premium_bps"), latest("arb_topn_edge_bps")],
+        &[
+            // The quantiles: a series per symbol would bury them.
+            Latest { metric: "arb_topn_premium_bps", labels: &[("symbol", "")] },
+            Latest { metric: "arb_topn_edge_bps", labels: &[("symbol", "")] },
+        ],
         &["arb_topn_premium_bps", "arb_topn_edge_bps"],
     ),
     plain(

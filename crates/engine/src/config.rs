@@ -191,6 +191,8 @@ pub struct Config {
     pub symbol_degrade_pct: f64,
     /// Exposure of a symbol beyond this share of the capital blocks it, percent.
     pub symbol_block_pct: f64,
+    /// Highest over lowest mid of a symbol within a minute beyond this halves entries, percent.
+    pub volatility_pct: f64,
     /// Total exposure beyond this share of the capital blocks, percent.
     pub total_exposure_pct: f64,
     /// A realised loss since the day boundary beyond this stops entries, USD.
@@ -209,11 +211,17 @@ pub struct Config {
     pub loss_streak_cross: u32,
     /// A gap beyond this is bad data, basis points.
     pub gross_gap_max_bps: f64,
+    /// An intent whose route scores less is blocked, 0 to 100 ([`crate::score`]); 0 blocks none.
+    pub route_score_min: f64,
+    /// The edge at which the edge room of a route score is full, basis points.
+    pub score_full_edge_bps: f64,
+    /// Less of a venue's request budget than this halves entries, percent.
+    pub budget_degrade_pct: f64,
     /// Share of open positions in one direction beyond which that direction is blocked.
     pub bias: f64,
     /// Open positions from which the bias is looked at.
     pub bias_min_open: u32,
-    /// Inventory imbalance that is shown as too large; the guard is not built, see [`crate::NOT_BUILT`].
+    /// Inventory imbalance of a symbol, `(a - b) / (a + b)`, beyond which the worsening direction is blocked.
     pub imbalance: f64,
     /// What is done about an imbalance beyond `rebalance_at`.
     pub rebalance: Rebalance,
@@ -226,6 +234,8 @@ pub struct Config {
     pub withdrawal_fee_usd: Money,
     /// Withdrawal fees in coin by the venue that it leaves: an operator copies them from the venues' fee pages.
     pub withdrawal_fees: BTreeMap<Asset, PerVenue<Quantity>>,
+    /// Shadow positions of blocked intents under way at once; further intents get none and are counted. 0 turns them off.
+    pub shadow_max: u32,
     /// Window of the level, milliseconds.
     pub level_window_ms: i64,
     /// The newest part of the window that the level leaves out, milliseconds.
@@ -275,6 +285,7 @@ impl Default for Config {
             max_positions: 10,
             symbol_degrade_pct: 10.0,
             symbol_block_pct: 20.0,
+            volatility_pct: 10.0,
             total_exposure_pct: 100.0,
             daily_loss_usd: Money::from_int(300),
             emergency_loss_usd: Money::from_int(800),
@@ -284,6 +295,9 @@ impl Default for Config {
             loss_streak_route: 3,
             loss_streak_cross: 5,
             gross_gap_max_bps: 500.0,
+            route_score_min: 50.0,
+            score_full_edge_bps: 10.0,
+            budget_degrade_pct: 20.0,
             bias: 0.7,
             bias_min_open: 3,
             imbalance: 0.5,
@@ -292,6 +306,7 @@ impl Default for Config {
             transfer_delay_ms: 600_000,
             withdrawal_fee_usd: Money::from_int(5),
             withdrawal_fees: BTreeMap::new(),
+            shadow_max: 32,
             level_window_ms: 1_800_000,
             level_exclude_ms: 30_000,
             level_min_ms: 600_000,
@@ -343,6 +358,7 @@ impl Config {
             ("book_levels", self.book_levels > 0),
             ("retry_ms", self.retry_ms > 0),
             ("fx.window_ms", self.fx.window_ms > 0),
+            ("score_full_edge_bps", self.score_full_edge_bps > 0.0),
         ];
         for (key, ok) in positive {
             if !ok {
@@ -374,6 +390,11 @@ impl Config {
             ("stop_loss_bps", self.stop_loss_bps),
             ("reversal_bps", self.reversal_bps),
             ("gross_gap_max_bps", self.gross_gap_max_bps),
+            ("route_score_min", self.route_score_min),
+            ("score_full_edge_bps", self.score_full_edge_bps),
+            ("budget_degrade_pct", self.budget_degrade_pct),
+            ("volatility_pct", self.volatility_pct),
+            ("imbalance", self.imbalance),
         ];
         match finite.into_iter().find(|(_, value)| !value.is_finite()) {
             Some((key, _)) => Err(ConfigError { key, must: "be a finite number" }),

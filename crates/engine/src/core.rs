@@ -4,17 +4,22 @@
 use crate::asset_index::AssetIndex;
 use crate::broker::{Broker, Order};
 use crate::config::{Config, ConfigError};
+use crate::edge::Quote;
 use crate::funnel::Counts;
-use crate::guards::Guards;
+use crate::guards::{Guards, Thresholds};
 use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
 use crate::liquidity::LiquidityModel;
 use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
 use crate::models::Models;
+use crate::percentiles::Spreads;
 use crate::probe::{Probe, Stage};
 use crate::recover::Cuts;
+use crate::score::Parts;
+use crate::shadow::Shadows;
 use crate::view::View;
+use crate::volatility::Range;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
 use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
@@ -85,6 +90,8 @@ pub(crate) struct Symbol {
     pub deposited: [bool; 2],
     pub last_entry: Option<Timestamp>,
     pub funnel: Counts,
+    /// Where gap, level and edge stood.
+    pub spreads: Spreads,
     /// Coin below a lot that closed positions left, per venue: the next exit takes it along.
     pub residue: [market::Quantity; 2],
     /// Transfers in a row that could not be made, and when the next may be tried.
@@ -92,6 +99,16 @@ pub(crate) struct Symbol {
     pub transfer_after: Option<Timestamp>,
     /// The last edge per direction, for the view.
     pub edges: [Option<f64>; 2],
+    /// The mids of the last minute per venue.
+    pub range: [Range; 2],
+    /// The displayed quote per direction when it was last looked at.
+    pub quotes: [Option<Quote>; 2],
+    /// The parts of the route score per direction, while there is an intent.
+    pub score: [Option<Parts>; 2],
+    /// A blocked intent per direction lasts: the edge has stayed above the threshold and the block has held.
+    pub blocked: [bool; 2],
+    /// Shadow positions under way.
+    pub shadows: u32,
     /// Gaps and edges per direction since the last record of them.
     pub minute: [crate::gaps::Minute; 2],
 }
@@ -163,6 +180,11 @@ pub struct Core {
     pub(crate) last_transfer: u64,
     pub(crate) at_limit: bool,
     pub(crate) guards: Guards,
+    /// What is left of the request budget per venue, percent.
+    pub(crate) budget_pct: [Option<f64>; 2],
+    /// Live books per venue and members at the last full second.
+    pub(crate) live: ([u32; 2], u32),
+    pub(crate) shadows: Shadows,
     pub(crate) results: Results,
     pub(crate) funnel: Counts,
     pub(crate) alerts: u64,
@@ -223,6 +245,7 @@ impl Core {
             time_limit_ms: core.config.time_limit_ms,
             day_offset_s: Some(core.config.day_offset.seconds()),
             withdrawal: core.withdrawal_terms(),
+            guards: Some(core.guard_terms()),
         };
         core.record(Body::Start {
             format: FORMAT,
@@ -273,7 +296,10 @@ impl Core {
             last_position: 0,
             last_transfer: 0,
             at_limit: false,
-            guards: Guards::new(),
+            guards: Guards::new(Thresholds::new(&config)),
+            budget_pct: [None; 2],
+            live: ([0; 2], 0),
+            shadows: Shadows::new(&config),
             results: Results { day, ..Results::default() },
             funnel: Counts::default(),
             alerts: 0,
@@ -339,6 +365,7 @@ impl Core {
         for position in &self.positions {
             take(position.next_deadline(&self.config));
         }
+        take(self.shadows.next_deadline());
         take(self.next_retry);
         take(self.stop.map(|(_, since)| self.stop_deadline(since)));
         Some(next)

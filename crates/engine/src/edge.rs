@@ -6,7 +6,7 @@
 
 use crate::liquidity::LiquidityModel;
 use journal::record::Direction;
-use market::{Book, FxRate, Money, Quantity, Rounding, Side, Venue};
+use market::{Book, FxRate, Level, Money, Quantity, Rounding, Side, Venue};
 
 /// Both sides of a trade as the books would give it now.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,6 +78,17 @@ pub fn walk_available(
     side: Side,
     quantity: Quantity,
 ) -> Option<Money> {
+    walk_left(book, side, quantity, |level| memory.left(side, level.price, level.quantity))
+}
+
+/// What taking `quantity` costs or brings in the quote currency, where `available` says what is left of a level. `None` when
+/// there is not enough.
+pub fn walk_left(
+    book: &Book,
+    side: Side,
+    quantity: Quantity,
+    available: impl Fn(&Level) -> Quantity,
+) -> Option<Money> {
     let rounding = match side {
         Side::Ask => Rounding::Ceil,
         Side::Bid => Rounding::Floor,
@@ -87,7 +98,7 @@ pub fn walk_available(
         if left.0 <= 0 {
             break;
         }
-        let take = left.min(memory.left(side, level.price, level.quantity));
+        let take = left.min(available(&level));
         if take.0 > 0 {
             notional = notional.checked_add(level.price.notional(take, rounding)?)?;
             left = left.checked_sub(take)?;

@@ -6,8 +6,9 @@
 //! be zero) or `absent:`. What does not live here: latency, memory and log figures, which are not in the journal.
 
 use crate::ledger::PositionFlows;
+use journal::percentiles::Spread;
 use journal::record::{Body, Entry, ExitReason, GuardEvent};
-use market::{Money, Rounding, Timestamp};
+use market::{Asset, Money, Rounding, Timestamp};
 use serde_json::{Map, Number, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,24 @@ pub struct Kpis {
     guards: Guards,
     position_limit_hits: u64,
     emergency_stops: u64,
+    shadows: Shadows,
     funnel: BTreeMap<String, u64>,
+    funnel_by_symbol: BTreeMap<Asset, BTreeMap<String, u64>>,
+    edges: Edges,
+    percentiles: BTreeMap<Asset, [Spread; 2]>,
+}
+
+/// Decided against realised, added up.
+#[derive(Debug, Clone, Default)]
+struct Edges {
+    opened: u64,
+    decided_bps: f64,
+    realised_bps: f64,
+    decided_usd: f64,
+    realised_usd: f64,
+    closed: u64,
+    closed_decided_bps: f64,
+    closed_realised_bps: f64,
 }
 
 /// What closed round trips and unwinds added up to.
@@ -45,6 +63,15 @@ struct Closes {
     slippage_usd: Money,
 }
 
+/// Blocked intents that live on: information beside the guards' figures.
+#[derive(Debug, Clone, Default)]
+struct Shadows {
+    opened: u64,
+    /// With a result.
+    closed: u64,
+    net_usd: Money,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Equity {
     pnl_usd: Money,
@@ -60,18 +87,20 @@ struct Guards {
     false_positives: u64,
     by_rule: BTreeMap<(String, String), u64>,
     by_type: BTreeMap<String, u64>,
+    /// The terms' thresholds by rule: an event that states another one is not believed.
+    thresholds: BTreeMap<String, f64>,
     running: BTreeMap<u64, Timestamp>,
     ended: u64,
     /// Nanoseconds.
     blocked: i128,
 }
 
-/// True when the condition that a guard states holds for the figures that it states. The threshold itself is not beyond the
+/// True when the condition of a guard holds for the figure that it states. The threshold itself is not beyond the
 /// threshold (a cooldown after 3 losses states 3 above 2), and what is no number holds nothing.
-fn condition_holds(guard: &GuardEvent) -> bool {
+fn condition_holds(guard: &GuardEvent, threshold: f64) -> bool {
     match guard.holds.as_str() {
-        "above" => guard.observed > guard.threshold,
-        "below" => guard.observed < guard.threshold,
+        "above" => guard.observed > threshold,
+        "below" => guard.observed < threshold,
         _ => false,
     }
 }
@@ -91,7 +120,8 @@ impl Guards {
             return;
         }
         self.triggers += 1;
-        self.false_positives += u64::from(!condition_holds(guard));
+        let threshold = self.thresholds.get(&guard.rule).copied().unwrap_or(guard.threshold);
+        self.false_positives += u64::from(!condition_holds(guard, threshold));
         *self.by_type.entry(guard.guard_type.clone()).or_default() += 1;
         *self.by_rule.entry((guard.guard_type.clone(), guard.rule.clone())).or_default() += 1;
         self.running.insert(guard.trigger, at);
@@ -123,7 +153,11 @@ impl Kpis {
     /// Adds an entry. Entries come in the journal's order.
     pub fn on(&mut self, entry: &Entry) {
         match &entry.body {
-            Body::Start { terms, .. } => self.capital_usd = Some(terms.capital_usd),
+            Body::Start { terms, .. } => {
+                self.capital_usd = Some(terms.capital_usd);
+                self.guards.thresholds =
+                    terms.guards.as_ref().map(|guards| guards.thresholds.clone()).unwrap_or_default();
+            }
             Body::Fill { position, venue, takes, notional, quantity, fee, fee_asset, fx, .. } => {
                 let filled = crate::ledger::FillFigures {
                     venue: *venue,
@@ -139,12 +173,38 @@ impl Kpis {
             Body::Decision { position, .. } => {
                 self.entering.insert(*position);
             }
-            Body::Opened { position, .. } => {
+            Body::Opened {
+                position,
+                decided_edge_bps,
+                realised_edge_bps,
+                decided_edge_usd,
+                realised_edge_usd,
+                ..
+            } => {
+                let edges = &mut self.edges;
+                edges.opened += 1;
+                edges.decided_bps += decided_edge_bps;
+                edges.realised_bps += realised_edge_bps;
+                edges.decided_usd += decided_edge_usd;
+                edges.realised_usd += realised_edge_usd;
                 self.entering.remove(position);
                 self.entries += 1;
                 self.open.insert(*position);
             }
-            Body::Closed { position, reason, gross_usd, net_usd, slippage_usd, .. } => {
+            Body::Closed {
+                position,
+                reason,
+                gross_usd,
+                net_usd,
+                slippage_usd,
+                decided_edge_bps,
+                realised_edge_bps,
+                ..
+            } => {
+                let edges = &mut self.edges;
+                edges.closed += 1;
+                edges.closed_decided_bps += decided_edge_bps;
+                edges.closed_realised_bps += realised_edge_bps;
                 add(&mut self.closes.slippage_usd, *slippage_usd);
                 self.open.remove(position);
                 self.flows.remove(position);
@@ -163,17 +223,29 @@ impl Kpis {
                 add(&mut closes.gross_usd, fees);
             }
             Body::Guard(guard) => self.guards.on(entry.at, guard),
-            Body::Funnel { asset: None, counts } => {
+            Body::Funnel { asset, counts } => {
+                let sums = match asset {
+                    None => &mut self.funnel,
+                    Some(asset) => self.funnel_by_symbol.entry(*asset).or_default(),
+                };
                 for (stage, count) in counts {
-                    let sum = self.funnel.entry(stage.clone()).or_default();
+                    let sum = sums.entry(stage.clone()).or_default();
                     *sum = sum.saturating_add(*count);
                 }
+            }
+            Body::Percentiles { asset, session, .. } => {
+                self.percentiles.insert(*asset, **session);
             }
             Body::Equity { pnl_usd, fx_effect_usd, transfer_cost_usd, .. } => {
                 self.on_equity(*pnl_usd, *fx_effect_usd, *transfer_cost_usd);
             }
             Body::PositionLimit { .. } => self.position_limit_hits += 1,
             Body::EmergencyStop { .. } => self.emergency_stops += 1,
+            Body::ShadowOpened { .. } => self.shadows.opened += 1,
+            Body::ShadowClosed { net_usd: Some(net), .. } => {
+                self.shadows.closed += 1;
+                add(&mut self.shadows.net_usd, *net);
+            }
             _ => {}
         }
     }
@@ -310,6 +382,7 @@ impl Kpis {
         let mut fields = Fields(Map::new());
         self.trading_fields(&mut fields);
         self.money_fields(&mut fields);
+        self.edge_fields(&mut fields);
         self.guard_fields(&mut fields);
         fields.0
     }
@@ -333,8 +406,9 @@ impl Kpis {
             (reason.as_str().to_owned(), Value::from(self.closes.reasons.get(reason).copied().unwrap_or(0)))
         });
         fields.0.insert("exit_reasons".to_owned(), Value::Object(reasons.collect()));
-        let funnel = self.funnel.iter().map(|(stage, count)| (stage.clone(), Value::from(*count)));
-        fields.0.insert("funnel".to_owned(), Value::Object(funnel.collect()));
+        fields.0.insert("funnel".to_owned(), stages(&self.funnel));
+        let by_symbol = self.funnel_by_symbol.iter().map(|(asset, sums)| (asset.to_string(), stages(sums)));
+        fields.0.insert("funnel_by_symbol".to_owned(), Value::Object(by_symbol.collect()));
     }
 
     fn money_fields(&self, fields: &mut Fields) {
@@ -357,6 +431,28 @@ impl Kpis {
         fields.money("avg_loss_usd", mean(closes.lost_usd, closes.losses), "undefined: no losing trades");
     }
 
+    /// Decided against realised: of entries by their fills, of closed trips by their net; and where the edges stood.
+    fn edge_fields(&self, fields: &mut Fields) {
+        let edges = &self.edges;
+        let mean = |sum: f64, n: u64| (n > 0).then(|| sum / n as f64);
+        let (no_entry, no_trip) = ("undefined: no entries", "undefined: no closed trades");
+        fields.float("decided_edge_avg_bps", mean(edges.decided_bps, edges.opened), no_entry);
+        fields.float("realised_edge_avg_bps", mean(edges.realised_bps, edges.opened), no_entry);
+        fields.float("decided_edge_usd", Some(edges.decided_usd), "");
+        fields.float("realised_edge_usd", Some(edges.realised_usd), "");
+        fields.float("trip_decided_edge_avg_bps", mean(edges.closed_decided_bps, edges.closed), no_trip);
+        fields.float("trip_realised_edge_avg_bps", mean(edges.closed_realised_bps, edges.closed), no_trip);
+        let symbols = self.percentiles.iter().map(|(asset, spreads)| {
+            let directions = journal::record::Direction::ALL.into_iter().zip(spreads);
+            let directions = directions.map(|(direction, spread)| {
+                let spread = serde_json::to_value(spread).unwrap_or(Value::Null);
+                (crate::guards::direction_str(direction).to_owned(), spread)
+            });
+            (asset.to_string(), Value::Object(directions.collect()))
+        });
+        fields.0.insert("percentiles".to_owned(), Value::Object(symbols.collect()));
+    }
+
     fn guard_fields(&self, fields: &mut Fields) {
         let guards = &self.guards;
         let none = "undefined: no guard triggers";
@@ -372,7 +468,17 @@ impl Kpis {
         fields.float("guard_block_duration_avg_s", average, why);
         fields.count("position_limit_hits", self.position_limit_hits);
         fields.count("emergency_stops", self.emergency_stops);
+        let shadows = &self.shadows;
+        fields.count("shadows_opened", shadows.opened);
+        fields.count("shadows_closed", shadows.closed);
+        fields.money("shadows_net_usd", Some(shadows.net_usd), "");
+        let mean = shadows.net_usd.ratio(1, shadows.closed.into(), Rounding::Floor);
+        fields.money("shadows_net_avg_usd", mean, "undefined: no shadow position has a result");
     }
+}
+
+fn stages(sums: &BTreeMap<String, u64>) -> Value {
+    Value::Object(sums.iter().map(|(stage, count)| (stage.clone(), Value::from(*count))).collect())
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {

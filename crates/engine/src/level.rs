@@ -152,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn the_ring_is_allocated_once() {
+        let mut level = Level::new(1_800_000, 30_000, 600_000);
+        let room = (level.ring.capacity(), level.sorted.capacity());
+        for s in 0..10_000 {
+            level.push(Timestamp::from_secs(s), (s % 97) as f64, 1);
+            level.refresh(Timestamp::from_secs(s));
+        }
+        assert_eq!((level.ring.capacity(), level.sorted.capacity()), room);
+        assert_eq!(level.seconds(), 1_771, "30 min without the newest 30 s, both ends included");
+    }
+
+    #[test]
     fn too_little_data_is_no_level() {
         let mut level = Level::new(1_800_000, 30_000, 600_000);
         level.push(Timestamp::from_secs(0), 1.0, 599);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// What is left of a displayed book after our own fills. Open: other models of impact take this place.
-pub trait LiquidityModel: Debug + Send {
+pub trait LiquidityModel: Debug + Send + Sync {
     /// A model of the same kind for another book, with nothing taken.
     fn fresh(&self) -> Box<dyn LiquidityModel>;
 

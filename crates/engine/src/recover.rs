@@ -8,7 +8,7 @@
 use crate::broker::{Filled, Order};
 use crate::config::Config;
 use crate::core::Results;
-use crate::guards::rules;
+use crate::guards::{Rule, Scope, rules};
 use crate::ledger::Ledger;
 use crate::legs::{Decided, Phase, Position};
 use crate::liquidity::{LiquidityMemory, LiquidityModel};
@@ -89,6 +89,8 @@ pub struct Held {
     pub scope: String,
     /// What the figure was compared with.
     pub threshold: f64,
+    /// When it started.
+    pub since: Timestamp,
     /// End of a cooldown.
     pub until: Option<Timestamp>,
 }
@@ -125,6 +127,8 @@ pub struct State {
     /// The last transfer's id.
     #[serde(default)]
     pub last_transfer: u64,
+    /// The last shadow position's id. Those that were under way are lost.
+    pub last_shadow: u64,
     /// `Position limit` is met.
     pub at_limit: bool,
     /// Guard triggers so far.
@@ -160,7 +164,7 @@ impl State {
         self.results.net
     }
 
-    /// Makes two states comparable: leaves out waits that are over at `now` (whether a core has cleared them yet makes no
+    /// Makes two states comparable: leaves out waits and days that are over at `now` (whether a core has cleared them yet makes no
     /// difference to what it does), and what is remembered of the books, which a journal tells in part.
     pub fn comparable(&mut self, now: Timestamp) {
         for symbol in &mut self.symbols {
@@ -169,6 +173,8 @@ impl State {
         for position in &mut self.positions {
             position.retry_at = position.retry_at.filter(|at| *at > now);
         }
+        // A core rolls its day with each input, a journal with each record.
+        self.results.roll(self.config.day_of(now));
     }
 
     /// Takes the next record of a whole input.
@@ -213,12 +219,16 @@ impl State {
                     *sum = sum.saturating_add(*count);
                 }
             }
+            Body::ShadowOpened { shadow, .. } => self.last_shadow = *shadow,
             Body::End { .. } => self.ended = true,
             // Balances follow from deposits, fills and transfers; the rest is for readers.
             Body::Balance { .. }
             | Body::Figures { .. }
             | Body::Funnel { .. }
             | Body::Edges { .. }
+            | Body::Percentiles { .. }
+            | Body::BreakEven { .. }
+            | Body::ShadowClosed { .. }
             | Body::Note { .. }
             | Body::Resumed { .. } => {}
         }
@@ -436,7 +446,12 @@ impl State {
                 self.round_trips += 1;
                 self.results.add(cash, *net_usd);
                 if *reason != journal::record::ExitReason::Shutdown {
-                    self.results.streak((*asset, *direction), *net_usd, &self.config);
+                    let route = Scope::Route(*asset, *direction).to_string();
+                    let held = |rule: Rule, scope: &str| {
+                        self.guards.values().any(|held| held.rule == rule.name && held.scope == scope)
+                    };
+                    let cooling = (held(rules::ROUTE_STREAK, &route), held(rules::CROSS_STREAK, "*"));
+                    self.results.streak((*asset, *direction), *net_usd, &self.config, cooling);
                 }
             }
             Body::Unwound { position, orphan, net_usd, .. } => {
@@ -473,14 +488,8 @@ impl State {
             return;
         }
         self.triggers = self.triggers.max(event.trigger);
-        let pause = match event.rule.as_str() {
-            rule if rule == rules::ROUTE_STREAK.name => Some(self.config.cooldown_route_ms),
-            rule if rule == rules::CROSS_STREAK.name => Some(self.config.cooldown_cross_ms),
-            _ => None,
-        };
-        let until = pause.map(|ms| Timestamp(at.0.saturating_add(ms.saturating_mul(1_000_000))));
-        let (rule, scope) = (event.rule.clone(), event.scope.clone());
-        self.guards.insert(event.trigger, Held { rule, scope, threshold: event.threshold, until });
+        let (rule, scope, threshold) = (event.rule.clone(), event.scope.clone(), event.threshold);
+        self.guards.insert(event.trigger, Held { rule, scope, threshold, since: at, until: event.until });
     }
 
     fn on_alert(&mut self, rule_id: &str, labels: &BTreeMap<String, String>) {

@@ -43,22 +43,28 @@ impl Results {
     }
 
     /// Counts a round trip for the losses in a row: of its route, and over all. A streak that is long enough for its
-    /// cooldown is given back and starts anew.
+    /// cooldown is given back and starts anew. `cooling`: the cooldown of the route, and that of all, is under way: what
+    /// closes then was entered before it and counts for no streak.
     pub(crate) fn streak(
         &mut self,
         route: (Asset, Direction),
         net_usd: Money,
         config: &Config,
+        cooling: (bool, bool),
     ) -> (Option<u32>, Option<u32>) {
         if net_usd.0 > 0 {
             self.loss_streak = 0;
             self.route_streaks.remove(&route);
             return (None, None);
         }
-        self.loss_streak += 1;
-        let of_route = self.route_streaks.entry(route).or_insert(0);
-        *of_route += 1;
-        let (of_route, of_all) = (*of_route, self.loss_streak);
+        let mut of_route = 0;
+        if !cooling.0 {
+            let streak = self.route_streaks.entry(route).or_insert(0);
+            *streak += 1;
+            of_route = *streak;
+        }
+        self.loss_streak += u32::from(!cooling.1);
+        let of_all = self.loss_streak;
         let route_hit = of_route >= config.loss_streak_route;
         if route_hit {
             self.route_streaks.remove(&route);

@@ -1,7 +1,7 @@
 //! Cheap counters and gauges of the core for metrics and progress lines. Nothing decides by them.
 
 use crate::funnel::Counts;
-use market::Money;
+use market::{Asset, Money};
 
 /// A venue's figures.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,9 @@ pub struct VenueView {
 pub const BOOK_STATES: [&str; 4] = ["syncing", "live", "stale", "broken"];
 /// The quantiles of [`View::premium_bps`] and [`View::edge_bps`].
 pub const QUANTILES: [f64; 3] = [0.05, 0.5, 0.95];
+
+/// Symbols that [`View::symbols`] holds at most.
+pub const MAX_SYMBOLS: usize = 100;
 
 /// The core's figures.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +63,9 @@ pub struct View {
     pub premium_bps: [Option<f64>; 3],
     /// The better edge of each symbol, at [`QUANTILES`]; updated each second.
     pub edge_bps: [Option<f64>; 3],
+    /// Premium and better edge of each member with two Live books, in rank order, of at most [`MAX_SYMBOLS`]: a label per
+    /// symbol must stay bounded. Updated each second.
+    pub symbols: Vec<(Asset, Option<f64>, Option<f64>)>,
     /// Largest inventory imbalance of a symbol, `|a - b| / (a + b)`.
     pub inventory_imbalance: f64,
     /// Guard triggers.

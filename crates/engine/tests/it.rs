@@ -21,7 +21,14 @@ mod money;
 mod open_models;
 #[path = "it/recovery.rs"]
 mod recovery;
+#[path = "it/scenarios.rs"]
+#[allow(dead_code, reason = "the judge's tests use the rest")]
+mod scenarios;
 #[path = "it/sessions.rs"]
 mod sessions;
+#[path = "it/shadowing.rs"]
+mod shadowing;
+#[path = "it/strategy.rs"]
+mod strategy;
 #[path = "it/stress.rs"]
 mod stress;

@@ -139,6 +139,10 @@ fn sample(
     out.push_str(suffix);
     let mut separator = '{';
     for (name, value) in labels.iter().copied().chain(le.map(|edge| ("le", edge))) {
+        // An empty value is no label: both formats say so. A metric whose series carry one of two labels has it empty.
+        if value.is_empty() {
+            continue;
+        }
         out.push(separator);
         separator = ',';
         let _ = write!(out, "{name}=\"{}\"", escape(value));

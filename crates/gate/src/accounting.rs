@@ -10,8 +10,10 @@ mod fills;
 mod flows;
 mod guards;
 mod results;
+mod shadows;
 
 pub use book::account;
+pub use shadows::{Results, ShadowTable};
 
 pub(crate) use book::usd;
 use journal::record::ExitReason;
@@ -82,7 +84,7 @@ pub struct Trigger {
     pub from: Timestamp,
     /// When it ended, `None` when it never did.
     pub to: Option<Timestamp>,
-    /// False when the condition does not hold: for our own figure where the journal gives one, for the stated figure otherwise.
+    /// False when the condition does not hold for the recomputed figure (see `guards`).
     pub holds: bool,
     /// `type/rule scope: observed ... threshold ...`.
     pub text: String,
@@ -137,6 +139,8 @@ pub struct Accounts {
     pub last_at: Timestamp,
     /// End record: reason and open positions.
     pub end: Option<(String, u32)>,
+    /// Blocked intents that lived on, beside the taken trades; `None` without any.
+    pub shadows: Option<ShadowTable>,
     /// Failed checks.
     pub problems: Vec<Problem>,
 }
@@ -167,7 +171,7 @@ impl Accounts {
         reasons
     }
 
-    /// Guard triggers whose stated condition does not hold.
+    /// Guard triggers whose condition does not hold when it is recomputed.
     pub fn false_positives(&self) -> u64 {
         self.triggers.iter().filter(|t| !t.holds).count() as u64
     }

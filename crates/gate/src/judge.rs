@@ -1,5 +1,6 @@
 //! The judgement of a whole run: everything that the report shows and that `rejudge` compares.
 
+use crate::accounting::ShadowTable;
 use crate::attested;
 use crate::criteria;
 use crate::decision::{Decision, Simple, decide};
@@ -12,6 +13,7 @@ use crate::kpis;
 use crate::plausibility;
 use crate::rules::{RuleEngine, RuleName};
 use crate::series;
+use crate::spreads::{Edges, SymbolSpread};
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
 use catalogue::{CriterionId, KPIS, exit_codes};
 use market::Money;
@@ -151,10 +153,19 @@ pub struct Series {
     pub memory_plain_pct: Option<f64>,
     /// Funnel by stage.
     pub funnel: BTreeMap<String, u64>,
+    /// Where gap, level and edge of the most evaluated symbols stood. Empty without a journal that says so.
+    #[serde(default)]
+    pub spreads: Vec<SymbolSpread>,
+    /// Decided against realised edge; `None` without a journal that says so.
+    #[serde(default)]
+    pub edges: Option<Edges>,
     /// Guard triggers by type.
     pub guards: BTreeMap<String, f64>,
     /// Closed round trips by exit reason.
     pub exit_reasons: BTreeMap<String, f64>,
+    /// What became of blocked intents, beside the trades that were taken; `None` when the journal has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadows: Option<ShadowTable>,
     /// Alerts by rule.
     pub alerts_by_rule: BTreeMap<String, u64>,
     /// Log counters at the end; `None` when they were lost with the end record.

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod judge;
 pub mod rules;
 pub mod scrape;
+pub mod spreads;
 pub mod value;
 
 mod criteria;

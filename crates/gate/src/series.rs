@@ -26,6 +26,7 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
             funnel.into_iter().filter(|(_, n)| *n >= 0.0).map(|(stage, n)| (stage, n as u64)).collect()
         }
     };
+    let (spreads, edges) = phase.journal.get().map(|entries| crate::spreads::of(entries)).unwrap_or_default();
     let mut alerts_by_rule = BTreeMap::new();
     for alert in phase.alerts.get().into_iter().flat_map(|rows| &rows.alerts) {
         *alerts_by_rule.entry(alert.rule_id.clone()).or_insert(0) += 1;
@@ -44,8 +45,11 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
         memory_growth_pct_per_h: growth.map(|g| g.pct_per_h).filter(|g| g.is_finite()),
         memory_plain_pct: growth.map(|g| g.plain_pct).filter(|g| g.is_finite()),
         funnel,
+        spreads,
+        edges,
         guards: map("guard_triggers_by_type"),
         exit_reasons: accounts.map_or_else(|| map("exit_reasons"), Accounts::exit_reasons),
+        shadows: accounts.and_then(|accounts| accounts.shadows.clone()),
         alerts_by_rule,
         log: phase.log.get().map(|log| log.counters),
         top_errors: phase.log.get().map(|log| log.top_errors.clone()).unwrap_or_default(),

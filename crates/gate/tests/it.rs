@@ -8,13 +8,21 @@ mod absence;
 mod accounting;
 #[path = "it/decision.rs"]
 mod decision;
+#[allow(dead_code, reason = "the engine's own tests use the rest")]
+#[path = "../../engine/tests/it/driver.rs"]
+mod driver;
 #[path = "it/fixture.rs"]
 mod fixture;
 #[path = "it/judging.rs"]
 mod judging;
+#[path = "it/planted.rs"]
+mod planted;
 #[path = "it/rules.rs"]
 mod rules;
 #[path = "it/sabotage.rs"]
 mod sabotage;
+#[allow(dead_code, reason = "the engine's own tests use the rest")]
+#[path = "../../engine/tests/it/scenarios.rs"]
+mod scenarios;
 #[path = "it/sessions/mod.rs"]
 mod sessions;

@@ -1,10 +1,12 @@
 //! The journal: what the engine decided and did, numbered and checksummed.
 //!
-//! [`record`] holds the records: pure values, read by the gate, the dispatcher and `assay kpi`. [`file`] writes and
+//! [`record`] holds the records, [`figures`] what guards look at: pure values, read by the gate, the dispatcher and `assay kpi`. [`file`] writes and
 //! reads them. Effects are published only once their record is written. Wall-clock measurements stay out: a replay of the
 //! same inputs gives the same bytes.
 
+pub mod figures;
 pub mod file;
+pub mod percentiles;
 pub mod record;
 mod withdrawal;
 

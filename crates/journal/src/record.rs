@@ -1,5 +1,7 @@
 //! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
+use crate::figures::{GuardFigures, GuardTerms};
+use crate::percentiles::Spread;
 pub use crate::withdrawal::{WithdrawalFee, WithdrawalTerms};
 use market::{Asset, FxRate, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
@@ -217,7 +219,7 @@ pub struct Mark {
 }
 
 /// The terms under which the session trades: what the gate needs to add up by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
@@ -237,6 +239,9 @@ pub struct Terms {
     /// What moving coin between the venues costs. `None`: nothing is moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<WithdrawalTerms>,
+    /// What the guards compare with; `None` in a journal that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards: Option<GuardTerms>,
 }
 
 /// Why a figure was recorded: the thresholds that guards compare.
@@ -262,6 +267,12 @@ pub struct GuardEvent {
     pub threshold: f64,
     /// `above` or `below`: on which side of the threshold the condition holds.
     pub holds: String,
+    /// At the start of a cooldown: when it will be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// At the end: when it started, so that the block lasted from then until this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// What happened. The name of the variant is the record's kind.
@@ -371,7 +382,7 @@ pub enum Body {
         level_bps: Option<f64>,
         /// Net of the whole round trip if it were closed now by walking the books, basis points of the leg's value.
         net_bps: Option<f64>,
-        /// What the way out should bring before fees: sale minus purchase, USD. `None` without a usable book.
+        /// What the way out of the matched quantity should bring before fees: sale minus purchase, USD. `None` without a usable book.
         gross_usd: Option<Money>,
         /// The touch of both books as last seen, Upbit's first.
         touch: [Option<Touch>; 2],
@@ -501,6 +512,12 @@ pub enum Body {
         decided_edge_bps: f64,
         /// The edge of the fills as they were.
         realised_edge_bps: f64,
+        /// The decided edge in USD: of the value of a leg at the decision. A statistic, no money.
+        #[serde(default)]
+        decided_edge_usd: f64,
+        /// The realised edge in USD: of `notional_usd`.
+        #[serde(default)]
+        realised_edge_usd: f64,
     },
     /// A round trip is complete.
     Closed {
@@ -520,9 +537,18 @@ pub enum Body {
         fees_usd: Money,
         /// After fees, USD: `gross - fees`.
         net_usd: Money,
-        /// Decided against realised, USD: what latency and depth cost. The `gross_usd` of decision and exit together, less
-        /// `gross_usd`; 0 when the exit had none.
+        /// Decided against realised, USD: what latency and depth cost. The `gross_usd` of the decision, for the
+        /// matched part of its quantity and rounded down, and of the exit together, less `gross_usd`; 0 when the exit had none.
         slippage_usd: Money,
+        /// The same in basis points of the leg's value.
+        #[serde(default)]
+        slippage_bps: f64,
+        /// The edge at the entry's decision, basis points: what the whole trip should bring after all fees.
+        #[serde(default)]
+        decided_edge_bps: f64,
+        /// What it did bring: `net_usd` in basis points of the leg's value.
+        #[serde(default)]
+        realised_edge_bps: f64,
     },
     /// An entry that never became a position ended: its unmatched leg was unwound (or it filled nothing at all).
     Unwound {
@@ -543,6 +569,26 @@ pub enum Body {
         asset: Option<Asset>,
         /// Counts by stage (`catalogue::FUNNEL_STAGES`, and `blocked:<rule>`, `suppressed:<why>`).
         counts: BTreeMap<String, u64>,
+    },
+    /// What a round trip of a symbol needs: once its levels are seeded at the start.
+    BreakEven {
+        /// Asset.
+        asset: Asset,
+        /// Seconds of candles behind the levels.
+        seconds: u64,
+        /// The gap from which an entry pays four fees and the reserve when it leaves at the usual gap of the other direction,
+        /// basis points, by direction (`buy_upbit`, `buy_binance`); `None` without a level.
+        gap_bps: [Option<f64>; 2],
+        /// One tick of each venue's price, Upbit's first, basis points. Above the stop loss a single tick can end a trade.
+        tick_bps: [Option<f64>; 2],
+    },
+    /// Where gap, level and edge of a symbol stood over all evaluations since the process started: with each minute in which
+    /// something was evaluated (`Edges` has the minute's own), and at the end.
+    Percentiles {
+        /// Asset.
+        asset: Asset,
+        /// By direction (`buy_upbit`, `buy_binance`).
+        session: Box<[Spread; 2]>,
     },
     /// What the gaps and edges of an asset were in one direction since the last such record: once a minute, and at the end.
     Edges {
@@ -573,9 +619,9 @@ pub enum Body {
     Figures {
         /// The signal rate; `None` while there is none.
         fx: Option<FxUsed>,
-        /// Books Live per venue.
+        /// Books Live per venue, at the last full second.
         live: [u32; 2],
-        /// Members.
+        /// Members, at the last full second.
         members: u32,
         /// `healthy`, `degraded`, `down`, `frozen` per venue.
         health: [String; 2],
@@ -585,6 +631,44 @@ pub enum Body {
         exposure_usd: Money,
         /// Net since the day boundary, USD.
         daily_net_usd: Money,
+        /// The guards' own figures; `None` in a journal that does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guards: Option<Box<GuardFigures>>,
+    },
+    /// A blocked intent lives on as a shadow position, which touches nothing: at the end of it one knows what the block saved
+    /// or cost. One per symbol, direction and episode.
+    ShadowOpened {
+        /// Id of the shadow, unique within the run; not a position id.
+        shadow: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// The rules that blocked it.
+        rules: Vec<String>,
+        /// Base quantity intended per leg.
+        quantity: Quantity,
+        /// Value of a leg at the intent, USD.
+        notional_usd: Money,
+        /// Executable gap, basis points.
+        gap_bps: f64,
+        /// Edge, basis points.
+        edge_bps: f64,
+    },
+    /// A shadow position ended.
+    ShadowClosed {
+        /// Its id.
+        shadow: u64,
+        /// Asset.
+        asset: Asset,
+        /// Direction.
+        direction: Direction,
+        /// Why it left; `None` when it never had both legs.
+        reason: Option<ExitReason>,
+        /// Before fees, USD; `None` when it has no result (see `net_usd`).
+        gross_usd: Option<Money>,
+        /// After fees, USD. `None` when the session ended, or patience did, before it could be closed or valued.
+        net_usd: Option<Money>,
     },
     /// An equity point: each second and after each fill. Everything in USD at `fx`.
     Equity {

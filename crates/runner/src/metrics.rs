@@ -7,7 +7,8 @@ use crate::stages::StageHistograms;
 use engine::kpi::Kpis;
 use engine::probe::Stage;
 use exposition::{Common, Counter, Gauge, Histogram, Registry, RegistryError};
-use market::Venue;
+use market::{Asset, Venue};
+use std::sync::{Arc, Mutex};
 use venues::{Stats, VenueStats};
 
 /// Label values of the quantiles over the universe, in the order of `engine::view::QUANTILES`.
@@ -52,6 +53,8 @@ pub struct Metrics {
     pub venues: [VenueMetrics; 2],
     trading: Trading,
     process: ProcessGauges,
+    /// Symbols with series of their own.
+    seen: Arc<Mutex<Vec<Asset>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -122,6 +125,7 @@ impl Metrics {
             venues: [venue(r, Venue::Upbit)?, venue(r, Venue::Binance)?],
             trading: Trading::new(r)?,
             process: ProcessGauges::new(r)?,
+            seen: Arc::default(),
             registry,
         };
         metrics.create_known_series()?;
@@ -267,15 +271,30 @@ impl Metrics {
             [("arb_topn_premium_bps", view.premium_bps), ("arb_topn_edge_bps", view.edge_bps)]
         {
             for (label, value) in QUANTILES.into_iter().zip(values) {
-                let gauge = r.gauge(name, &[("quantile", label)])?;
-                match value {
-                    Some(value) => gauge.set(value),
-                    None => gauge.clear(),
-                }
+                set(&r.gauge(name, &[("quantile", label), ("symbol", "")])?, value);
             }
         }
+        self.symbols(view)?;
         self.trading.imbalance.set(view.inventory_imbalance);
         self.component("books", screen.book_bytes())
+    }
+
+    /// Premium and edge of each symbol. A symbol that left the universe has no value any more.
+    fn symbols(&self, view: &engine::View) -> Result<(), RegistryError> {
+        let series =
+            |name: &str, symbol: &str| self.registry.gauge(name, &[("quantile", ""), ("symbol", symbol)]);
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for gone in seen.iter().filter(|known| !view.symbols.iter().any(|(asset, ..)| asset == *known)) {
+            series("arb_topn_premium_bps", gone.as_str())?.clear();
+            series("arb_topn_edge_bps", gone.as_str())?.clear();
+        }
+        seen.clear();
+        for (asset, premium, edge) in &view.symbols {
+            set(&series("arb_topn_premium_bps", asset.as_str())?, *premium);
+            set(&series("arb_topn_edge_bps", asset.as_str())?, *edge);
+            seen.push(*asset);
+        }
+        Ok(())
     }
 
     /// Memory of a component, bytes.
@@ -312,10 +331,6 @@ impl Metrics {
     /// What the process uses; `cpu_percent` since the last reading, at the first one since the process started.
     pub fn process(&self, usage: &Usage, cpu_percent: Option<f64>) {
         let p = &self.process;
-        let set = |gauge: &Gauge, value: Option<f64>| match value {
-            Some(value) => gauge.set(value),
-            None => gauge.clear(),
-        };
         set(&p.cpu_percent, cpu_percent.or_else(|| usage.percent_since_start()));
         set(&p.memory_mb, usage.rss_bytes.map(|b| b as f64 / 1e6));
         set(&p.rss, usage.rss_bytes.map(|b| b as f64));
@@ -325,6 +340,14 @@ impl Metrics {
         if let Some(seconds) = usage.cpu_seconds {
             p.cpu_seconds.set_total(seconds);
         }
+    }
+}
+
+/// A value, or none: a measure that is not known has no series.
+fn set(gauge: &Gauge, value: Option<f64>) {
+    match value {
+        Some(value) => gauge.set(value),
+        None => gauge.clear(),
     }
 }
 
@@ -441,5 +464,52 @@ mod tests {
         metrics.figures(0.0, Some((1_400.0, 0.1)));
         metrics.figures(0.0, None);
         assert!(!metrics.registry.encode(Format::Text004).contains("arb_topn_fx_rate{"));
+    }
+
+    #[test]
+    fn a_series_per_symbol_ends_when_the_symbol_leaves() {
+        let metrics = metrics();
+        let asset = |name: &str| Asset::new(name).unwrap();
+        let mut screen = Screen::default();
+        screen.view.symbols = vec![(asset("AAA"), Some(12.5), Some(-31.0)), (asset("BBB"), None, Some(4.0))];
+        screen.view.edge_bps = [Some(-31.0), Some(-10.0), Some(4.0)];
+        metrics.screen(&screen).unwrap();
+        let page = metrics.registry.encode(Format::Text004);
+        let line = |start: &str| page.lines().filter(|l| l.starts_with(start)).count();
+        assert_eq!((line("arb_topn_premium_bps{"), line("arb_topn_edge_bps{")), (1, 5), "{page}");
+        assert!(page.contains("strategy=\"topn_arb\",symbol=\"AAA\"} 12.5"), "{page}");
+        assert!(page.contains("strategy=\"topn_arb\",quantile=\"0.5\"} -10"), "{page}");
+        screen.view.symbols.remove(0);
+        metrics.screen(&screen).unwrap();
+        assert!(!metrics.registry.encode(Format::Text004).contains("AAA"));
+    }
+
+    #[test]
+    fn the_win_rate_appears_with_the_first_close() {
+        use journal::record::{Body, Direction, Entry, ExitReason};
+        let metrics = metrics();
+        let mut kpis = Kpis::new();
+        metrics.kpis(&kpis).unwrap();
+        assert!(!metrics.registry.encode(Format::Text004).contains("arb_topn_win_rate{"));
+        let body = Body::Closed {
+            position: 1,
+            asset: Asset::new("AAA").unwrap(),
+            direction: Direction::BuyUpbit,
+            reason: ExitReason::TakeProfit,
+            opened_at: market::Timestamp(0),
+            gross_usd: market::Money(3),
+            fees_usd: market::Money(1),
+            net_usd: market::Money(2),
+            slippage_usd: market::Money(0),
+            slippage_bps: 0.0,
+            decided_edge_bps: 0.0,
+            realised_edge_bps: 0.0,
+        };
+        kpis.on(&Entry { seq: 1, input_seq: 1, at: market::Timestamp(0), commit: true, body });
+        metrics.kpis(&kpis).unwrap();
+        let page = metrics.registry.encode(Format::Text004);
+        assert!(
+            page.contains("arb_topn_win_rate{env=\"paper\",universe=\"top10\",strategy=\"topn_arb\"} 100")
+        );
     }
 }

@@ -592,6 +592,9 @@ mod tests {
             fees_usd: Money::from_int(1),
             net_usd: Money::from_int(1),
             slippage_usd: Money::ZERO,
+            slippage_bps: 0.0,
+            decided_edge_bps: 2.0,
+            realised_edge_bps: 1.0,
         };
         Entry { seq, input_seq: seq, at: Timestamp(seq as i64), commit: true, body }
     }

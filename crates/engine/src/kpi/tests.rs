@@ -30,6 +30,8 @@ fn opened(position: u64) -> Body {
         gap_bps: 1.0,
         decided_edge_bps: 2.0,
         realised_edge_bps: 1.5,
+        decided_edge_usd: 0.04,
+        realised_edge_usd: 0.03,
     }
 }
 
@@ -45,6 +47,9 @@ fn closed(position: u64, reason: ExitReason, gross: &str, net: &str) -> Body {
         fees_usd: gross_usd.checked_sub(net_usd).unwrap(),
         net_usd,
         slippage_usd: Money::ZERO,
+        slippage_bps: 0.0,
+        decided_edge_bps: 2.0,
+        realised_edge_bps: 1.0,
     }
 }
 
@@ -88,6 +93,8 @@ fn guard(trigger: u64, start: bool, observed: f64, holds: &str) -> Body {
         observed,
         threshold: 20.0,
         holds: holds.to_owned(),
+        until: None,
+        since: None,
     })
 }
 
@@ -132,6 +139,7 @@ fn trades_add_up() {
         time_limit_ms: 180_000,
         day_offset_s: None,
         withdrawal: None,
+        guards: None,
     };
     let start = Body::Start {
         format: 1,

@@ -12,6 +12,7 @@ use venues::upbit::sequencer::{Outcome, Sequencer};
 
 /// Length of the history behind the jump rule: a minute of one sample a second.
 const HISTORY: usize = 60;
+const MINUTE_NS: i64 = 60_000_000_000;
 
 /// The figures of guard `fx`, each with its limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,7 +36,7 @@ pub struct Fx {
     book: Book,
     sequencer: Sequencer,
     pieces: VecDeque<(Timestamp, Price)>,
-    history: VecDeque<Price>,
+    history: VecDeque<(Timestamp, Price)>,
     started: Timestamp,
     last_frame: Option<Timestamp>,
     rate: Option<FxRate>,
@@ -99,12 +100,12 @@ impl Fx {
     }
 
     /// Keeps one sample for the jump rule; called once a second.
-    pub fn sample(&mut self) {
+    pub fn sample(&mut self, now: Timestamp) {
         if let Some(rate) = self.rate {
             if self.history.len() >= HISTORY {
                 self.history.pop_front();
             }
-            self.history.push_back(rate.0);
+            self.history.push_back((now, rate.0));
         }
     }
 
@@ -128,7 +129,7 @@ impl Fx {
         let rate = self.rate.map(|rate| rate.0.to_f64());
         let mut jump = 0.0f64;
         if let Some(rate) = rate {
-            for old in &self.history {
+            for (_, old) in self.history.iter().filter(|(at, _)| now.since(*at) <= MINUTE_NS) {
                 let change = ((rate / old.to_f64() - 1.0) * 100.0).abs();
                 if change > jump {
                     jump = change;

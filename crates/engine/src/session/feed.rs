@@ -7,6 +7,7 @@ use crate::level::Level;
 use crate::liquidity::LiquidityModel;
 use crate::market_state::{Change, SymbolBook};
 use crate::probe;
+use crate::volatility::Range;
 use journal::Body;
 use journal::record::Direction;
 use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
@@ -40,11 +41,14 @@ impl Core {
             Input::Health { venue, rtt_us, ok } => {
                 self.health[venue.index()].on_answer(*rtt_us, *ok);
                 if *ok {
-                    self.broker.on_round_trip(*venue, Duration::from_micros((*rtt_us).into()));
+                    let round_trip = Duration::from_micros((*rtt_us).into());
+                    self.broker.on_round_trip(*venue, round_trip);
+                    self.shadows.broker.on_round_trip(*venue, round_trip);
                 }
             }
             Input::Budget { venue, left_bps } => {
                 self.view.venues[venue.index()].budget = Some(f64::from(*left_bps) / 1e4);
+                self.on_budget(*venue, *left_bps);
             }
             Input::KillSwitch { reason } => self.begin_stop(Stop::Kill, reason),
             Input::Shutdown => self.begin_stop(Stop::Shutdown, "the end of the run"),
@@ -163,6 +167,9 @@ impl Core {
         self.execute_returning();
         if self.broker.is_waiting() {
             self.execute_overdue();
+        }
+        if self.shadows.broker.is_waiting() {
+            self.execute_overdue_shadows();
         }
     }
 
@@ -297,12 +304,13 @@ impl Core {
             self.due = due;
         }
         self.execute_returning();
+        self.after_change_of_shadows(i, venue);
         self.evaluate(i);
     }
 
     /// A venue's time on our clock; the fastest message is taken to need half the best round trip, or, while none was
     /// measured, the configured latency.
-    fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
+    pub(crate) fn on_our_clock(&self, venue: Venue, time: Timestamp) -> Timestamp {
         self.clocks[venue.index()].corrected(time, self.one_way_ns(venue), self.now)
     }
 
@@ -452,22 +460,23 @@ impl Core {
         let symbol = &self.symbols[i];
         let asset = symbol.member.asset;
         let costs = self.round_trip_fees_bps + self.config.reserve_bps;
-        let text = Direction::ALL.map(|direction| {
-            let usual = symbol.levels[direction.opposite().index()].bps();
-            let name = crate::guards::direction_str(direction);
-            usual.map_or(format!("{name} unknown"), |usual| format!("{name} {:.1} bps", costs - usual))
+        let gap_bps =
+            Direction::ALL.map(|direction| Some(costs - symbol.levels[direction.opposite().index()].bps()?));
+        let tick_bps = Venue::ALL.map(|venue| {
+            let mid = symbol.books[venue.index()].last_mid?;
+            Some(symbol.member.instrument(venue).tick.at(mid).to_f64() / mid.to_f64() * 1e4)
         });
-        let (a, b) = (&text[0], &text[1]);
+        self.record(Body::BreakEven { asset, seconds, gap_bps, tick_bps });
+        let [a, b] = Direction::ALL.map(|direction| {
+            let name = crate::guards::direction_str(direction);
+            gap_bps[direction.index()].map_or(format!("{name} unknown"), |bps| format!("{name} {bps:.1} bps"))
+        });
         self.note(
             "info",
             format!("{asset}: level from {seconds} s of candles, break-even at a gap of {a}, {b}"),
         );
-        for venue in Venue::ALL {
-            let symbol = &self.symbols[i];
-            let Some(mid) = symbol.books[venue.index()].last_mid else { continue };
-            let tick = symbol.member.instrument(venue).tick.at(mid);
-            let bps = tick.to_f64() / mid.to_f64() * 1e4;
-            if bps > self.config.stop_loss_bps {
+        for (venue, bps) in Venue::ALL.into_iter().zip(tick_bps) {
+            if let Some(bps) = bps.filter(|bps| *bps > self.config.stop_loss_bps) {
                 self.note(
                     "warning",
                     format!("one tick of {asset} on {venue} is {bps:.1} bps, more than the stop loss"),
@@ -562,10 +571,16 @@ pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dy
         deposited: [false; 2],
         last_entry: None,
         funnel: Counts::default(),
+        spreads: crate::percentiles::Spreads::default(),
         residue: [Quantity::ZERO; 2],
         transfers_failed: 0,
         transfer_after: None,
         edges: [None; 2],
         minute: Default::default(),
+        range: [Range::default(), Range::default()],
+        quotes: [None; 2],
+        score: [None; 2],
+        blocked: [false; 2],
+        shadows: 0,
     }
 }

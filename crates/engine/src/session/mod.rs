@@ -1,11 +1,14 @@
 //! What happens inside [`Core`]: inputs (`feed`), entries and exits (`trade`), orders and positions (`orders`), timers and
-//! figures (`second`), moving coin between the venues (`rebalance`), the end (`stop`). This file holds how records and alerts come out.
+//! figures (`second`), guards (`judging`), shadow positions (`shadows`), moving coin between the venues (`rebalance`), the end
+//! (`stop`). This file holds how records and alerts come out.
 
 mod feed;
+mod judging;
 mod orders;
 mod rebalance;
 mod resume;
 mod second;
+mod shadows;
 mod stop;
 mod trade;
 
@@ -13,7 +16,6 @@ pub(crate) use orders::{book_fill, retry_pause_ms};
 
 use crate::core::{Core, Effect};
 use crate::funnel::Counts;
-use crate::guards::{Rule, Scope, Verdict, rules};
 use journal::{Body, Entry};
 use std::collections::BTreeMap;
 
@@ -58,48 +60,5 @@ impl Core {
         count(&mut self.symbols[symbol].funnel);
         count(&mut self.funnel);
         count(&mut self.view.funnel);
-    }
-
-    /// Journals the guards' transitions since the last call, with the figures behind them, and raises their alerts.
-    pub(crate) fn publish_guards(&mut self) {
-        let events = self.guards.take_events();
-        if events.is_empty() {
-            return;
-        }
-        self.record_figures();
-        for (rule, scope, event) in events {
-            let start = event.start;
-            let (observed, threshold) = (event.observed, event.threshold);
-            self.record(Body::Guard(event));
-            if start {
-                self.alert_guard(rule, scope, observed, threshold);
-            }
-        }
-        self.view.guard_triggers = self.guards.triggers();
-    }
-
-    fn alert_guard(&mut self, rule: Rule, scope: Scope, observed: f64, threshold: f64) {
-        let figures = format!("{} on {scope}: {observed:.3} against {threshold:.3}", rule.name);
-        let labels = [("rule", rule.name.to_owned()), ("scope", scope.to_string())];
-        if rule == rules::EMERGENCY {
-            // Has its own alert, with what is being done about it.
-            return;
-        }
-        if rule == rules::FX_STALE {
-            let message = format!("{figures} ms; entries are blocked until the KRW-USDT book moves again");
-            self.alert("FX-STALE", "FX rate is stale", message, &labels);
-        }
-        let blocks = rule.verdict == Verdict::Block;
-        match rule.guard_type {
-            "exchange" if blocks => {
-                let message = format!("{figures}; no entries while it holds");
-                self.alert("RG-EXCHANGE-BLOCK", "Exchange guard blocks", message, &labels);
-            }
-            "global" if blocks => {
-                let message = format!("{figures}; no entries while it holds");
-                self.alert("RG-GLOBAL-BLOCK", "Global guard blocks", message, &labels);
-            }
-            _ => {}
-        }
     }
 }

@@ -251,6 +251,7 @@ impl Core {
         let decided = position.decided;
         let gap_bps = position.realised_gap_bps().unwrap_or(decided.gap_bps);
         let id = position.id;
+        let realised_edge_bps = decided.edge_bps + (gap_bps - decided.gap_bps);
         self.view.entries += 1;
         self.record(Body::Opened {
             position: id,
@@ -260,7 +261,9 @@ impl Core {
             notional_usd,
             gap_bps,
             decided_edge_bps: decided.edge_bps,
-            realised_edge_bps: decided.edge_bps + (gap_bps - decided.gap_bps),
+            realised_edge_bps,
+            decided_edge_usd: edge_usd(decided.edge_bps, decided.notional_usd),
+            realised_edge_usd: edge_usd(realised_edge_bps, notional_usd),
         });
         self.record_anchor(id, out);
         self.count(i, |c: &mut Counts| c.stage(Stage::Filled));
@@ -269,7 +272,7 @@ impl Core {
             self.advance(p);
             return;
         }
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.publish_guards();
     }
 
@@ -282,7 +285,7 @@ impl Core {
         if orphan {
             self.add_result(&position, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn closed(&mut self, p: usize) {
@@ -292,7 +295,12 @@ impl Core {
             (position.flows.gross_usd(), position.flows.fees_usd(), position.flows.net_usd());
         // Without a decided way out (a book was missing) what it brought counts as decided: no slippage is claimed.
         let decided = match position.exit_gross_usd {
-            Some(out) => position.decided.gross_usd.checked_add(out),
+            // What was decided for the quantity that became the position: an excess that was undone is a cost of the fills.
+            Some(out) => position
+                .decided
+                .gross_usd
+                .ratio(position.matched.0, position.decided.quantity.0, Rounding::Floor)
+                .and_then(|entry| entry.checked_add(out)),
             None => Some(gross_usd),
         };
         let slippage_usd = decided.and_then(|d| d.checked_sub(gross_usd)).unwrap_or(Money::ZERO);
@@ -308,13 +316,16 @@ impl Core {
             fees_usd,
             net_usd,
             slippage_usd,
+            slippage_bps: bps_of(slippage_usd, position.notional_usd),
+            decided_edge_bps: position.decided.edge_bps,
+            realised_edge_bps: bps_of(net_usd, position.notional_usd),
         });
         self.count(position.symbol, |c: &mut Counts| c.exited(reason));
         self.add_result(&position, net_usd);
         if reason != ExitReason::Shutdown {
             self.judge_streaks(position.asset, position.direction, net_usd);
         }
-        self.after_end_of_position();
+        self.after_end_of_position(position.symbol);
     }
 
     fn keep_residue(&mut self, position: &Position) {
@@ -327,37 +338,44 @@ impl Core {
         self.results.add(position.cash_usd, net_usd);
     }
 
-    fn after_end_of_position(&mut self) {
+    fn after_end_of_position(&mut self, i: usize) {
         if self.positions.len() < self.config.max_positions as usize {
             self.at_limit = false;
         }
         self.record_equity();
-        self.judge_positions();
+        self.judge_positions_of(i);
         self.judge_losses();
         self.publish_guards();
         self.check_stop();
     }
 
     /// Losses in a row: of the route, and over all.
-    fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
-        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config);
+    pub(crate) fn judge_streaks(&mut self, asset: Asset, direction: Direction, net_usd: Money) {
+        let (now, scope) = (self.now, Scope::Route(asset, direction));
+        let cooling = (
+            self.guards.holds(rules::ROUTE_STREAK, scope),
+            self.guards.holds(rules::CROSS_STREAK, Scope::All),
+        );
+        let (route, all) = self.results.streak((asset, direction), net_usd, &self.config, cooling);
         if let Some(route) = route {
             let until = self.after_ms(self.config.cooldown_route_ms);
-            let threshold = f64::from(self.config.loss_streak_route - 1);
-            self.guards.cool_down(
-                rules::ROUTE_STREAK,
-                Scope::Route(asset, direction),
-                route.into(),
-                threshold,
-                until,
-            );
+            self.guards.cool_down(now, rules::ROUTE_STREAK, scope, route.into(), until);
         }
         if let Some(all) = all {
             let until = self.after_ms(self.config.cooldown_cross_ms);
-            let threshold = f64::from(self.config.loss_streak_cross - 1);
-            self.guards.cool_down(rules::CROSS_STREAK, Scope::All, all.into(), threshold, until);
+            self.guards.cool_down(now, rules::CROSS_STREAK, Scope::All, all.into(), until);
         }
     }
+}
+
+/// An edge in USD, rounded to 1e-8: a statistic.
+fn edge_usd(edge_bps: f64, notional_usd: Money) -> f64 {
+    (edge_bps * notional_usd.to_f64() * 1e4).round() / 1e8
+}
+
+/// An amount in basis points of another; 0 of nothing.
+fn bps_of(amount: Money, of: Money) -> f64 {
+    if of.0 > 0 { amount.to_f64() / of.to_f64() * 1e4 } else { 0.0 }
 }
 
 /// How long a refused order waits before the next. An orphan waits for its market to come back: no hurry.

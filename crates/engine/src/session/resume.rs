@@ -43,6 +43,7 @@ impl Core {
             positions: core.positions.len() as u32,
             orders: core.returning.len() as u32,
         });
+        core.publish_guards();
         for guard in unknown {
             core.note("warning", format!("guard {guard} held before the restart and is not known any more"));
         }
@@ -88,6 +89,7 @@ impl Core {
         self.view.unwinds = state.unwinds;
         self.view.guard_triggers = state.triggers;
         self.view.funnel.add_named(&state.funnel);
+        self.shadows.continue_after(state.last_shadow);
         self.guards.come_back(state.triggers, state.guards)
     }
 
@@ -118,6 +120,7 @@ impl Core {
             last_order: self.broker.last_id(),
             last_position: self.last_position,
             last_transfer: self.last_transfer,
+            last_shadow: self.shadows.last_id(),
             at_limit: self.at_limit,
             triggers: self.guards.triggers(),
             guards: self.guards.held(),

@@ -1,15 +1,14 @@
 //! Timers: orders, cooldowns, retries, time limits, and once a second figures, guards, levels and equity.
 
 use crate::core::Core;
-use crate::edge::displayed;
+use crate::edge::{Quote, displayed};
 use crate::funnel::Counts;
-use crate::guards::{Rule, Scope, rule_of, rules};
 use crate::legs::Phase;
-use crate::market_state::{BookState, Finding, Health};
+use crate::market_state::BookState;
 use crate::strategy::size;
 use journal::Body;
 use journal::record::{Direction, ExitReason, Mark};
-use market::{FxRate, Money, NANOS_PER_SEC, Quantity, Timestamp, Venue};
+use market::{FxRate, Money, NANOS_PER_SEC, Timestamp, Venue};
 
 /// After a longer leap of time the seconds in between are not replayed one by one.
 const LEAP_NS: i64 = 3_600 * NANOS_PER_SEC;
@@ -24,6 +23,7 @@ impl Core {
         self.publish_guards();
         self.fire_retries();
         self.fire_positions();
+        self.fire_shadows();
         if self.now >= self.next_second && !self.ended {
             self.on_second();
             let leap = until.since(self.now) > LEAP_NS;
@@ -77,7 +77,7 @@ impl Core {
 
     fn on_second(&mut self) {
         self.fx.refresh(self.now);
-        self.fx.sample();
+        self.fx.sample(self.now);
         self.check_conns();
         for health in &mut self.health {
             health.on_second();
@@ -93,7 +93,7 @@ impl Core {
             return;
         }
         self.rebalance();
-        self.record_figures();
+        self.record_figures(None);
         self.record_equity();
         if self.now >= self.next_minute {
             self.record_funnel();
@@ -103,7 +103,7 @@ impl Core {
         self.publish_view();
     }
 
-    /// A new day: what daily limits look at starts at zero. Before anything else happens at that instant.
+    /// The daily results start anew at the day boundary, before anything of that instant is booked.
     pub(crate) fn roll_day(&mut self) {
         self.results.roll(self.config.day_of(self.now));
     }
@@ -139,177 +139,35 @@ impl Core {
     fn sample_levels(&mut self) {
         let (now, fx) = (self.now, self.fx.rate());
         let keep = self.config.book_levels as usize;
-        let costs = self.config.round_trip_fees_bps() + self.config.reserve_bps;
+        let costs = self.round_trip_fees_bps + self.config.reserve_bps;
         for i in 0..self.symbols.len() {
             self.symbols[i].books[Venue::Binance.index()].prune(keep);
             if !self.symbols[i].seeded {
                 self.seed_level(i);
             }
             for direction in Direction::ALL {
-                if let Some(gap) = fx.and_then(|fx| self.gap_now(i, direction, fx)) {
-                    self.symbols[i].levels[direction.index()].push(now, gap, 1);
-                    let usual = self.symbols[i].levels[direction.opposite().index()].bps();
+                let quote = fx.and_then(|fx| self.quote_now(i, direction, fx));
+                let symbol = &mut self.symbols[i];
+                symbol.quotes[direction.index()] = quote;
+                if let Some(gap) = quote.map(|quote| quote.gap_bps) {
+                    symbol.levels[direction.index()].push(now, gap, 1);
+                    let usual = symbol.levels[direction.opposite().index()].bps();
                     let edge = usual.map(|usual| gap + usual - costs);
-                    self.symbols[i].minute[direction.index()].sample(gap, edge);
+                    symbol.minute[direction.index()].sample(gap, edge);
                 }
                 self.symbols[i].levels[direction.index()].refresh(now);
             }
         }
     }
 
-    fn gap_now(&self, i: usize, direction: Direction, fx: FxRate) -> Option<f64> {
+    fn quote_now(&self, i: usize, direction: Direction, fx: FxRate) -> Option<Quote> {
         let symbol = &self.symbols[i];
         if !symbol.books.iter().all(crate::market_state::SymbolBook::is_live) {
             return None;
         }
         let mid = symbol.books[Venue::Binance.index()].last_mid?;
         let quantity = size(&symbol.member, self.config.leg_usd, mid)?;
-        displayed(direction, self.books(i), quantity, fx).map(|quote| quote.gap_bps)
-    }
-
-    /// Every guard whose figure moves with time.
-    fn judge_all(&mut self) {
-        self.judge_health();
-        self.judge_fx();
-        self.judge_positions();
-        self.judge_losses();
-    }
-
-    /// The figures of an entry as they are at this instant, not as they were at the last full second.
-    pub(crate) fn refresh_guards_for_entry(&mut self, i: usize) {
-        self.guards.expire(self.now);
-        self.judge_health();
-        self.judge_fx();
-        self.judge_exposure(i);
-        self.publish_guards();
-    }
-
-    fn judge_health(&mut self) {
-        if self.stop.is_some() {
-            return;
-        }
-        for venue in Venue::ALL {
-            let v = venue.index();
-            let findings = self.health[v].findings(self.now);
-            let worst =
-                findings.iter().filter(|f| f.holds()).map(|f| f.health).max().unwrap_or(Health::Healthy);
-            for finding in &findings {
-                let Some(rule) = rule_of(finding.rule) else { continue };
-                let scope = Scope::Venue(venue);
-                // What a stronger finding explains starts nothing of its own.
-                if finding.health == worst || self.guards.holds(*rule, scope) {
-                    self.guards.judge(*rule, scope, finding.observed, finding.threshold);
-                }
-            }
-            if self.health_now[v] != worst {
-                self.on_health(venue, worst, &findings);
-            }
-        }
-    }
-
-    fn on_health(&mut self, venue: Venue, worst: Health, findings: &[Finding]) {
-        let before = std::mem::replace(&mut self.health_now[venue.index()], worst);
-        let figure = findings.iter().find(|f| f.health == worst && f.holds());
-        let text = figure
-            .map_or(String::new(), |f| format!("{} is {:.3}, limit {:.3}", f.rule, f.observed, f.threshold));
-        let why = if text.is_empty() { String::new() } else { format!(": {text}") };
-        self.note("info", format!("{venue} is {} (was {}){why}", worst.as_str(), before.as_str()));
-        let (rule, title) = match worst {
-            Health::Frozen => ("HEALTH-FROZEN", "Venue frozen"),
-            Health::Down => ("HEALTH-DOWN", "Venue down"),
-            Health::Degraded => ("HEALTH-DEGRADED", "Venue degraded"),
-            Health::Healthy => return,
-        };
-        if worst > before {
-            self.alert(rule, title, format!("{venue}: {text}"), &[("venue", venue.to_string())]);
-        }
-    }
-
-    fn judge_fx(&mut self) {
-        if !self.universe_set || self.stop.is_some() {
-            return;
-        }
-        let figures = self.fx.figures(self.now);
-        let mut judge =
-            |rule: Rule, (observed, limit): (f64, f64)| self.guards.judge(rule, Scope::All, observed, limit);
-        judge(rules::FX_STALE, figures.age);
-        judge(rules::FX_JUMP, figures.jump);
-        if let Some(low) = figures.low {
-            judge(rules::FX_LOW, low);
-        }
-        if let Some(high) = figures.high {
-            judge(rules::FX_HIGH, high);
-        }
-    }
-
-    /// Exposure and directional bias.
-    pub(crate) fn judge_positions(&mut self) {
-        for i in 0..self.symbols.len() {
-            self.judge_exposure(i);
-        }
-        let open = self.positions.iter().filter(|p| p.phase != Phase::Entering).count();
-        for direction in Direction::ALL {
-            let same = self
-                .positions
-                .iter()
-                .filter(|p| p.phase != Phase::Entering && p.direction == direction)
-                .count();
-            let share = if open >= self.config.bias_min_open as usize && open > 0 {
-                same as f64 / open as f64
-            } else {
-                0.0
-            };
-            self.guards.judge(rules::BIAS, Scope::Direction(direction), share, self.config.bias);
-        }
-    }
-
-    /// With the next leg: what is judged is what would be.
-    fn judge_exposure(&mut self, i: usize) {
-        let asset = self.symbols[i].member.asset;
-        let (mut all, mut mine) = (self.config.leg_usd.0, self.config.leg_usd.0);
-        for position in &self.positions {
-            let value = position.exposure_usd().0;
-            all = all.saturating_add(value);
-            if position.symbol == i {
-                mine = mine.saturating_add(value);
-            }
-        }
-        let pct = |usd: i128| usd as f64 / self.config.capital_usd.0 as f64 * 100.0;
-        let (all, mine) = (pct(all), pct(mine));
-        self.guards.judge(rules::EXPOSURE_DEGRADE, Scope::Asset(asset), mine, self.config.symbol_degrade_pct);
-        self.guards.judge(rules::EXPOSURE_BLOCK, Scope::Asset(asset), mine, self.config.symbol_block_pct);
-        self.guards.judge(rules::TOTAL_EXPOSURE, Scope::All, all, self.config.total_exposure_pct);
-    }
-
-    /// Losses since the day boundary; the emergency stop.
-    pub(crate) fn judge_losses(&mut self) {
-        let daily = self.results.daily_net.to_f64();
-        self.guards.judge(rules::DAILY_LOSS, Scope::All, daily, -self.config.daily_loss_usd.to_f64());
-        for venue in Venue::ALL {
-            let net = self.results.venue_daily[venue.index()].to_f64();
-            let limit = -self.config.venue_daily_loss_usd.to_f64();
-            self.guards.judge(rules::VENUE_DAILY_LOSS, Scope::Venue(venue), net, limit);
-        }
-        self.check_emergency();
-    }
-
-    pub(crate) fn exposure_usd(&self) -> Money {
-        Money(self.positions.iter().fold(0, |sum, p| sum + p.exposure_usd().0))
-    }
-
-    /// The figures that guards look at.
-    pub(crate) fn record_figures(&mut self) {
-        let live = Venue::ALL
-            .map(|v| self.symbols.iter().filter(|s| s.active && s.books[v.index()].is_live()).count() as u32);
-        self.record(Body::Figures {
-            fx: self.fx.used(self.now),
-            live,
-            members: self.symbols.iter().filter(|s| s.active).count() as u32,
-            health: self.health_now.map(|h| h.as_str().to_owned()),
-            positions: self.positions.len() as u32,
-            exposure_usd: self.exposure_usd(),
-            daily_net_usd: self.results.daily_net,
-        });
+        displayed(direction, self.books(i), quantity, fx)
     }
 
     /// An equity point; none while the holdings cannot be valued.
@@ -354,12 +212,16 @@ impl Core {
                 self.record(Body::Funnel { asset, counts: counts.by_name() });
             }
             self.record_edges(i);
+            if let Some(session) = self.symbols[i].spreads.since_start() {
+                let asset = self.symbols[i].member.asset;
+                self.record(Body::Percentiles { asset, session: Box::new(session) });
+            }
         }
     }
 
     /// Gaps and edges of a symbol since the last time.
     fn record_edges(&mut self, i: usize) {
-        let costs_bps = self.config.round_trip_fees_bps() + self.config.reserve_bps;
+        let costs_bps = self.round_trip_fees_bps + self.config.reserve_bps;
         let threshold_bps = self.config.min_edge_bps;
         for direction in Direction::ALL {
             let symbol = &mut self.symbols[i];
@@ -392,21 +254,27 @@ impl Core {
     pub(crate) fn publish_view(&mut self) {
         let fx = self.fx.rate();
         let (mut premiums, mut edges) = (Vec::new(), Vec::new());
+        let mut symbols = std::mem::take(&mut self.view.symbols);
+        symbols.clear();
         let mut imbalance = 0.0f64;
         for symbol in &self.symbols {
             let [a, b] =
                 [0, 1].map(|v| symbol.books[v].live().and(symbol.books[v].last_mid).map(|mid| mid.to_f64()));
-            if let (Some(a), Some(b), Some(fx)) = (a, b, fx) {
-                premiums.push((a / (b * fx.0.to_f64()) - 1.0) * 1e4);
-            }
+            let premium = match (a, b, fx) {
+                (Some(a), Some(b), Some(fx)) => Some((a / (b * fx.0.to_f64()) - 1.0) * 1e4),
+                _ => None,
+            };
+            premiums.extend(premium);
             // An edge of books that are not Live any more is none.
             let live = symbol.active && symbol.books.iter().all(crate::market_state::SymbolBook::is_live);
-            if let Some(edge) = symbol.edges.iter().flatten().copied().reduce(f64::max).filter(|_| live) {
-                edges.push(edge);
+            let edge = symbol.edges.iter().flatten().copied().reduce(f64::max).filter(|_| live);
+            edges.extend(edge);
+            if symbol.active && symbols.len() < crate::view::MAX_SYMBOLS {
+                symbols.push((symbol.member.asset, premium, edge));
             }
             let asset = symbol.member.asset;
             let [a, b] = Venue::ALL.map(|venue| self.ledger.balance(venue, asset));
-            imbalance = imbalance.max(imbalance_of(a, b));
+            imbalance = imbalance.max(crate::score::imbalance(a, b).unwrap_or(1.0).abs());
         }
         let books = Venue::ALL.map(|venue| {
             let mut counts = [0; 4];
@@ -415,8 +283,10 @@ impl Core {
             }
             counts
         });
-        let (exposure, net, age) = (self.exposure_usd(), self.results.net, self.fx.age_ms(self.now));
+        let (exposure, net, age) =
+            (self.exposure_usd().unwrap_or(Money(i128::MAX)), self.results.net, self.fx.age_ms(self.now));
         let view = &mut self.view;
+        view.symbols = symbols;
         view.premium_bps = quantiles(premiums);
         view.edge_bps = quantiles(edges);
         view.inventory_imbalance = imbalance;
@@ -434,11 +304,6 @@ impl Core {
             view.venues[v].health = self.health_now[v].as_str();
         }
     }
-}
-
-fn imbalance_of(a: Quantity, b: Quantity) -> f64 {
-    let sum = a.0.saturating_add(b.0);
-    if sum <= 0 { 0.0 } else { (a.0 - b.0).abs() as f64 / sum as f64 }
 }
 
 const fn state_index(state: BookState) -> usize {

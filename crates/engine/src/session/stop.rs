@@ -57,9 +57,7 @@ impl Core {
             return;
         }
         self.emergency = true;
-        // The condition is "at or below": the threshold is one unit above the limit, so that "below" holds exactly.
-        let threshold = (limit + 1) as f64 / market::SCALE as f64;
-        self.guards.judge(rules::EMERGENCY, Scope::All, net.to_f64(), threshold);
+        self.guards.latch(self.now, rules::EMERGENCY, Scope::All, net.to_f64());
         self.publish_guards();
         self.record(Body::EmergencyStop { daily_net_usd: net });
         let message = format!(
@@ -88,7 +86,8 @@ impl Core {
             return;
         }
         self.record_funnel();
-        self.record_figures();
+        self.end_shadows();
+        self.record_figures(None);
         self.record_equity();
         let open_positions = self.positions.len() as u32;
         self.record(Body::End { reason: stop.end().to_owned(), open_positions });

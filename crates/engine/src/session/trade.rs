@@ -1,11 +1,13 @@
 //! Evaluation of one symbol: exits of its positions first, then entries in both directions through the guards.
 
 use crate::core::Core;
-use crate::edge::{Quote, displayed, edge_bps, executable, touch_gap_bps, walk_available};
+use crate::edge::{Quote, displayed, edge_bps, executable, touch_gap_bps, walk_available, walk_left};
 use crate::funnel::{Counts, Stage, Why};
 use crate::guards::{Scope, Verdict, rules};
 use crate::legs::{Decided, Phase, Position, cash_flow_usd};
+use crate::liquidity::LiquidityModel;
 use crate::market_state::{BookState, SymbolBook};
+use crate::shadow::left;
 use crate::strategy::{ExitFigures, exit_reason, orderable, size};
 use journal::Body;
 use journal::record::{Direction, ExitReason, Purpose, Touch};
@@ -13,12 +15,12 @@ use market::{Book, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
 
 /// A direction's figures.
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
-    direction: Direction,
-    quote: Quote,
-    level_bps: f64,
-    opposite_bps: f64,
-    edge_bps: f64,
+pub(crate) struct Candidate {
+    pub direction: Direction,
+    pub quote: Quote,
+    pub level_bps: f64,
+    pub opposite_bps: f64,
+    pub edge_bps: f64,
 }
 
 impl Core {
@@ -30,6 +32,7 @@ impl Core {
         let why = match self.suppressed(i) {
             Ok(fx) => {
                 self.check_exits(i, fx);
+                self.check_exits_of_shadows(i, fx);
                 if self.stop.is_none() {
                     self.look_for_entry(i, fx);
                     return;
@@ -74,6 +77,9 @@ impl Core {
                 Ok(_) => {}
                 Err(why) => self.count(i, |c: &mut Counts| c.suppressed(why)),
             }
+            if found.ok().flatten().is_none_or(|c| c.edge_bps < self.config.min_edge_bps) {
+                self.no_intent(i, direction);
+            }
         }
         if let Some(candidate) = best.filter(|c| c.edge_bps >= self.config.min_edge_bps) {
             self.try_entry(i, candidate, fx);
@@ -93,13 +99,10 @@ impl Core {
         let mid = symbol.books[Venue::Binance.index()].last_mid.ok_or(Why::Syncing)?;
         let quantity = size(&symbol.member, leg, mid).ok_or(Why::OrderSize)?;
         let quote = displayed(direction, self.books(i), quantity, fx).ok_or(Why::NoDepth)?;
-        self.guards.judge(
-            rules::GROSS_GAP,
-            Scope::Route(asset, direction),
-            quote.gap_bps,
-            self.config.gross_gap_max_bps,
-        );
+        self.symbols[i].quotes[direction.index()] = Some(quote);
+        self.guards.judge(self.now, rules::GROSS_GAP, Scope::Route(asset, direction), quote.gap_bps);
         self.publish_guards();
+        self.symbols[i].spreads.gap(direction, quote.gap_bps);
         let levels = &self.symbols[i].levels;
         let (Some(level_bps), Some(opposite_bps)) =
             (levels[direction.index()].bps(), levels[direction.opposite().index()].bps())
@@ -107,6 +110,7 @@ impl Core {
             return Err(Why::NoLevel);
         };
         let edge = self.edge_of(quote.gap_bps, opposite_bps);
+        self.symbols[i].spreads.edge(direction, opposite_bps, edge);
         let threshold = self.config.min_edge_bps;
         let now = self.now;
         self.symbols[i].minute[direction.index()].evaluated(edge, now);
@@ -132,8 +136,9 @@ impl Core {
     /// Guards, pacing, size and inventory; then the entry.
     fn try_entry(&mut self, i: usize, candidate: Candidate, fx: FxRate) {
         let (asset, direction) = (self.symbols[i].member.asset, candidate.direction);
-        self.refresh_guards_for_entry(i);
-        let mut blocked: [Option<&'static str>; 24] = [None; 24];
+        let gross = candidate.quote.gap_bps + candidate.opposite_bps;
+        self.refresh_guards_for_entry(i, direction, candidate.edge_bps, gross);
+        let mut blocked: [Option<&'static str>; rules::ALL.len()] = [None; rules::ALL.len()];
         let mut n = 0;
         let verdict = self.guards.verdict(asset, direction, |rule| {
             if let Some(slot) = blocked.get_mut(n) {
@@ -146,8 +151,10 @@ impl Core {
                 c.stage(Stage::Blocked);
                 blocked.iter().flatten().for_each(|rule| c.blocked_by(rule));
             });
+            self.on_blocked(i, candidate, fx, &blocked);
             return;
         }
+        self.symbols[i].blocked[direction.index()] = false;
         if let Some(why) = self.paced(i) {
             self.count(i, |c: &mut Counts| c.suppressed(why));
             return;
@@ -193,6 +200,19 @@ impl Core {
         leg: Money,
         fx: FxRate,
     ) -> Result<Option<Candidate>, Why> {
+        let candidate = self.quoted(i, candidate, leg, fx)?;
+        self.covered(i, candidate.direction, &candidate.quote, fx)?;
+        Ok((candidate.edge_bps >= self.config.min_edge_bps).then_some(candidate))
+    }
+
+    /// The candidate at its final size, without our own takings.
+    pub(crate) fn quoted(
+        &self,
+        i: usize,
+        candidate: Candidate,
+        leg: Money,
+        fx: FxRate,
+    ) -> Result<Candidate, Why> {
         let symbol = &self.symbols[i];
         let mids = Venue::ALL.map(|v| symbol.books[v.index()].last_mid);
         let mid = mids[Venue::Binance.index()].ok_or(Why::Syncing)?;
@@ -213,9 +233,8 @@ impl Core {
         let memories = [&*symbol.books[0].memory, &*symbol.books[1].memory];
         let quote =
             executable(candidate.direction, self.books(i), memories, quantity, fx).ok_or(Why::NoDepth)?;
-        self.covered(i, candidate.direction, &quote, fx)?;
         let edge = self.edge_of(quote.gap_bps, candidate.opposite_bps);
-        Ok((edge >= self.config.min_edge_bps).then_some(Candidate { quote, edge_bps: edge, ..candidate }))
+        Ok(Candidate { quote, edge_bps: edge, ..candidate })
     }
 
     /// The inventory covers both legs, with a margin of 1 % for the way of the prices and the fee.
@@ -306,7 +325,16 @@ impl Core {
     }
 
     fn exit_figures(&self, p: usize, fx: FxRate) -> ExitFigures {
-        let position = &self.positions[p];
+        self.exit_figures_of(&self.positions[p], None, fx)
+    }
+
+    /// `own`: what a shadow took, beside what real orders took.
+    pub(crate) fn exit_figures_of(
+        &self,
+        position: &Position,
+        own: Option<&[Box<dyn LiquidityModel>; 2]>,
+        fx: FxRate,
+    ) -> ExitFigures {
         let (i, direction) = (position.symbol, position.direction);
         let books = self.books(i);
         ExitFigures {
@@ -318,7 +346,7 @@ impl Core {
             level_bps: Some(
                 self.symbols[i].levels[direction.index()].bps().unwrap_or(position.decided.level_bps),
             ),
-            net_bps: self.way_out(p, fx).and_then(|way| position.net_bps(way.cash_usd)),
+            net_bps: self.way_out_of(position, own, fx).and_then(|cash_usd| position.net_bps(cash_usd)),
         }
     }
 
@@ -329,11 +357,32 @@ impl Core {
         exit_reason(&self.config, &self.exit_figures(p, fx))
     }
 
-    /// What closing a position would bring now, by walking what we have not taken.
-    pub(crate) fn way_out(&self, p: usize, fx: FxRate) -> Option<WayOut> {
+    /// What the way out of the matched quantity should bring before fees: sale minus purchase, USD, by walking what we have
+    /// not taken. Coin beyond it (what a gross-up and the lot bought) was not part of the decision to enter either.
+    fn way_out_gross_usd(&self, p: usize, fx: FxRate) -> Option<Money> {
         let position = &self.positions[p];
+        let books = &self.symbols[position.symbol].books;
+        let mut gross = Money::ZERO;
+        for venue in Venue::ALL {
+            let (buys, v) = (position.direction.buys_on() != venue, venue.index());
+            let takes = if buys { Side::Ask } else { Side::Bid };
+            let notional = walk_available(&books[v].book, &*books[v].memory, takes, position.matched)?;
+            gross = gross.checked_add(cash_flow_usd(venue, takes, notional, Money::ZERO, fx)?)?;
+        }
+        Some(gross)
+    }
+
+    /// What closing a position would bring now, by walking what we have not taken: the signed flow per venue in USD, fees in
+    /// the quote currency included.
+    /// `own`: what a shadow took, beside what real orders took.
+    pub(crate) fn way_out_of(
+        &self,
+        position: &Position,
+        own: Option<&[Box<dyn LiquidityModel>; 2]>,
+        fx: FxRate,
+    ) -> Option<[Money; 2]> {
         let symbol = &self.symbols[position.symbol];
-        let mut way = WayOut { cash_usd: [Money::ZERO; 2], gross_usd: Money::ZERO };
+        let mut cash_usd = [Money::ZERO; 2];
         for venue in Venue::ALL {
             let v = venue.index();
             let held = position.held[v];
@@ -349,7 +398,11 @@ impl Core {
             if quantity.0 == 0 {
                 continue;
             }
-            let notional = walk_available(&symbol.books[v].book, &*symbol.books[v].memory, takes, quantity)?;
+            let (book, memory) = (&symbol.books[v].book, &*symbol.books[v].memory);
+            let notional = match own {
+                None => walk_available(book, memory, takes, quantity)?,
+                Some(own) => walk_left(book, takes, quantity, |l| left(memory, &*own[v], takes, l))?,
+            };
             let (fee, fee_asset) =
                 self.broker.fees().fee(venue, takes, position.asset, quantity, notional)?;
             let quote_fee = if fee_asset == venue.quote() { Money(fee.0) } else { Money::ZERO };
@@ -358,12 +411,9 @@ impl Core {
             let beyond = Quantity(quantity.0.checked_sub(held.0.checked_abs()?)?);
             let worth = |coin: Quantity| notional.ratio(coin.0, quantity.0, Rounding::Floor);
             let kept = worth(beyond.checked_sub(coin_fee)?)?;
-            let flow = cash_flow_usd(venue, takes, notional.checked_sub(kept)?, quote_fee, fx)?;
-            let gross = cash_flow_usd(venue, takes, notional.checked_sub(worth(beyond)?)?, Money::ZERO, fx)?;
-            way.cash_usd[v] = flow;
-            way.gross_usd = way.gross_usd.checked_add(gross)?;
+            cash_usd[v] = cash_flow_usd(venue, takes, notional.checked_sub(kept)?, quote_fee, fx)?;
         }
-        Some(way)
+        Some(cash_usd)
     }
 
     /// Decides that a position leaves; the orders go out with the next step.
@@ -373,7 +423,7 @@ impl Core {
             .rate()
             .filter(|_| self.symbols[self.positions[p].symbol].books.iter().all(SymbolBook::is_live));
         let figures = fx.map(|fx| self.exit_figures(p, fx));
-        let gross = self.fx.rate().and_then(|fx| self.way_out(p, fx)).map(|way| way.gross_usd);
+        let gross = self.fx.rate().and_then(|fx| self.way_out_gross_usd(p, fx));
         let position = &mut self.positions[p];
         let i = position.symbol;
         position.phase = Phase::Exiting;
@@ -409,17 +459,8 @@ impl Core {
     }
 }
 
-/// The result of closing now.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WayOut {
-    /// Signed flow per venue, fees in the quote currency included.
-    pub cash_usd: [Money; 2],
-    /// Sale minus purchase, before fees.
-    pub gross_usd: Money,
-}
-
 /// Average executable price per venue in its own currency.
-fn decided_prices(quote: &Quote, direction: Direction, fx: FxRate) -> Option<[Price; 2]> {
+pub(crate) fn decided_prices(quote: &Quote, direction: Direction, fx: FxRate) -> Option<[Price; 2]> {
     let price = |venue: Venue| {
         let usd = if direction.buys_on() == venue { quote.buy_usd } else { quote.sell_usd };
         let amount = match venue {

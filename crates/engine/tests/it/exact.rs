@@ -90,6 +90,20 @@ impl Market {
         config: &Config,
         start: impl FnOnce(&Input, Timestamp, &mut Vec<Effect>) -> Core,
     ) -> Self {
+        let mut m = Self::bare(members, config, start);
+        m.candles(31, "14000");
+        m.calm_for(2);
+        let live = m.members.len() as u32;
+        assert_eq!(m.core.view().venues[1].books[1], live, "every book is live");
+        m
+    }
+
+    /// Connected, with a universe, without candles and books.
+    pub fn bare(
+        members: Vec<Member>,
+        config: &Config,
+        start: impl FnOnce(&Input, Timestamp, &mut Vec<Effect>) -> Core,
+    ) -> Self {
         let at = Timestamp::from_secs(START);
         let one_way_ms = Venue::ALL.map(|v| i64::from(config.latency_us.of(v)) / 1_000);
         let config = serde_json::to_string(config).unwrap();
@@ -112,9 +126,6 @@ impl Market {
         m.input(Input::ConnUp { conn: UPBIT, venue: Venue::Upbit });
         m.input(Input::ConnUp { conn: BINANCE, venue: Venue::Binance });
         m.input(Input::Universe { asked: n as u32, members });
-        m.candles();
-        m.calm_for(2);
-        assert_eq!(m.core.view().venues[1].books[1], n as u32, "every book is live");
         m
     }
 
@@ -181,7 +192,12 @@ impl Market {
     /// As [`Self::fx`], with the venue's own time.
     pub fn fx_sent(&mut self, mid: i64, venue_ms: i64) {
         let (bid, ask) = ((mid - 1).to_string(), (mid + 1).to_string());
-        self.whole("KRW-USDT", &[(&bid, "50000")], &[(&ask, "50000")], venue_ms);
+        self.fx_book(&bid, &ask, venue_ms);
+    }
+
+    /// The KRW-USDT book with equal sizes: its weighted mid is in the middle.
+    pub fn fx_book(&mut self, bid: &str, ask: &str, venue_ms: i64) {
+        self.whole("KRW-USDT", &[(bid, "50000")], &[(ask, "50000")], venue_ms);
     }
 
     pub fn upbit(&mut self, i: usize, bids: Levels<'_>, asks: Levels<'_>) {
@@ -227,8 +243,9 @@ impl Market {
         }
     }
 
-    fn candles(&mut self) {
-        let minutes: Vec<i64> = (1..=31).rev().map(|m| START - m * 60).collect();
+    /// One-minute candles of both venues up to the start: Upbit's coins at `krw`, Binance's at 10, the rate at 1 400.
+    pub fn candles(&mut self, minutes: i64, krw: &str) {
+        let minutes: Vec<i64> = (1..=minutes).rev().map(|m| START - m * 60).collect();
         let upbit = |price: &str| {
             let row = |t: &i64| {
                 let day = t.rem_euclid(86_400);
@@ -247,7 +264,7 @@ impl Market {
         let payload = upbit("1400").into();
         self.input(Input::Candles { venue: Venue::Upbit, asset: Asset::USDT, payload });
         for asset in self.members.iter().map(|m| m.asset).collect::<Vec<_>>() {
-            let (krw, usdt) = (upbit("14000").into(), binance.clone().into());
+            let (krw, usdt) = (upbit(krw).into(), binance.clone().into());
             self.input(Input::Candles { venue: Venue::Upbit, asset, payload: krw });
             self.input(Input::Candles { venue: Venue::Binance, asset, payload: usdt });
         }

@@ -96,6 +96,7 @@ fn a_cooldown_ends_at_its_time_and_pacing_goes_on() {
         rule: "cross_loss_streak".to_owned(),
         scope: "*".to_owned(),
         threshold: 4.0,
+        since: d.at,
         until: Some(until),
     };
     state.triggers = 7;
@@ -222,6 +223,7 @@ fn a_journal_with_a_hole_is_named_by_its_record() {
         time_limit_ms: 0,
         day_offset_s: None,
         withdrawal: None,
+        guards: None,
     };
     let (run_id, version) = ("r".to_owned(), "v".to_owned());
     let body = Body::Start { format: 2, run_id, version, terms, config: String::new() };

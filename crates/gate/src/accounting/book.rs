@@ -5,8 +5,9 @@ use super::days::Days;
 use super::equity::{Equity, Point, Worth};
 use super::fills::Sent;
 use super::flows::{Cause, Flows};
-use super::guards::Figures;
+use super::guards::Watch;
 use super::results::{Leg, Outcome, outcome};
+use super::shadows::Shadows;
 use super::{AccountError, Accounts, Close, Problem, ProblemKind, Trigger};
 use journal::record::{Direction, Purpose, Terms};
 use journal::{Body, Entry};
@@ -28,7 +29,9 @@ pub(super) struct Position {
     direction: Option<Direction>,
     opened: bool,
     pub(super) recorded: Option<Recorded>,
-    /// Gross that the decision promised, and the exit's; the inner `None`: the exit's books were not usable.
+    /// Base quantity that was decided.
+    decided_quantity: i128,
+    /// Gross that the decision promised, of what was matched once it opened, and the exit's; the inner `None`: the exit's books were not usable.
     decided_gross: Option<i128>,
     exit_gross: Option<Option<i128>>,
 }
@@ -40,7 +43,8 @@ pub(super) struct Book {
     pub(super) flows: Flows,
     pub(super) orders: BTreeMap<u64, Sent>,
     trigger_index: BTreeMap<u64, usize>,
-    figures: Figures,
+    watch: Watch,
+    shadows: Shadows,
     pub(super) equity: Equity,
     days: Days,
     /// What did not fit when it was read and is looked at again when its input's records are all read.
@@ -64,7 +68,8 @@ pub fn account(entries: &[Entry]) -> Result<Accounts, AccountError> {
         flows: Flows::default(),
         orders: BTreeMap::new(),
         trigger_index: BTreeMap::new(),
-        figures: Figures::default(),
+        watch: Watch::default(),
+        shadows: Shadows::default(),
         equity: Equity::default(),
         days: Days::new(terms.day_offset_s),
         open_points: Vec::new(),
@@ -94,6 +99,7 @@ pub fn account(entries: &[Entry]) -> Result<Accounts, AccountError> {
     }
     book.settle().ok_or(AccountError::TooLarge(expected))?;
     book.finish();
+    book.accounts.shadows = book.shadows.table(crate::stats::seed(&book.accounts.run_id));
     Ok(book.accounts)
 }
 
@@ -108,6 +114,8 @@ impl Book {
     /// `None` when an amount does not fit.
     fn take(&mut self, entry: &Entry) -> Option<()> {
         let seq = entry.seq;
+        self.watch.take(entry);
+        self.shadows.take(entry);
         match &entry.body {
             Body::Start { run_id, .. } if *run_id != self.accounts.run_id => {
                 self.problem(ProblemKind::Sequence, seq, format!("a record of another run, {run_id}"));
@@ -129,10 +137,10 @@ impl Book {
                     self.problem(ProblemKind::Balance, seq, text);
                 }
             }
-            Body::Decision { position, asset, direction, gross_usd, touch, .. } => {
-                self.figures.decided(*position);
+            Body::Decision { position, asset, direction, quantity, gross_usd, touch, .. } => {
                 let held = self.positions.entry(*position).or_default();
                 held.direction = Some(*direction);
+                held.decided_quantity = quantity.0;
                 held.decided_gross = Some(gross_usd.0);
                 self.equity.seen(*asset, touch);
             }
@@ -153,25 +161,19 @@ impl Book {
                     self.problem(ProblemKind::Balance, seq, text);
                 }
             }
-            Body::Opened { position, direction, .. } => {
+            Body::Opened { position, direction, quantity, .. } => {
                 self.accounts.entries += 1;
-                self.figures.opened(*position, *direction);
                 let held = self.positions.entry(*position).or_default();
+                // The share of what was matched; an excess that was undone is a cost.
+                held.decided_gross = held.decided_gross.and_then(|gross| {
+                    gross.checked_mul(quantity.0)?.checked_div_euclid(held.decided_quantity)
+                });
                 held.direction = Some(*direction);
                 held.opened = true;
             }
             Body::Closed {
-                position,
-                asset,
-                direction,
-                reason,
-                opened_at,
-                gross_usd,
-                fees_usd,
-                net_usd,
-                slippage_usd,
+                position, reason, opened_at, gross_usd, fees_usd, net_usd, slippage_usd, ..
             } => {
-                self.figures.closed(entry.at, *position, (*asset, *direction), *reason, net_usd.0);
                 let held = self.positions.entry(*position).or_default();
                 let known = held.opened;
                 let prices = held.legs.iter().map(|l| (l.venue, l.price())).collect();
@@ -205,7 +207,6 @@ impl Book {
                 self.result(entry.at, *position, recorded)?;
             }
             Body::Unwound { position, net_usd, .. } => {
-                self.figures.unwound(entry.at, *position, net_usd.0);
                 self.accounts.unwinds += 1;
                 let recorded = Recorded { seq, net: net_usd.0, gross_and_fees: None, slippage: None };
                 self.result(entry.at, *position, recorded)?;
@@ -216,10 +217,7 @@ impl Book {
                     *self.accounts.funnel.entry(stage.clone()).or_insert(0) += n;
                 }
             }
-            Body::Figures { live, fx, daily_net_usd, .. } => {
-                if let Some(fx) = fx {
-                    self.figures.rate(i128::from(fx.rate.0.0));
-                }
+            Body::Figures { live, daily_net_usd, .. } => {
                 self.accounts.live_both = self.accounts.live_both.max(u64::from(live[0].min(live[1])));
                 self.day(seq, entry.at, daily_net_usd.0);
             }
@@ -255,31 +253,26 @@ impl Book {
             {
                 trigger.to = Some(at);
             }
+            self.watch.end(event);
             return;
         }
-        let condition = |observed: f64| match event.holds.as_str() {
-            "above" => observed >= event.threshold,
-            "below" => observed <= event.threshold,
-            _ => false,
-        };
-        let own = self.figures.own(at, event);
-        // A stated figure that does not hold is wrong by itself; one that holds must hold for ours too.
-        let holds = condition(event.observed)
-            && own.as_ref().is_none_or(|figures| figures.iter().any(|figure| condition(*figure)));
-        let recounted = own.map_or_else(String::new, |figures| {
-            let text: Vec<String> = figures.into_iter().map(crate::value::figure).collect();
-            format!(", recounted {}", text.join(" or "))
-        });
+        let found = self.watch.judge(at, event);
         self.trigger_index.insert(event.trigger, self.accounts.triggers.len());
         self.accounts.triggers.push(Trigger {
             guard_type: event.guard_type.clone(),
             verdict: event.verdict.clone(),
             from: at,
             to: None,
-            holds,
+            holds: found.holds,
             text: format!(
-                "{}/{} {}: observed {}, threshold {} ({}){recounted}",
-                event.guard_type, event.rule, event.scope, event.observed, event.threshold, event.holds
+                "{}/{} {}: observed {}, threshold {} ({}){}",
+                event.guard_type,
+                event.rule,
+                event.scope,
+                event.observed,
+                event.threshold,
+                event.holds,
+                found.text
             ),
         });
     }

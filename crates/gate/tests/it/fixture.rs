@@ -298,6 +298,7 @@ impl Desk {
             time_limit_ms: 180_000,
             day_offset_s: Some(0),
             withdrawal: None,
+            guards: None,
         };
         desk.push(Body::Start {
             format: 1,
@@ -331,6 +332,8 @@ impl Desk {
                     observed: 600.0,
                     threshold: 500.0,
                     holds: "above".into(),
+                    until: None,
+                    since: None,
                 }));
             }
         }
@@ -423,6 +426,8 @@ impl Desk {
             gap_bps: 100.0,
             decided_edge_bps: 60.0,
             realised_edge_bps: 60.0,
+            decided_edge_usd: 1.2,
+            realised_edge_usd: 1.2,
         });
         self.at += 30_000_000_000;
         let exits = [
@@ -450,6 +455,9 @@ impl Desk {
             fees_usd: Money(fees),
             net_usd: Money(net),
             slippage_usd: Money(0),
+            slippage_bps: 0.0,
+            decided_edge_bps: 60.0,
+            realised_edge_bps: 60.0,
         });
         self.nets.push((net, reason));
         self.gross += gross;

@@ -110,6 +110,7 @@ pub(super) fn funnel(report: &Report<'_>, lang: Lang) -> Vec<Block> {
         }
         blocks.extend(not_seen(&stages, &FUNNEL_STAGES, lang));
     }
+    blocks.extend(super::spreads::blocks(&report.analysis.series, w));
     blocks.push(Block::Sub(w.guards.to_owned(), None));
     let guards: Vec<(&str, f64)> =
         report.analysis.series.guards.iter().map(|(k, v)| (k.as_str(), *v)).collect();

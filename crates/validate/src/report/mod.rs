@@ -15,6 +15,8 @@ mod money;
 mod said;
 mod sections;
 mod setup;
+mod shadows;
+mod spreads;
 mod words;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::facts::RuleEnd;
 use super::model::{Block, Cell, Section, Table, Tone};
 use super::said::{said, short_seconds};
 use super::words::{Lang, Words, fill};
-use super::{Report, figures, first, setup};
+use super::{Report, figures, first, setup, shadows};
 use crate::profile;
 use catalogue::{CRITERIA, Class, KPIS, Kpi, KpiGroup, RULES, Unit};
 use gate::evidence::RuleState;
@@ -35,6 +35,7 @@ pub(super) fn all(report: &Report<'_>, lang: Lang) -> Vec<Section> {
         section("money", w.money, super::money::money(report, lang)),
         section("exits", w.exit_reasons, figures::exits(report, lang)),
         section("funnel", w.funnel, figures::funnel(report, lang)),
+        section("shadows", w.shadows, shadows::shadows(report, w)),
         section("alerts", w.alerts, figures::alerts(report, w)),
         section("latency", w.latency, figures::latency(report, w)),
         section("memory", w.memory, figures::memory(report, w)),

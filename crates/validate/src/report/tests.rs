@@ -155,6 +155,31 @@ pub(crate) fn run() -> Run {
     analysis.series.exit_reasons =
         BTreeMap::from([("take_profit".to_owned(), 3.0), ("shutdown".to_owned(), 1.0)]);
     analysis.series.funnel = BTreeMap::from([("updates".to_owned(), 900), ("blocked:symbol".to_owned(), 4)]);
+    let figures =
+        |max: f64| Some(journal::percentiles::Percentiles { p10: -41.5, p50: -20.5, p90: 3.5, max });
+    analysis.series.spreads = vec![gate::spreads::SymbolSpread {
+        symbol: "XRP".to_owned(),
+        direction: journal::record::Direction::BuyBinance,
+        evaluations: 4_711,
+        above_threshold: 17,
+        blocked: 5,
+        sent: 4,
+        break_even_bps: Some(53.25),
+        gap_bps: figures(48.13),
+        level_bps: figures(-19.5),
+        edge_bps: figures(-4.87),
+    }];
+    analysis.series.edges = Some(gate::spreads::Edges {
+        entries: 4,
+        decided_bps: 12.34,
+        realised_bps: 9.87,
+        decided_usd: 0.98,
+        realised_usd: 0.79,
+        trips: 3,
+        trip_decided_bps: 12.0,
+        trip_realised_bps: -3.21,
+        slippage_usd: 1.256,
+    });
     analysis.series.latency = vec![LatencyWindow {
         from_s: 0.0,
         to_s: 10.0,
@@ -328,6 +353,30 @@ fn tables_have_as_many_cells_as_columns() {
             }
         }
         assert!(tables > 12, "{tables}");
+    }
+}
+
+#[test]
+fn the_funnel_says_where_the_edges_stood_and_what_came_of_them() {
+    let run = run();
+    for (lang, said, paid) in [
+        (Lang::En, "Where gap and edge stood", "Latency and depth cost 1.26 USD"),
+        (Lang::Ko, "갭과 엣지의 분포", "비용은 진입과 청산을 합쳐 1.26 USD"),
+    ] {
+        let text = markdown_in(&run.report(), lang);
+        for part in [
+            said,
+            paid,
+            "| `XRP` |",
+            "53.2",
+            "-41.5 / -20.5 / 3.5 / -4.9",
+            "17 / 5 / 4",
+            "12.3",
+            "9.9",
+            "0.98 / 0.79",
+        ] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
     }
 }
 

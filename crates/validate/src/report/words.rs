@@ -219,9 +219,50 @@ words! {
         "기회 하나를 여러 가드가 동시에 차단할 수 있으며, 이 경우 가드별로 각각 집계됩니다.";
     funnel_none: "There is no funnel on record: {0}", "퍼널 기록이 없습니다: {0}";
     col_stage: "Stage", "단계";
+    spreads: "Where gap and edge stood", "갭과 엣지의 분포";
+    spreads_note: "The most evaluated symbols, each in the direction whose edge came highest, in bps. Nothing is traded below an edge of the threshold; the break-even gap is the one from which a round trip pays at the level of the start.",
+        "평가 횟수가 많은 종목별로 엣지가 가장 높았던 방향의 값입니다(단위 bps). 엣지가 임계값 미만이면 거래하지 않으며, 손익분기 갭은 시작 시점의 기준선에서 왕복 거래가 이익이 되는 갭입니다.";
+    spreads_none: "No percentiles of gap and edge are on record.", "갭과 엣지의 분포 기록이 없습니다.";
+    edges: "Decided against realised", "결정 시점과 체결 결과의 비교";
+    edges_note: "What an entry promised when it was decided, and what its fills made of it; for round trips, what was left after all fees.",
+        "진입 결정 시점에 기대한 엣지와 실제 체결로 얻은 엣지입니다. 왕복 거래의 실현값은 모든 수수료를 뺀 결과입니다.";
+    edges_entries: "Entries", "진입";
+    edges_trips: "Round trips", "왕복 거래";
+    edges_slippage: "Latency and depth cost {0} USD on the way in and out.", "지연과 호가 깊이로 인한 비용은 진입과 청산을 합쳐 {0} USD입니다.";
+    col_symbol: "Symbol", "종목";
+    col_direction: "Bought on", "매수 거래소";
+    col_evaluations: "Evaluated", "평가 횟수";
+    col_passed: "Above threshold / blocked / sent", "임계값 초과 / 차단 / 전송";
+    col_break_even: "Break-even gap", "손익분기 갭";
+    col_gap: "Gap p10 / p50 / p90 / max", "갭 p10 / p50 / p90 / 최대";
+    col_level: "Level p50", "기준선 p50";
+    col_edge: "Edge p10 / p50 / p90 / max", "엣지 p10 / p50 / p90 / 최대";
+    col_decided: "Decided, mean bps", "결정 시 평균(bps)";
+    col_realised: "Realised, mean bps", "실현 평균(bps)";
+    col_usd: "Decided / realised, USD", "결정 / 실현(USD)";
     guards: "Guard triggers by type", "가드 유형별 발동";
     guards_none: "No guard trigger is on record.", "가드 발동 기록이 없습니다.";
     col_guard: "Guard", "가드";
+    shadows: "What the guards saved or cost", "가드가 막은 거래의 손익";
+    shadows_note: "Every blocked intent lives on as a shadow position with liquidity of its own: the same orders, exits and fees, no effect on the account. Means with 95 % intervals, resampled by episodes. Information, no criterion.",
+        "차단된 진입 의도마다 자체 유동성을 가진 그림자 포지션이 이어집니다. 주문·청산·수수료는 실제와 같고 계좌에는 영향이 없습니다. 평균과 95 % 구간은 에피소드 단위 재표집으로 계산했으며, 판정 기준이 아닌 참고 자료입니다.";
+    shadows_none: "No blocked intent is on record, or the journal does not follow them.", "차단된 진입 의도가 기록되지 않았거나 저널이 추적하지 않습니다.";
+    shadows_blocked: "Blocked intents (shadows)", "차단된 진입 의도(그림자)";
+    shadows_taken: "Taken trades", "실제 거래";
+    shadows_by_rule: "Shadows by the rule that blocked", "차단한 규칙별 그림자";
+    shadows_saved: "The blocked intents would have lost: the guards saved {0} USD.", "차단된 의도는 손실을 냈을 것이며, 가드가 {0} USD를 아꼈습니다.";
+    shadows_cost: "The blocked intents would have won: the guards cost {0} USD.", "차단된 의도는 이익을 냈을 것이며, 가드로 인해 {0} USD를 놓쳤습니다.";
+    shadows_open: "The interval of the blocked intents holds 0: this run does not say whether the guards saved or cost.",
+        "차단된 의도의 구간이 0을 포함하므로, 이 실행으로는 가드가 아꼈는지 놓쳤는지 알 수 없습니다.";
+    shadows_few: "Too few episodes of blocked intents for an interval.", "차단된 의도의 에피소드가 적어 구간을 계산할 수 없습니다.";
+    shadows_without: "Without a result: {0} shadows (still under way at the end, or given up). Left out because too many were under way: {1} intents.",
+        "결과 없는 그림자: {0}개(종료 시 진행 중이었거나 포기됨). 동시에 진행 중인 수가 많아 제외된 의도: {1}개.";
+    shadows_interval: "{0} to {1}", "{0}에서 {1}까지";
+    col_trades: "Trades", "거래";
+    col_episodes: "Episodes", "에피소드";
+    col_mean_usd: "Mean net, USD", "평균 순손익, USD";
+    col_interval: "95 % interval", "95 % 구간";
+    col_sum_usd: "Sum, USD", "합계, USD";
     alerts: "Alerts by rule", "규칙별 알림";
     alerts_none: "No alert was raised in this phase.", "이 단계에서 발생한 알림이 없습니다.";
     alerts_unknown: "The alert rows could not be read: {0}", "알림 기록을 읽을 수 없습니다: {0}";

@@ -144,7 +144,7 @@ impl Window {
         let Some((now, latest)) = self.latest() else { return Vec::new() };
         match *query {
             PanelQuery::Latest { metric, labels } => of(latest, metric)
-                .filter(|(name, _)| labels.iter().all(|(k, v)| label(name, k).as_deref() == Some(*v)))
+                .filter(|(name, _)| labels.iter().all(|(k, v)| label(name, k).as_deref().unwrap_or("") == *v))
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             PanelQuery::SumLatest { metric } => {

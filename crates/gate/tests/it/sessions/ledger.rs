@@ -99,7 +99,9 @@ struct Fill {
 #[derive(Debug, Default)]
 struct Trip {
     fills: Vec<Fill>,
+    /// Gross and quantity of the decision; the gross of what was matched, once it opened.
     decided: i128,
+    quantity: i128,
     exit: Option<i128>,
 }
 
@@ -186,8 +188,14 @@ impl Ledger {
                 }
                 self.book(entry, (venue, asset), amount.0, 0, 0);
             }
-            Body::Decision { position, gross_usd, .. } => {
-                self.trips.entry(*position).or_default().decided = gross_usd.0;
+            Body::Decision { position, quantity, gross_usd, .. } => {
+                let trip = self.trips.entry(*position).or_default();
+                (trip.decided, trip.quantity) = (gross_usd.0, quantity.0);
+                self.push(entry, entry.body.clone());
+            }
+            Body::Opened { position, quantity, .. } => {
+                let trip = self.trips.entry(*position).or_default();
+                trip.decided = down(trip.decided * quantity.0, trip.quantity);
                 self.push(entry, entry.body.clone());
             }
             Body::Exit { position, gross_usd, .. } => {
