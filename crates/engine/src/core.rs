@@ -232,7 +232,7 @@ impl Core {
             binance_fee_centibps: core.config.fees_centibps.binance,
             take_profit_bps: core.config.take_profit_bps,
             time_limit_ms: core.config.time_limit_ms,
-            guards: Some(core.guard_terms()),
+            guards: Some(Box::new(core.guard_terms())),
         };
         core.record(Body::Start {
             format: FORMAT,
