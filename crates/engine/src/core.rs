@@ -245,7 +245,7 @@ impl Core {
             time_limit_ms: core.config.time_limit_ms,
             day_offset_s: Some(core.config.day_offset.seconds()),
             withdrawal: core.withdrawal_terms(),
-            guards: Some(core.guard_terms()),
+            guards: Some(Box::new(core.guard_terms())),
         };
         core.record(Body::Start {
             format: FORMAT,

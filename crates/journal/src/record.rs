@@ -241,7 +241,7 @@ pub struct Terms {
     pub withdrawal: Option<WithdrawalTerms>,
     /// What the guards compare with; `None` in a journal that does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guards: Option<GuardTerms>,
+    pub guards: Option<Box<GuardTerms>>,
 }
 
 /// Why a figure was recorded: the thresholds that guards compare.

@@ -151,7 +151,7 @@ impl Watch {
     }
 
     fn start(&mut self, terms: &Terms) {
-        self.terms = terms.guards.clone();
+        self.terms = terms.guards.as_deref().cloned();
         self.capital = terms.capital_usd.0;
         let fees = f64::from(terms.upbit_fee_centibps) + f64::from(terms.binance_fee_centibps);
         self.fees_bps = fees * 2.0 / 100.0;
