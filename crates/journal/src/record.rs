@@ -502,13 +502,13 @@ pub enum Body {
         /// Seconds that were sampled: those with two Live books and a rate.
         samples: u32,
         /// Executable gap for a leg, basis points; one sample a second.
-        gap_bps: Option<Quantiles>,
+        gap_bps: Option<Box<Quantiles>>,
         /// The level of this direction now, basis points.
         level_bps: Option<f64>,
         /// The level of the opposite direction now, basis points: what leaving usually brings.
         opposite_level_bps: Option<f64>,
         /// Edge, basis points; one sample a second, of those with a level.
-        edge_bps: Option<Quantiles>,
+        edge_bps: Option<Box<Quantiles>>,
         /// The best edge of all evaluations, basis points.
         best_edge_bps: Option<f64>,
         /// When it was seen.

@@ -85,7 +85,7 @@ pub(super) fn grouped(raw: i128, least: usize, most: usize) -> String {
     let whole = (rounded / SCALE).to_string();
     let mut out = if raw < 0 && rounded > 0 { "-".to_owned() } else { String::new() };
     for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

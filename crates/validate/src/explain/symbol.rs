@@ -239,7 +239,7 @@ impl Teller {
         if let Some(gap) = gap_bps {
             seen.medians.push(gap.p50);
             if seen.widest.is_none_or(|known| gap.max > known.max) {
-                seen.widest = Some(*gap);
+                seen.widest = Some(**gap);
             }
         }
         if let Some(edge) = best_edge_bps {

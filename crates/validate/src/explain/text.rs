@@ -7,7 +7,7 @@ use super::layout::{
 use super::trade::{Decided, Ended, Exited, OrderStory, Outcome, TradeStory};
 use crate::terminal::{Ink, Paint};
 use journal::record::{FxSource, FxUsed, Touch};
-use market::{Asset, Money, Quantity, Side, Venue};
+use market::{Asset, Money, Quantity, Venue};
 use std::fmt::Write as _;
 
 fn rate(fx: &FxUsed) -> String {
