@@ -332,7 +332,7 @@ impl<S: Sink> VirtualMarket<S> {
         self.answer()?;
         let now = self.model.elapsed();
         let to = self.next_leap(now);
-        let is_slot = to.as_millis() % SLOT.as_millis() == 0;
+        let is_slot = to.as_millis().is_multiple_of(SLOT.as_millis());
         let at_ms = self.start_ms + to.as_millis() as i64;
         let everyone = at_ms % INSTANT_MS == 0;
         let turn = to.as_millis() / SLOT.as_millis();

@@ -191,7 +191,7 @@ mod tests {
     fn numbers_are_grouped_and_spans_are_short() {
         assert_eq!(grouped(150_703_000 * 100_000_000, 0, 8), "150,703,000");
         assert_eq!(grouped(-1_234_567_891_234, 2, 4), "-12,345.6789");
-        assert_eq!(grouped(4_405_12_000_000, 0, 8), "4,405.12");
+        assert_eq!(grouped(440_512_000_000, 0, 8), "4,405.12");
         assert_eq!(grouped(-1, 2, 2), "0.00", "what rounds to nothing has no sign");
         assert_eq!(usd(Money(63_120_000)), "+0.6312");
         assert_eq!([bps(-0.01), bps(12.34)], ["0.0", "+12.3"]);
