@@ -154,7 +154,7 @@ fn minutes(story: &SymbolStory, paint: Paint) -> String {
         let sum = |stage: &str| chunk.iter().filter_map(|m: &Minute| m.counts.get(stage)).sum::<u64>();
         let best = chunk.iter().filter_map(|m| m.best_edge_bps).reduce(f64::max);
         let [a, b, c, d, e, f, g] = STAGES.map(|stage| sum(stage).to_string());
-        let until = chunk.last().map_or_else(String::new, |m| clock(m.at, "%m-%d %H:%M"));
+        let until = chunk.last().map_or_else(String::new, |m| clock(m.at, "%m-%d %H:%M:%S"));
         let best = best.map_or_else(String::new, bps);
         table.row([until, a, b, c, d, e, f, g, best]);
     }
