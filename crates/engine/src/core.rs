@@ -87,6 +87,9 @@ pub(crate) struct Symbol {
     pub funnel: Counts,
     /// Coin below a lot that closed positions left, per venue: the next exit takes it along.
     pub residue: [market::Quantity; 2],
+    /// Transfers in a row that could not be made, and when the next may be tried.
+    pub transfers_failed: u32,
+    pub transfer_after: Option<Timestamp>,
     /// The last edge per direction, for the view.
     pub edges: [Option<f64>; 2],
     /// Gaps and edges per direction since the last record of them.

@@ -563,6 +563,8 @@ pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dy
         last_entry: None,
         funnel: Counts::default(),
         residue: [Quantity::ZERO; 2],
+        transfers_failed: 0,
+        transfer_after: None,
         edges: [None; 2],
         minute: Default::default(),
     }

@@ -11,7 +11,12 @@ use crate::legs::Phase;
 use crate::transfers::{Transit, fee_usd, withdrawal_fee};
 use journal::Body;
 use journal::record::{FxUsed, WithdrawalFee, WithdrawalTerms};
-use market::{Asset, FxRate, Money, Price, Quantity, Rounding, Venue};
+use market::{Asset, FxRate, Money, NANOS_PER_SEC, Price, Quantity, Rounding, Timestamp, Venue};
+
+/// A transfer that could not be made is tried again after this long, nanoseconds.
+const RETRY_NS: i64 = 60 * NANOS_PER_SEC;
+/// So many in a row raise an alert.
+const FAILURES: u32 = 3;
 
 /// Coin to move.
 #[derive(Debug, Clone, Copy)]
@@ -52,9 +57,40 @@ impl Core {
         }
         let Some(fx) = self.fx.used(self.now) else { return };
         for i in 0..self.symbols.len() {
-            if let Some(plan) = self.plan_transfer(i, fx.rate) {
-                self.send_coin(self.symbols[i].member.asset, plan, fx);
+            if self.symbols[i].transfer_after.is_some_and(|after| self.now < after) {
+                continue;
             }
+            if let Some(plan) = self.plan_transfer(i, fx.rate) {
+                self.try_transfer(i, plan, fx);
+            }
+        }
+    }
+
+    /// Sends the coin, or counts that it cannot be sent.
+    fn try_transfer(&mut self, i: usize, plan: Plan, fx: FxUsed) {
+        let asset = self.symbols[i].member.asset;
+        let Plan { from, amount, fee, imbalance, .. } = plan;
+        let why = if amount <= fee {
+            format!("the withdrawal fee of {fee} is as much as the {amount} to move")
+        } else if !self.ledger.covers(from, asset, amount) {
+            format!("{from} does not hold the {amount} to move")
+        } else {
+            let symbol = &mut self.symbols[i];
+            (symbol.transfers_failed, symbol.transfer_after) = (0, None);
+            self.send_coin(asset, plan, fx);
+            return;
+        };
+        let after = Timestamp(self.now.0.saturating_add(RETRY_NS));
+        let symbol = &mut self.symbols[i];
+        symbol.transfer_after = Some(after);
+        symbol.transfers_failed += 1;
+        if symbol.transfers_failed == FAILURES {
+            let message = format!(
+                "{asset}: the inventory is {:.0} % out of balance, and {FAILURES} transfers could not be made: {why}",
+                imbalance.abs() * 100.0
+            );
+            let labels = [("asset", asset.to_string())];
+            self.alert("SYNC-REBALANCE-FAILED", "Rebalancing failed", message, &labels);
         }
     }
 
@@ -86,8 +122,8 @@ impl Core {
         let amount = if lot.0 > 0 { amount.to_step(lot, Rounding::Floor)? } else { amount };
         let fee = withdrawal_fee(&self.config, from, asset, price, fx)?;
         let fee_usd = fee_usd(from, fee, price, fx)?;
-        let moves = amount > fee && self.ledger.covers(from, asset, amount);
-        moves.then_some(Plan { from, amount, fee, fee_usd, price, imbalance })
+        // Less than a lot is nothing that could be moved.
+        (amount.0 > 0).then_some(Plan { from, amount, fee, fee_usd, price, imbalance })
     }
 
     fn send_coin(&mut self, asset: Asset, plan: Plan, fx: FxUsed) {

@@ -107,6 +107,21 @@ fn coin_is_moved_with_its_fee_and_its_delay() {
 }
 
 #[test]
+fn a_transfer_that_its_fee_would_eat_is_not_made_and_said() {
+    let config = Config { rebalance_at: 0.01, withdrawal_fee_usd: Money::from_int(50), ..calm() };
+    let mut d = Driver::bare(&["AAA"], &config);
+    d.premium[0] = 300.0;
+    d.up();
+    d.both(0);
+    d.fx();
+    d.idle(100);
+    assert!(!d.alerts().contains(&"SYNC-REBALANCE-FAILED".to_owned()));
+    d.idle(30);
+    let failed = d.alerts().iter().filter(|id| *id == "SYNC-REBALANCE-FAILED").count();
+    assert_eq!((failed, d.find(|b| matches!(b, Body::Transfer { .. }).then_some(())).len()), (1, 0));
+}
+
+#[test]
 fn an_open_position_is_no_reason_to_move_coin() {
     for (rebalance, moved) in [(Rebalance::Transfer, 0), (Rebalance::Off, 0)] {
         let config = Config { rebalance, rebalance_at: 0.05, ..Config::default() };
