@@ -7,12 +7,11 @@
 //! measured without it.
 
 use crate::feed::{self, Options};
-use crate::rounds::{Bars, Side};
+use crate::rounds::{Bars, Side, timed};
 use engine::{Core, Effect};
 use exchange::MarketKind;
 use recording::Record;
 use std::process::Command;
-use std::time::Instant;
 
 const FEW: usize = 10;
 const MANY: usize = 1_000;
@@ -47,12 +46,13 @@ fn play(log: &[Record], warm: usize) -> (f64, usize) {
         out.clear();
         core.apply(record.seq, record.at, &record.input, &mut out);
     }
-    let begun = Instant::now();
-    for record in &log[warm..] {
-        out.clear();
-        counted_apply(&mut core, record, &mut out);
-    }
-    (begun.elapsed().as_secs_f64(), log.len() - warm)
+    let (seconds, ()) = timed(|| {
+        for record in &log[warm..] {
+            out.clear();
+            counted_apply(&mut core, record, &mut out);
+        }
+    });
+    (seconds, log.len() - warm)
 }
 
 /// The child that callgrind watches.
