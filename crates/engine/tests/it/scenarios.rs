@@ -99,12 +99,10 @@ fn usd(text: &str) -> Money {
     Money::parse(text).unwrap()
 }
 
-fn case(
-    rule: &'static str,
-    scope: &'static str,
-    config: Config,
-    steps: (fn(&mut Driver), fn(&mut Driver), fn(&mut Driver)),
-) -> Case {
+/// What a scenario does to the market in one of its three parts.
+type Play = fn(&mut Driver);
+
+fn case(rule: &'static str, scope: &'static str, config: Config, steps: (Play, Play, Play)) -> Case {
     Case { rule, scope, config, symbols: 1, trip: steps.0, hold: steps.1, recover: steps.2 }
 }
 

@@ -12,8 +12,10 @@ fn bare(members: Vec<Member>, config: &Config) -> Market {
     Market::bare(members, config, |session, at, out| Core::start(1, at, session, out).unwrap())
 }
 
-/// The break-even records: gap per direction, tick per venue.
-fn break_even(m: &Market) -> Vec<([Option<f64>; 2], [Option<f64>; 2], u64)> {
+/// A break-even record: gap per direction, tick per venue, seconds of candles.
+type BreakEven = ([Option<f64>; 2], [Option<f64>; 2], u64);
+
+fn break_even(m: &Market) -> Vec<BreakEven> {
     m.find(|b| match b {
         Body::BreakEven { gap_bps, tick_bps, seconds, .. } => Some((*gap_bps, *tick_bps, *seconds)),
         _ => None,

@@ -77,7 +77,7 @@ fn decided_against_realised(edges: Edges, w: &'static Words) -> Vec<Block> {
         Block::Text(w.edges_note.to_owned()),
         Block::Table(Table {
             caption: w.edges.to_owned(),
-            head: vec![w.col_what, w.col_count, w.col_decided, w.col_realised, w.col_usd],
+            head: vec![w.col_what, w.col_count, w.col_decided, w.col_realised, w.col_both_usd],
             rows,
         }),
     ];

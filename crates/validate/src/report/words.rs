@@ -239,7 +239,7 @@ words! {
     col_edge: "Edge p10 / p50 / p90 / max", "엣지 p10 / p50 / p90 / 최대";
     col_decided: "Decided, mean bps", "결정 시 평균(bps)";
     col_realised: "Realised, mean bps", "실현 평균(bps)";
-    col_usd: "Decided / realised, USD", "결정 / 실현(USD)";
+    col_both_usd: "Decided / realised, USD", "결정 / 실현(USD)";
     guards: "Guard triggers by type", "가드 유형별 발동";
     guards_none: "No guard trigger is on record.", "가드 발동 기록이 없습니다.";
     col_guard: "Guard", "가드";
