@@ -6,6 +6,7 @@
 
 pub mod figures;
 pub mod file;
+mod parts;
 pub mod percentiles;
 pub mod record;
 mod withdrawal;

@@ -31,8 +31,12 @@ fn wanted(registry: &Registry, sets: &[Set]) -> BTreeMap<String, u64> {
     for (index, value, _) in sets {
         let metric = &METRICS[index % METRICS.len()];
         let labels: Vec<(&str, &str)> = metric.labels.iter().map(|l| (*l, value.as_str())).collect();
-        let mut full: Vec<(String, String)> =
-            labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        // A label without a value is, to Prometheus and to the reader, no label.
+        let mut full: Vec<(String, String)> = labels
+            .iter()
+            .filter(|(_, v)| !v.is_empty())
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect();
         if metric.common_labels {
             for (n, v) in [("env", "e\"\\\n"), ("universe", "\u{2603}"), ("strategy", "topn_arb")] {
                 full.push((n.to_owned(), v.to_owned()));
