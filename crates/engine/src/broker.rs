@@ -93,7 +93,14 @@ impl Broker {
         latency: Box<dyn LatencyModel>,
         rejection: Box<dyn RejectionModel>,
     ) -> Self {
-        Self { fees, latency, rejection, queue: Vec::with_capacity(16), last_id: 0, spare: Vec::with_capacity(32) }
+        Self {
+            fees,
+            latency,
+            rejection,
+            queue: Vec::with_capacity(16),
+            last_id: 0,
+            spare: Vec::with_capacity(32),
+        }
     }
 
     /// The fee model.
