@@ -85,7 +85,8 @@ fn failed(refusal: Refused, now_ms: i64) -> Reply {
             let decision =
                 if banned { Decision::Banned { retry: wait } } else { Decision::TooMany { retry: wait } };
             let reply = refused(decision, now_ms).unwrap_or_else(|| Reply::json(429, String::new()));
-            let wait = wait.as_secs().max(1).to_string();
+            // Whoever comes back after that must not be refused again.
+            let wait = wait.as_millis().div_ceil(1_000).max(1).to_string();
             Reply { headers: vec![("retry-after", wait)], ..reply }
         }
     }
@@ -366,7 +367,7 @@ impl Dialogue for Binance {
             return Err(Closed);
         }
         let answer = self.request(text).unwrap_or_else(|error| error);
-        self.shared.lock().send(self.id, Message::Text(answer.to_string().into()));
+        self.shared.lock().send(self.id, Message::Text(answer.to_string().into()), self.shared.uptime());
         Ok(())
     }
 

@@ -104,6 +104,8 @@ impl Subscriptions {
 
 /// A symbol's stream on a connection.
 type Key = (usize, Class);
+/// Of messages that belong to no stream.
+const NO_STREAM: Key = (usize::MAX, Class::Top);
 
 struct Connection {
     out: mpsc::Sender<Message>,
@@ -118,8 +120,6 @@ struct Connection {
 pub struct Outbox {
     /// The connection's number.
     pub id: u64,
-    /// Its venue.
-    pub venue: Venue,
     /// What goes out.
     pub messages: mpsc::Receiver<Message>,
     /// Told when, and how, the server ends it.
@@ -206,9 +206,9 @@ impl Shared {
         self.now_ms() + world.faults.skew_ms(venue, self.uptime())
     }
 
-    /// Does the venue leave pings unanswered?
-    pub fn is_deaf(&self, venue: Venue) -> bool {
-        self.lock().faults.holds(Fault::PingUnanswered, venue, None, self.uptime())
+    /// Does the venue read nothing of a connection now?
+    pub fn is_deaf(&self, id: u64) -> bool {
+        self.lock().is_deaf(id, self.uptime())
     }
 
     /// Begins a fault now.
@@ -483,7 +483,7 @@ impl World {
             Fault::HalfOpen => Ending::HalfOpen,
             Fault::ServerShutdown => {
                 self.faults.count(kind, ids.len() as u64);
-                self.announce(&ids, now_ms);
+                self.announce(&ids, now, now_ms);
                 self.leaving.extend(ids.into_iter().map(|id| (now + NOTICE, id)));
                 return Ok(());
             }
@@ -494,13 +494,13 @@ impl World {
         Ok(())
     }
 
-    fn announce(&mut self, ids: &[u64], now_ms: i64) {
+    fn announce(&mut self, ids: &[u64], now: Duration, now_ms: i64) {
         for id in ids {
             let combined = match self.subscriptions(*id) {
                 Some(Subscriptions::Binance { combined, .. }) => *combined,
                 _ => continue,
             };
-            self.send(*id, binance_shutdown(combined, now_ms));
+            self.send(*id, binance_shutdown(combined, now_ms), now);
         }
     }
 
@@ -528,7 +528,7 @@ impl World {
         let id = self.next_id;
         self.connections.insert(id, Connection { out, subscriptions, line: Line::default(), end });
         self.route();
-        Some(Outbox { id, venue, messages, closed })
+        Some(Outbox { id, messages, closed })
     }
 
     /// Ends a connection.
@@ -563,13 +563,24 @@ impl World {
         }
     }
 
-    /// Sends one message to one connection.
-    pub fn send(&mut self, id: u64, message: Message) {
-        if let Some(connection) = self.connections.get(&id)
-            && connection.out.try_send(message).is_err()
-        {
+    /// Sends one message that is no book to one connection.
+    pub fn send(&mut self, id: u64, message: Message, now: Duration) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let delay = self.faults.delay(connection.subscriptions.venue(), now);
+        connection.line.behind(now, NO_STREAM, message, delay, &mut self.out);
+        if self.out.drain(..).any(|message| connection.out.try_send(message).is_err()) {
             self.disconnect(id);
         }
+    }
+
+    /// Does the venue read nothing of a connection now? It leaves pings unanswered, or its answers would overtake what is late.
+    pub fn is_deaf(&self, id: u64, now: Duration) -> bool {
+        self.connections.get(&id).is_some_and(|connection| {
+            let venue = connection.subscriptions.venue();
+            connection.line.is_late()
+                || !self.faults.delay(venue, now).is_zero()
+                || self.faults.holds(Fault::PingUnanswered, venue, None, now)
+        })
     }
 
     /// The whole book as a first frame.

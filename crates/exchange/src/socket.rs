@@ -4,7 +4,6 @@ use crate::hub::{Outbox, Shared};
 use crate::transport::Peer;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::SinkExt as _;
-use market::Venue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -52,9 +51,9 @@ pub async fn serve(
     dialogue: impl Dialogue,
     peer: Peer,
 ) {
-    let Outbox { id, venue, messages, closed } = outbox;
+    let Outbox { id, messages, closed } = outbox;
     let ending = tokio::select! {
-        () = converse(&shared, venue, &mut socket, messages, dialogue) => Ending::Drop,
+        () = converse(&shared, id, &mut socket, messages, dialogue) => Ending::Drop,
         ending = closed => ending.unwrap_or(Ending::Drop),
     };
     shared.lock().disconnect(id);
@@ -71,7 +70,7 @@ pub async fn serve(
 
 async fn converse(
     shared: &Shared,
-    venue: Venue,
+    id: u64,
     socket: &mut WebSocket,
     mut messages: mpsc::Receiver<Message>,
     mut dialogue: impl Dialogue,
@@ -80,7 +79,7 @@ async fn converse(
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         // Who does not read does not answer pings.
-        let reads = !shared.is_deaf(venue);
+        let reads = !shared.is_deaf(id);
         tokio::select! {
             count = messages.recv_many(&mut batch, 256) => {
                 if count == 0 {
@@ -111,7 +110,7 @@ async fn converse(
             }
             _ = seconds.tick() => match dialogue.second(Instant::now()) {
                 Ok(None) => {}
-                Ok(Some(message)) => if socket.send(message).await.is_err() { return },
+                Ok(Some(message)) => shared.lock().send(id, message, shared.uptime()),
                 Err(Closed) => {
                     let _ = socket.send(Message::Close(None)).await;
                     return;

@@ -287,7 +287,7 @@ impl Upbit {
     }
 
     fn send(&self, text: String) {
-        self.shared.lock().send(self.id, Message::Binary(text.into_bytes().into()));
+        self.shared.lock().send(self.id, Message::Binary(text.into_bytes().into()), self.shared.uptime());
     }
 
     fn request(&mut self, text: &str) -> Result<(), Wrong> {
@@ -404,7 +404,8 @@ impl Dialogue for Upbit {
         if now.duration_since(self.heard) >= IDLE {
             return Err(Closed);
         }
-        if self.status.is_some_and(|t| now.duration_since(t) >= Duration::from_secs(10)) {
+        let answers = !self.shared.is_deaf(self.id);
+        if answers && self.status.is_some_and(|t| now.duration_since(t) >= Duration::from_secs(10)) {
             self.status = Some(now);
             return Ok(Some(Message::Binary(UP.into())));
         }

@@ -108,7 +108,7 @@ impl Virtual {
             }
             match socket.dialogue.second(now) {
                 Ok(None) => {}
-                Ok(Some(message)) => self.shared.lock().send(*id, message),
+                Ok(Some(message)) => self.shared.lock().send(*id, message, self.shared.uptime()),
                 Err(_) => {
                     socket.closed = Some("closed by the venue".to_owned());
                     self.shared.lock().disconnect(*id);
@@ -164,7 +164,7 @@ impl Virtual {
 
     fn read(&mut self, id: u64) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
-        if socket.unread.is_empty() || self.shared.is_deaf(socket.outbox.venue) {
+        if socket.unread.is_empty() || self.shared.is_deaf(id) {
             return;
         }
         // A dead or ended connection reads nothing any more.

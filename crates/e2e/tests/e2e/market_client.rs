@@ -28,7 +28,6 @@ const fn ms(ms: u64) -> Duration {
 
 /// A connection as the shell keeps it.
 struct Conn {
-    venue: Venue,
     socket: Option<u64>,
     retry_at: Duration,
     attempt: u32,
@@ -69,8 +68,7 @@ impl Client {
         let model = Model::new(symbols, kind, seed, generate::START_MS, planted).unwrap();
         let members: Vec<usize> = (0..symbols).collect();
         let listed: Vec<Member> = members.iter().map(|i| generate::member(&model, *i)).collect();
-        let conn = |venue| Conn {
-            venue,
+        let conn = |_| Conn {
             socket: None,
             retry_at: Duration::ZERO,
             attempt: 0,
@@ -312,9 +310,14 @@ impl Client {
         // Codes that a subscription was met with silence for are asked for again.
         if now >= conn.opened + ms(10_000)
             && now.as_millis().is_multiple_of(10_000)
-            && self.live(venue) < self.members.len()
+            && self.assets().into_iter().any(|asset| self.core().book_state(asset, venue) == Some("stale"))
         {
-            self.subscribe(venue, id);
+            match venue {
+                // A new set replaces the old one, and what is not known right now would be lost without a word.
+                Venue::Upbit => self.down(venue, "a code is silent".to_owned(), now, true),
+                Venue::Binance => self.subscribe(venue, id),
+            }
+            return;
         }
         let conn = &mut self.conns[venue.index()];
         let silence = ms(if venue == Venue::Upbit { 15_000 } else { 10_000 });
@@ -457,8 +460,11 @@ impl Client {
             .collect()
     }
 
-    fn last_notes(&self) -> String {
+    pub fn last_notes(&self) -> String {
         let notes = self.notes();
-        notes[notes.len().saturating_sub(20)..].join("\n")
+        let conns = self.conns.each_ref().map(|c| (c.socket, c.retry_at, c.attempt, c.opened, c.heard));
+        let work = (&self.asked, &self.under_way, self.answers.len(), self.budget.blocked_until(self.at()));
+        let tail = notes[notes.len().saturating_sub(20)..].join("\n");
+        format!("at {:?}: connections {conns:?}\nrequests {work:?}\n{tail}", self.now())
     }
 }

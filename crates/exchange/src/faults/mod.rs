@@ -327,6 +327,13 @@ impl Faults {
         treatment
     }
 
+    /// How late everything of the venue is.
+    pub fn delay(&self, venue: Venue, now: Duration) -> Duration {
+        let late = |a: &&Active| matches!(a.injection.kind, Fault::Latency | Fault::JumpLatency);
+        let met = self.active.iter().filter(late).filter(|a| a.meets(venue, None, now));
+        met.map(|a| a.injection.delay()).max().unwrap_or_default()
+    }
+
     /// How wrong the venue's clock is, in ms.
     pub fn skew_ms(&self, venue: Venue, now: Duration) -> i64 {
         let skewed = self.active.iter().filter(|a| a.injection.kind == Fault::TimeSkew);

@@ -153,6 +153,17 @@ impl<K: PartialEq + Copy, M: Clone> Line<K, M> {
         }
     }
 
+    /// Takes a message that belongs to no stream, such as a ping: it goes out behind everything that waits, as on one TCP connection.
+    pub fn behind(&mut self, now: Duration, key: K, message: M, delay: Duration, out: &mut Vec<M>) {
+        let last = self.late.iter().map(|(due, ..)| *due).max();
+        let due = last.unwrap_or_default().max(now + delay);
+        if due <= now && last.is_none() {
+            out.push(message);
+        } else {
+            self.late.push((due, key, message));
+        }
+    }
+
     /// What is due by now goes out.
     pub fn due(&mut self, now: Duration, out: &mut Vec<M>) {
         if self.late.iter().any(|(due, ..)| *due <= now) {
@@ -169,6 +180,11 @@ impl<K: PartialEq + Copy, M: Clone> Line<K, M> {
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty() && self.late.is_empty()
+    }
+
+    /// True when something is late.
+    pub fn is_late(&self) -> bool {
+        !self.late.is_empty()
     }
 }
 
@@ -204,10 +220,12 @@ mod tests {
         line.push(ms(0), 1, "late", &Treatment { delay: ms(100), ..plain }, &mut out);
         line.push(ms(50), 1, "behind", &plain, &mut out);
         line.push(ms(50), 2, "other", &plain, &mut out);
+        line.behind(ms(60), 9, "ping", Duration::ZERO, &mut out);
         line.due(ms(99), &mut out);
         assert_eq!(out, ["other"]);
         line.due(ms(100), &mut out);
-        assert_eq!(out, ["other", "late", "behind"]);
+        assert_eq!(out, ["other", "late", "behind", "ping"]);
+        assert!(line.is_empty());
     }
 
     #[test]
