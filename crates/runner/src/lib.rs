@@ -29,8 +29,10 @@ mod screen;
 mod server;
 mod session;
 mod signals;
+mod snapshots;
 mod stages;
 mod store;
+mod streams;
 mod universe;
 mod writer;
 
@@ -43,3 +45,4 @@ pub use process::write_atomic;
 pub use replay::{ReplayReport, replay, replay_file};
 pub use session::run;
 pub use store::{Document as StoreDocument, pull_kill_switch, run_in as store_of};
+pub use streams::{StreamSection, UpbitFormat};
