@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod error;
 mod explain;
+mod following;
 mod hot;
 mod kpi;
 mod kpifile;
@@ -32,7 +33,7 @@ mod signals;
 mod snapshots;
 mod stages;
 mod store;
-mod streams;
+
 mod universe;
 mod writer;
 
@@ -40,9 +41,9 @@ pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
 pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
 pub use explain::{UniverseStory, explain_universe};
+pub use following::{StreamSection, UpbitFormat};
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
 pub use replay::{ReplayReport, replay, replay_file};
 pub use session::run;
 pub use store::{Document as StoreDocument, pull_kill_switch, run_in as store_of};
-pub use streams::{StreamSection, UpbitFormat};

@@ -108,18 +108,7 @@ impl Rest {
     /// # Errors
     /// [`RestError::Setup`].
     pub fn new(endpoints: Endpoints) -> Result<Self, RestError> {
-        install_crypto();
-        let mut builder = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(TIMEOUT)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")));
-        if !endpoints.upbit_rest.starts_with("https:") && !endpoints.binance_rest.starts_with("https:") {
-            // Loopback without TLS: neither a proxy nor the system's certificates have a part in it.
-            builder = builder.no_proxy().tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|e| RestError::Setup { source_text: chain(&e) })?;
+        let client = client(&endpoints)?;
         let state = Arc::new(Mutex::new(State {
             share: 1.0,
             stats: Stats::default(),
@@ -135,6 +124,14 @@ impl Rest {
     #[must_use]
     pub fn with_priority(&self, by: Priority) -> Self {
         Self { by, ..self.clone() }
+    }
+
+    /// The same client with connections of its own, for another runtime: budgets and counters stay shared.
+    ///
+    /// # Errors
+    /// [`RestError::Setup`].
+    pub fn apart(&self) -> Result<Self, RestError> {
+        Ok(Self { client: client(&self.endpoints)?, ..self.clone() })
     }
 
     /// Caps the share of every budget that may be used, 0 to 1, whatever the priority. 1 at first: the priorities' own
@@ -294,6 +291,22 @@ impl Rest {
             _ => Err(RestError::Status { url, status: code, body: head, retry_after }),
         }
     }
+}
+
+/// Connections of their own.
+fn client(endpoints: &Endpoints) -> Result<reqwest::Client, RestError> {
+    install_crypto();
+    let mut builder = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .connect_timeout(TIMEOUT)
+        .tcp_nodelay(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")));
+    if !endpoints.upbit_rest.starts_with("https:") && !endpoints.binance_rest.starts_with("https:") {
+        // Loopback without TLS: neither a proxy nor the system's certificates have a part in it.
+        builder = builder.no_proxy().tls_certs_only([]);
+    }
+    builder.build().map_err(|e| RestError::Setup { source_text: chain(&e) })
 }
 
 impl State {
