@@ -4,7 +4,7 @@
 //! `ASSAY_COLD_WITHIN=15` asserts that all books are Live within so many seconds; without it only the time is printed, for a
 //! machine that builds something else meanwhile is slower.
 
-use crate::harness::{Scratch, finish, free_port, http, kill, seat, start, wait_for};
+use crate::harness::{Scratch, free_port, http, seat, start, wait_for};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -117,7 +117,7 @@ fn top_100_is_live_from_cold_and_after_an_outage_below_80_percent_of_either_budg
     for dir in [&market, &run] {
         std::fs::create_dir(dir).unwrap();
     }
-    let mut exchange = start(["exchange", "--symbols", "100", "--market", "calm", "--seed", "5"], &market);
+    let exchange = Ended(start(["exchange", "--symbols", "130", "--market", "calm", "--seed", "5"], &market));
     let ready = wait_for("the exchange", Duration::from_secs(30), || {
         let text = std::fs::read_to_string(market.join("stdout")).ok()?;
         serde_json::from_str::<serde_json::Value>(text.lines().next()?).ok()
@@ -149,7 +149,7 @@ fn top_100_is_live_from_cold_and_after_an_outage_below_80_percent_of_either_budg
         &metrics.to_string(),
     ];
     let begun = Instant::now();
-    let runner = start(args, &run);
+    let mut runner = Ended(start(args, &run));
     let all = || live(metrics).filter(|live| *live == [100, 100]);
     wait_for("100 books of each venue from cold", Duration::from_secs(120), all);
     let cold = begun.elapsed();
@@ -169,13 +169,13 @@ fn top_100_is_live_from_cold_and_after_an_outage_below_80_percent_of_either_budg
     if let Some(within) = std::env::var("ASSAY_COLD_WITHIN").ok().and_then(|text| text.parse::<f64>().ok()) {
         assert!(cold.as_secs_f64() <= within, "{cold:?}");
     }
-    kill_softly(runner.id() as i32);
-    let done = finish(runner, &run);
-    kill(exchange.id() as i32);
-    exchange.wait().unwrap();
+    kill_softly(runner.0.id() as i32);
+    runner.0.wait().unwrap();
+    let log = std::fs::read_to_string(run.join("stderr")).unwrap();
+    drop(exchange);
 
-    let schedules: Vec<&str> = done.stderr.lines().filter(|line| line.contains("rank order")).collect();
-    assert!(schedules.len() >= 2, "the schedule of a start and of an outage: {}", done.stderr);
+    let schedules: Vec<&str> = log.lines().filter(|line| line.contains("rank order")).collect();
+    assert!(schedules.len() >= 2, "the schedule of a start and of an outage: {log}");
     assert!(
         schedules.iter().all(|line| line.contains("weight=") && line.contains("books=")),
         "{schedules:?}"
@@ -201,6 +201,17 @@ fn top_100_is_live_from_cold_and_after_an_outage_below_80_percent_of_either_budg
         let used = most(&events, Duration::from_secs(1));
         println!("upbit {group}: {} requests, at most {used} in any second", events.len());
         assert!(used <= if group == "connect" { 4 } else { 8 }, "{group}: {used}");
+    }
+}
+
+/// A process that ends with the test, whatever becomes of it.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
