@@ -110,7 +110,7 @@ impl Sink for InMemory {
             match effect {
                 Effect::Record(entry) => self.entries.push(entry),
                 Effect::RequestSnapshot { asset, epoch, .. } => wanted.push((asset, epoch)),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Resubscribe { .. } | Effect::Finished | Effect::EmergencyExit => {}
             }
         }
         Ok(wanted)

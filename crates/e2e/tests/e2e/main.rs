@@ -11,6 +11,7 @@ mod archive;
 mod bad_input;
 mod faults;
 mod faults_at_random;
+mod cold;
 mod harness;
 mod kill;
 mod liar;
