@@ -76,6 +76,8 @@ pub struct Hot<'a> {
     cuts: Cuts,
     /// Snapshots to ask for.
     pub requests: VecDeque<SnapshotRequest>,
+    /// Venues to subscribe to once more.
+    pub resubscribe: Vec<Venue>,
     /// Everything is closed, or reported as open.
     pub finished: bool,
     /// The emergency stop latched.
@@ -117,6 +119,7 @@ impl<'a> Hot<'a> {
             out,
             cuts,
             requests: VecDeque::new(),
+            resubscribe: Vec::new(),
             finished: false,
             emergency: false,
         };
@@ -168,6 +171,7 @@ impl<'a> Hot<'a> {
                 Effect::RequestSnapshot { venue, asset, epoch } => {
                     self.requests.push_back(SnapshotRequest { venue, asset, epoch });
                 }
+                Effect::Resubscribe { venue } => self.resubscribe.push(venue),
                 Effect::Finished => self.finished = true,
                 Effect::EmergencyExit => {
                     self.finished = true;

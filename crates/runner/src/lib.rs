@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod error;
 mod explain;
+mod following;
 mod hot;
 mod kpi;
 mod kpifile;
@@ -29,8 +30,10 @@ mod screen;
 mod server;
 mod session;
 mod signals;
+mod snapshots;
 mod stages;
 mod store;
+
 mod universe;
 mod writer;
 
@@ -38,6 +41,7 @@ pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
 pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
 pub use explain::{UniverseStory, explain_universe};
+pub use following::{StreamSection, UpbitFormat};
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
 pub use replay::{ReplayReport, replay, replay_file};

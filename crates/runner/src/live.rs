@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use venues::{Endpoints, Rest, Stamped, StreamEvent, StreamHandle};
+use venues::binance::stream::symbols_per_connection;
+use venues::{Endpoints, Rest, Stamped, StreamEvent, StreamHandle, StreamSettings};
 
 /// Events that wait for the core.
 const QUEUE: usize = 16_384;
@@ -31,8 +32,6 @@ const ANSWERS: usize = 16;
 const SECOND: Duration = Duration::from_secs(1);
 /// How long closing everything may take at the end.
 const CLOSING: Duration = Duration::from_secs(6);
-/// Symbols of one Binance connection.
-const SYMBOLS_PER_CONNECTION: usize = venues::binance::stream::MAX_STREAMS;
 
 /// What a session needs.
 #[derive(Clone, Copy)]
@@ -86,11 +85,12 @@ pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) 
     let (tx, rx) = mpsc::channel(QUEUE);
     // A position's market is watched to its end, even when it is no member any more.
     let watched = watched(&chosen, parts.back);
-    let (conns, streams) = connect(&endpoints, &watched, &chosen.fx_code, &tx);
+    let settings = parts.effective.config.streams.settings(config.engine.seed).sharing(&rest);
+    let (conns, streams) = connect(&endpoints, &settings, &watched, &chosen.fx_code, &tx);
     drop(tx);
     let requests = Requests::start(Arc::clone(&rest), &watched, &chosen.fx_code);
     let mut session =
-        Session { parts, hot, rest, conns, rx, requests, end, started: false, blocked: [None; 2] };
+        Session { parts, hot, rest, conns, streams, rx, requests, end, started: false, blocked: [None; 2] };
     session.feed(Input::Universe {
         asked: parts.effective.topn_size,
         members: chosen.selection.members.clone(),
@@ -104,9 +104,7 @@ pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) 
         krw_per_usdt = %chosen.fx.0,
         "session starts"
     );
-    let outcome = session.drive(signals).await;
-    drop(streams);
-    outcome
+    session.drive(signals).await
 }
 
 /// The first input: a session's, or that of one which goes on.
@@ -151,6 +149,7 @@ fn watched(chosen: &Chosen, back: Option<&Back>) -> Vec<Member> {
 /// Opens the connections: 0 is Upbit's, the others are Binance's.
 fn connect(
     endpoints: &Endpoints,
+    settings: &StreamSettings,
     members: &[Member],
     fx_code: &str,
     tx: &mpsc::Sender<Stamped>,
@@ -158,11 +157,17 @@ fn connect(
     let mut codes: Vec<String> = members.iter().map(|m| m.upbit.code.clone()).collect();
     codes.push(fx_code.to_owned());
     let mut conns = BTreeMap::from([(0, Venue::Upbit)]);
-    let mut streams = vec![venues::upbit::stream::spawn(endpoints, 0, codes, tx.clone())];
+    let mut streams = vec![venues::upbit::stream::spawn_with(endpoints, settings, 0, codes, tx.clone())];
     let symbols: Vec<String> = members.iter().map(|m| m.binance.code.clone()).collect();
-    for (conn, part) in (1..).zip(symbols.chunks(SYMBOLS_PER_CONNECTION)) {
+    for (conn, part) in (1..).zip(symbols.chunks(symbols_per_connection(settings.book_ticker))) {
         conns.insert(conn, Venue::Binance);
-        streams.push(venues::binance::stream::spawn(endpoints, conn, part.to_vec(), tx.clone()));
+        streams.push(venues::binance::stream::spawn_with(
+            endpoints,
+            settings,
+            conn,
+            part.to_vec(),
+            tx.clone(),
+        ));
     }
     (conns, streams)
 }
@@ -172,6 +177,8 @@ struct Session<'a> {
     hot: Hot<'a>,
     rest: Arc<Rest>,
     conns: BTreeMap<ConnId, Venue>,
+    /// By connection number.
+    streams: Vec<StreamHandle>,
     rx: mpsc::Receiver<Stamped>,
     requests: Requests,
     end: Instant,
@@ -189,6 +196,10 @@ impl Session<'_> {
     fn ask(&mut self) {
         while let Some(request) = self.hot.requests.pop_front() {
             self.requests.snapshot(request);
+        }
+        while let Some(venue) = self.hot.resubscribe.pop() {
+            let of_venue = self.conns.iter().zip(&self.streams).filter(|((_, v), _)| **v == venue);
+            of_venue.for_each(|(_, stream)| stream.subscribe_again());
         }
     }
 

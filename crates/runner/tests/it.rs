@@ -3,6 +3,8 @@
 
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/live.rs"]
 mod live;
 #[path = "it/replays.rs"]

@@ -45,7 +45,7 @@ impl Sink for Killable {
                     self.entries.push(entry);
                 }
                 Effect::RequestSnapshot { asset, epoch, .. } => wanted.push((asset, epoch)),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Resubscribe { .. } | Effect::Finished | Effect::EmergencyExit => {}
             }
         }
         if self.entries.len() > before {

@@ -2,9 +2,11 @@
 //! decisions and no journal here.
 
 mod books;
+mod cross_check;
 mod fx;
 mod health;
 
 pub use books::{BookState, BrokenWhy, Change, StaleWhy, SymbolBook};
+pub use cross_check::CrossCheck;
 pub use fx::{Fx, FxProblem};
 pub use health::{Finding, Health, VenueClock, VenueHealth};

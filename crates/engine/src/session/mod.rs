@@ -1,11 +1,12 @@
 //! What happens inside [`Core`]: inputs (`feed`), entries and exits (`trade`), orders and positions (`orders`), timers and
-//! figures (`second`), guards (`judging`), shadow positions (`shadows`), moving coin between the venues (`rebalance`), the end
+//! figures (`second`), guards (`judging`), shadow positions (`shadows`), streams that went wrong (`repair`), moving coin between the venues (`rebalance`), the end
 //! (`stop`). This file holds how records and alerts come out.
 
 mod feed;
 mod judging;
 mod orders;
 mod rebalance;
+mod repair;
 mod resume;
 mod second;
 mod shadows;

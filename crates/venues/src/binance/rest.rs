@@ -2,8 +2,9 @@
 
 use super::limits::{EXCHANGE_INFO_WEIGHT, KLINES_WEIGHT, TICKERS_WEIGHT, TIME_WEIGHT, depth_weight};
 use super::tables::{self, BinanceSymbol};
+use crate::RestError;
 use crate::error::Problem;
-use crate::rest::{Charge, Rest, RestError};
+use crate::rest::{Charge, Rest};
 use crate::{LevelBuffer, Ticker, WireError};
 use bytes::Bytes;
 use market::{Timestamp, Venue};

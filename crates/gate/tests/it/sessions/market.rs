@@ -356,7 +356,7 @@ impl Session {
             match effect {
                 Effect::Record(entry) => self.record(entry),
                 Effect::RequestSnapshot { asset, epoch, .. } => self.wanted.push((asset, epoch)),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Resubscribe { .. } | Effect::Finished | Effect::EmergencyExit => {}
             }
         }
     }
