@@ -15,6 +15,7 @@ mod kill;
 mod liar;
 mod noise;
 mod prices;
+mod quotes;
 mod recovery;
 mod rehearsals;
 mod restarts;
