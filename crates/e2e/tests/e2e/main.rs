@@ -18,6 +18,7 @@ mod liar;
 mod market_client;
 mod noise;
 mod prices;
+mod quotes;
 mod recovery;
 mod rehearsals;
 mod restarts;
