@@ -409,14 +409,11 @@ impl Config {
                 must: "be at most level_window_ms and not negative",
             });
         }
+        if self.feed.retry_max_ms < self.feed.retry_ms {
+            return Err(ConfigError { key: "feed.retry_max_ms", must: "be at least feed.retry_ms" });
+        }
         self.check_times()?;
         self.check_figures()?;
-        if self.feed.retry_max_ms < self.feed.retry_ms || self.feed.cross_check_ms < 0 {
-            return Err(ConfigError {
-                key: "feed",
-                must: "have a retry_max_ms of at least retry_ms, and no negative cross_check_ms",
-            });
-        }
         if !(self.rebalance_at > 0.0 && self.rebalance_at <= 1.0) {
             return Err(ConfigError { key: "rebalance_at", must: "be above 0 and at most 1" });
         }
@@ -443,6 +440,11 @@ impl Config {
             ("health.silent_ms", self.health.silent_ms),
             ("health.frozen_ms", self.health.frozen_ms),
             ("health.conn_stale_ms", self.health.conn_stale_ms),
+            ("feed.cross_check_ms", self.feed.cross_check_ms),
+            ("feed.silent_ms", self.feed.silent_ms),
+            ("feed.time_stopped_ms", self.feed.time_stopped_ms),
+            ("feed.retry_ms", self.feed.retry_ms),
+            ("feed.retry_max_ms", self.feed.retry_max_ms),
         ];
         if let Some((key, _)) = times.into_iter().find(|(_, ms)| !(0..=7 * DAY).contains(ms)) {
             return Err(ConfigError { key, must: "lie between 0 and 604 800 000, a week in milliseconds" });
