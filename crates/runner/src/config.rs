@@ -76,6 +76,9 @@ pub struct EndpointConfig {
     pub binance_rest: String,
     /// Binance WebSocket, without a path.
     pub binance_ws: String,
+    /// Certificates of authorities, PEM, that alone are trusted; the system's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Alert delivery.

@@ -53,11 +53,18 @@ impl DialError {
 }
 
 /// Connects within `limit`.
-pub(crate) async fn dial(url: &str, proxies: &Proxies, limit: Duration) -> Result<Socket, DialError> {
-    tokio::time::timeout(limit, connect(url, proxies)).await.map_err(|_| DialError::timed_out(limit))?
+pub(crate) async fn dial(
+    url: &str,
+    proxies: &Proxies,
+    ca_pem: Option<&str>,
+    limit: Duration,
+) -> Result<Socket, DialError> {
+    tokio::time::timeout(limit, connect(url, proxies, ca_pem))
+        .await
+        .map_err(|_| DialError::timed_out(limit))?
 }
 
-async fn connect(url: &str, proxies: &Proxies) -> Result<Socket, DialError> {
+async fn connect(url: &str, proxies: &Proxies, ca_pem: Option<&str>) -> Result<Socket, DialError> {
     let uri: Uri = url.parse().map_err(|e| DialError::other(format!("{e}; check the address")))?;
     let host = uri.host().ok_or_else(|| DialError::other("the address names no host; check it"))?;
     let tls = uri.scheme_str() == Some("wss");
@@ -66,7 +73,11 @@ async fn connect(url: &str, proxies: &Proxies) -> Result<Socket, DialError> {
         Some(proxy) => tunnel(&proxy, host, port).await?,
         None => tcp(host.trim_matches(['[', ']']), port).await.map_err(|cause| DialError::of(&cause))?,
     };
-    let connector = if tls { Connector::Rustls(tls_config()?) } else { Connector::Plain };
+    let connector = match ca_pem {
+        _ if !tls => Connector::Plain,
+        None => Connector::Rustls(tls_config()?),
+        Some(pem) => Connector::Rustls(trusting(pem)?),
+    };
     let config =
         WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     let made = client_async_tls_with_config(url, stream, Some(config), Some(connector)).await;
@@ -101,6 +112,19 @@ fn tls_config() -> Result<Arc<rustls::ClientConfig>, DialError> {
             "{e}; install the system's certificates (ca-certificates), or name a file in SSL_CERT_FILE"
         ))
     })
+}
+
+/// The given authorities and no other.
+fn trusting(pem: &str) -> Result<Arc<rustls::ClientConfig>, DialError> {
+    use rustls::pki_types::pem::PemObject as _;
+    let wrong = |what: String| DialError::other(format!("{what}; ca_file must hold certificates as PEM"));
+    crate::install_crypto();
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.map_err(|e| wrong(e.to_string()))?).map_err(|e| wrong(e.to_string()))?;
+    }
+    let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
+    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 fn refusal(error: &WsError) -> DialError {

@@ -302,7 +302,11 @@ fn client(endpoints: &Endpoints) -> Result<reqwest::Client, RestError> {
         .tcp_nodelay(true)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")));
-    if !endpoints.upbit_rest.starts_with("https:") && !endpoints.binance_rest.starts_with("https:") {
+    if let Some(pem) = &endpoints.ca_pem {
+        let trusted = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+            .map_err(|e| RestError::Setup { source_text: chain(&e) })?;
+        builder = builder.no_proxy().tls_certs_only(trusted);
+    } else if !endpoints.upbit_rest.starts_with("https:") && !endpoints.binance_rest.starts_with("https:") {
         // Loopback without TLS: neither a proxy nor the system's certificates have a part in it.
         builder = builder.no_proxy().tls_certs_only([]);
     }

@@ -172,6 +172,8 @@ pub(crate) struct Spec {
     pub renew_after: Option<Duration>,
     /// What all connections share.
     pub settings: StreamSettings,
+    /// Authorities that alone are trusted, PEM.
+    pub ca_pem: Option<Arc<str>>,
 }
 
 /// Waits of a connection.
@@ -255,7 +257,7 @@ pub(crate) async fn open(spec: Arc<Spec>, set: Vec<String>) -> Result<Box<Live>,
         }
     }
     let plan = (spec.plan)(&set);
-    match dial(&plan.url, &spec.settings.proxies, CONNECT_TIMEOUT).await {
+    match dial(&plan.url, &spec.settings.proxies, spec.ca_pem.as_deref(), CONNECT_TIMEOUT).await {
         Ok(socket) => Live::begin(&spec, socket, plan.hello, set).await,
         Err(error) => {
             if let (Some(rest), Some(wait), true) = (&spec.settings.connects, error.wait, error.too_many) {
@@ -327,6 +329,7 @@ mod tests {
             stagger: Duration::ZERO,
             renew_after: None,
             settings: StreamSettings::new(1),
+            ca_pem: None,
         };
         let (tx, mut rx) = tokio::sync::mpsc::channel(8);
         let _handle = spawn(spec, 3, Vec::new(), tx);

@@ -86,22 +86,77 @@ fn exact(levels: &Value) -> Vec<(i64, i128)> {
     levels.as_array().unwrap().iter().map(|l| (number(&l[0]), number(&l[1]).into())).collect()
 }
 
+/// A local exchange on a thread of its own.
+struct Exchange {
+    upbit: SocketAddr,
+    binance: SocketAddr,
+    control: SocketAddr,
+    ca_pem: Option<String>,
+    stop: tokio::sync::oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Exchange {
+    fn start(options: Options) -> Self {
+        let (ready, started) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let server = exchange::start(options).await.unwrap();
+                let said = (server.upbit, server.binance, server.control, server.ca_pem.clone());
+                ready.send(said).unwrap();
+                let _ = stopped.await;
+                server.shutdown().await;
+            });
+        });
+        let (upbit, binance, control, ca_pem) = started.recv_timeout(Duration::from_secs(20)).unwrap();
+        Self { upbit, binance, control, ca_pem, stop, thread }
+    }
+
+    fn end(self) {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
+#[test]
+fn tls_with_an_authority_of_our_own() {
+    let exchange = Exchange::start(Options { tls: true, ..Options::local(SYMBOLS, MarketKind::Calm, 7) });
+    let (upbit, binance) = (exchange.upbit, exchange.binance);
+    for trusts in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, ca) = (folder.path().join("assay.toml"), folder.path().join("ca.pem"));
+        std::fs::write(&ca, exchange.ca_pem.as_ref().unwrap()).unwrap();
+        let ca = if trusts { format!("ca_file = {ca:?}\n") } else { String::new() };
+        let text = format!(
+            "linger_ms = 0\nrecord_inputs = true\n[endpoints]\nupbit_rest = \"https://{upbit}\"\nupbit_ws = \"wss://{upbit}\"\n\
+             binance_rest = \"https://{binance}\"\nbinance_ws = \"wss://{binance}\"\n{ca}"
+        );
+        std::fs::write(&config, text).unwrap();
+        let config = config.to_str().unwrap();
+        let more = ["--data-source", "local", "--run-duration-seconds", "4", "--config", config];
+        let ended = runner::run(args(folder.path(), &more));
+        if trusts {
+            assert_eq!(ended.unwrap(), 0);
+            let (core, downs) = replay(&folder.path().join("journal/input.rec"));
+            assert_eq!(downs, [0, 0]);
+            for venue in Venue::ALL {
+                assert!(core.touch(Asset::new("BTC").unwrap(), venue).is_some(), "{venue}");
+            }
+        } else {
+            let error = ended.unwrap_err();
+            assert_eq!(error.exit_code(), 70, "{error}");
+        }
+    }
+    exchange.end();
+}
+
 #[test]
 fn every_way_in_which_a_socket_ends_is_survived() {
-    let (ready, started) = std::sync::mpsc::channel();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let script = Script::parse("sockets", SCRIPT).unwrap();
-            let options = Options { script, ..Options::local(SYMBOLS, MarketKind::Calm, 7) };
-            let server = exchange::start(options).await.unwrap();
-            ready.send((server.upbit, server.binance, server.control)).unwrap();
-            let _ = stopped.await;
-            server.shutdown().await;
-        });
-    });
-    let (upbit, binance, control) = started.recv_timeout(Duration::from_secs(20)).unwrap();
+    let script = Script::parse("sockets", SCRIPT).unwrap();
+    let exchange = Exchange::start(Options { script, ..Options::local(SYMBOLS, MarketKind::Calm, 7) });
+    let (upbit, binance, control) = (exchange.upbit, exchange.binance, exchange.control);
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("assay.toml");
     let text = format!(
@@ -150,6 +205,5 @@ fn every_way_in_which_a_socket_ends_is_survived() {
             "{name} on upbit"
         );
     }
-    stop.send(()).unwrap();
-    thread.join().unwrap();
+    exchange.end();
 }

@@ -37,6 +37,7 @@ pub fn spawn_with(
     let base = endpoints.binance_ws.trim_end_matches('/').to_owned();
     let quotes = settings.book_ticker;
     let spec = Spec {
+        ca_pem: endpoints.ca_pem.clone(),
         venue: Venue::Binance,
         plan: Box::new(move |symbols| plan(&base, symbols, quotes)),
         change: Box::new(move |from, to| change(from, to, quotes)),

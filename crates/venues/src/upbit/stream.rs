@@ -80,6 +80,7 @@ pub fn spawn_with(
     let url = format!("{}/websocket/v1", endpoints.upbit_ws.trim_end_matches('/'));
     let books = settings.upbit;
     let spec = Spec {
+        ca_pem: endpoints.ca_pem.clone(),
         venue: Venue::Upbit,
         plan: Box::new(move |codes| Plan { url: url.clone(), hello: subscriptions(conn, codes, books) }),
         // A new subscription replaces the whole set, so it names every code.
