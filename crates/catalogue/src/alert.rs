@@ -91,7 +91,7 @@ pub static ALERT_RULES: &[AlertRule] = &[
     a("HEALTH-DEGRADED", P2, 120, "health-degraded", "a venue is degraded"),
     a("ROUTE-LOW-SCORE", P2, 300, "route-low-score", "a route's score is too low"),
     a("ROUTE-COOLDOWN", P2, 300, "route-cooldown", "a route is in cooldown"),
-    a("SYMBOL-DEGRADED", P2, 300, "symbol-degraded", "a symbol guard halves or blocks"),
+    a("SYMBOL-DEGRADED", P2, 300, "symbol-degraded", "a symbol guard halves or blocks, or a market is halted, delisted or under warning"),
     a("SYNC-IMBALANCE", P2, 300, "sync-imbalance", "inventory imbalance > 50 %"),
     a("FX-SOURCE-DOWN", P2, 300, "fx-source-down", "an FX source has been down for 30 s"),
     a("FX-STALE", P2, 300, "fx-stale", "the FX rate is older than 60 s"),

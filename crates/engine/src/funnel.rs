@@ -64,9 +64,11 @@ pub enum Why {
     Stopping,
     /// The symbol is no member any more.
     NotMember,
+    /// A venue has halted its market, lists it no more or warns of it.
+    Halted,
 }
 
-const WHYS: [&str; 13] = [
+const WHYS: [&str; 14] = [
     "suppressed:syncing",
     "suppressed:stale",
     "suppressed:broken",
@@ -80,6 +82,7 @@ const WHYS: [&str; 13] = [
     "suppressed:order_size",
     "suppressed:stopping",
     "suppressed:not_member",
+    "suppressed:halted",
 ];
 
 const STAGES: usize = catalogue::FUNNEL_STAGES.len();

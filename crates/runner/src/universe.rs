@@ -74,7 +74,7 @@ pub async fn gather(
 pub async fn again(rest: &Rest, members: Vec<Member>) -> Result<Chosen, RunError> {
     let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
     let fx = fx(rest, &fx_code).await?;
-    Ok(Chosen { selection: Selection { members, out: Vec::new() }, fx, fx_code })
+    Ok(Chosen { selection: Selection { members, ..Selection::default() }, fx, fx_code })
 }
 
 /// Repeats a request for [`PATIENCE`] while repeating can help.

@@ -18,6 +18,8 @@ pub enum StaleWhy {
     Disconnected,
     /// Its connection gives no sign of life.
     Silent,
+    /// The venue does not trade it: what the book shows is no market.
+    Halted,
 }
 
 /// Why a book is broken.
@@ -97,6 +99,7 @@ pub struct SymbolBook {
     pub epoch: u32,
     /// When to ask for a snapshot again.
     pub retry_at: Option<Timestamp>,
+    halted: bool,
     sequence: Sequence,
 }
 
@@ -116,6 +119,7 @@ impl SymbolBook {
             last_mid: None,
             epoch: 0,
             retry_at: None,
+            halted: false,
             sequence,
         }
     }
@@ -202,7 +206,7 @@ impl SymbolBook {
             Some(_) if self.book.is_crossed() => BookState::Broken(BrokenWhy::Crossed),
             Some(mid) => {
                 self.last_mid = Some(mid);
-                BookState::Live
+                if self.halted { BookState::Stale(StaleWhy::Halted) } else { BookState::Live }
             }
         };
         self.memory.on_book(&self.book);
@@ -230,6 +234,25 @@ impl SymbolBook {
         if self.state == BookState::Live {
             self.state = BookState::Stale(StaleWhy::Silent);
         }
+    }
+
+    /// The venue stops trading it, or trades it again.
+    pub fn halt(&mut self, halted: bool) {
+        self.halted = halted;
+        match self.state {
+            BookState::Live if halted => self.state = BookState::Stale(StaleWhy::Halted),
+            BookState::Stale(StaleWhy::Halted) if !halted => self.settle(),
+            _ => {}
+        }
+    }
+
+    /// Nobody looks at it any more: the levels are gone; the last mid stays for the accounts, and what we took stays taken.
+    pub fn leave(&mut self) {
+        self.restart();
+        self.state = BookState::Syncing;
+        self.conn = None;
+        // A snapshot under way would bring back what nothing keeps up to date.
+        self.epoch += 1;
     }
 
     /// Drops far levels, so that a book does not grow for hours.

@@ -4,7 +4,9 @@
 mod books;
 mod fx;
 mod health;
+mod trust;
 
 pub use books::{BookState, BrokenWhy, Change, StaleWhy, SymbolBook};
 pub use fx::{Fx, FxProblem};
 pub use health::{Finding, Health, VenueClock, VenueHealth};
+pub use trust::{CONDITIONS, Trust, condition};
