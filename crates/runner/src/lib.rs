@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod explain;
 mod hot;
+mod keeper;
 mod kpi;
 mod kpifile;
 mod lines;
@@ -31,6 +32,7 @@ mod session;
 mod signals;
 mod stages;
 mod store;
+mod streams;
 mod universe;
 mod writer;
 

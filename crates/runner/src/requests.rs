@@ -80,6 +80,30 @@ impl Requests {
         self.answers.try_recv().ok()
     }
 
+    /// Where answers of others go in.
+    pub fn inputs(&self) -> mpsc::Sender<(Instant, Input)> {
+        self.tx.clone()
+    }
+
+    /// Symbols that joined: their candles, those of the FX market before them, for the levels need the same minutes of it.
+    pub fn join(&mut self, joined: &[Member], fx_code: &str) {
+        self.symbols.extend(joined.iter().map(|m| (m.asset, m.binance.code.clone())));
+        let mut markets = vec![(Asset::USDT, fx_code.to_owned(), None)];
+        markets.extend(joined.iter().map(|m| (m.asset, m.upbit.code.clone(), Some(m.binance.code.clone()))));
+        self.tasks.retain(|task| !task.is_finished());
+        self.tasks.push(tokio::spawn(candles(Arc::clone(&self.rest), markets, self.tx.clone())));
+    }
+
+    /// Symbols that left: nothing is asked for them any more.
+    pub fn leave(&mut self, left: &[Member]) {
+        for member in left {
+            self.symbols.remove(&member.asset);
+            if let Some(task) = self.snapshots.remove(&member.asset) {
+                task.abort();
+            }
+        }
+    }
+
     /// Fetches a snapshot. One that is still waiting for its turn for the same symbol is of an older epoch: its answer
     /// would be ignored, so its request is not spent.
     pub fn snapshot(&mut self, request: SnapshotRequest) {
@@ -137,7 +161,7 @@ fn left_bps(stats: &VenueStats) -> u16 {
     (left.clamp(0.0, 1.0) * 10_000.0) as u16
 }
 
-fn wall() -> Timestamp {
+pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
