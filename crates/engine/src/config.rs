@@ -151,6 +151,35 @@ impl Default for HealthLimits {
     }
 }
 
+/// How the streams behind the books are watched and repaired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedLimits {
+    /// A Binance book whose touch differs from the venue's best quotes for this long starts over, milliseconds; 0 turns the
+    /// comparison off.
+    pub cross_check_ms: i64,
+    /// A code that has sent nothing this long after it was subscribed to is silent, milliseconds.
+    pub silent_ms: i64,
+    /// Frames whose venue time has not moved for this long are stale, milliseconds.
+    pub time_stopped_ms: i64,
+    /// First wait after a snapshot that failed or did not fit, milliseconds; it doubles with each further one.
+    pub retry_ms: i64,
+    /// Longest such wait, milliseconds. A wait that the venue names is kept whatever its length.
+    pub retry_max_ms: i64,
+}
+
+impl Default for FeedLimits {
+    fn default() -> Self {
+        Self {
+            cross_check_ms: 3_000,
+            silent_ms: 15_000,
+            time_stopped_ms: 10_000,
+            retry_ms: 1_000,
+            retry_max_ms: 30_000,
+        }
+    }
+}
+
 /// The engine's configuration. Unknown keys are errors; missing ones take the documented default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -261,6 +290,8 @@ pub struct Config {
     pub fx: FxLimits,
     /// Venue health thresholds.
     pub health: HealthLimits,
+    /// The streams behind the books.
+    pub feed: FeedLimits,
     /// Where a day begins.
     pub day_offset: DayOffset,
     /// Seed of drawn latencies (`latency = "measured"`). The constant model draws nothing.
@@ -322,6 +353,7 @@ impl Default for Config {
             book_levels: 500,
             fx: FxLimits::default(),
             health: HealthLimits::default(),
+            feed: FeedLimits::default(),
             day_offset: DayOffset::Utc,
             seed: 0,
         }
@@ -362,6 +394,9 @@ impl Config {
             ("book_levels", self.book_levels > 0),
             ("retry_ms", self.retry_ms > 0),
             ("fx.window_ms", self.fx.window_ms > 0),
+            ("feed.silent_ms", self.feed.silent_ms > 0),
+            ("feed.time_stopped_ms", self.feed.time_stopped_ms > 0),
+            ("feed.retry_ms", self.feed.retry_ms > 0),
             ("score_full_edge_bps", self.score_full_edge_bps > 0.0),
         ];
         for (key, ok) in positive {
@@ -376,6 +411,12 @@ impl Config {
             return Err(ConfigError {
                 key: "level_min_ms",
                 must: "be at most level_window_ms and not negative",
+            });
+        }
+        if self.feed.retry_max_ms < self.feed.retry_ms || self.feed.cross_check_ms < 0 {
+            return Err(ConfigError {
+                key: "feed",
+                must: "have a retry_max_ms of at least retry_ms, and no negative cross_check_ms",
             });
         }
         if !(self.rebalance_at > 0.0 && self.rebalance_at <= 1.0) {

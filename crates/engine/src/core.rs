@@ -53,6 +53,11 @@ pub enum Effect {
         /// Who left.
         left: Vec<Member>,
     },
+    /// Subscribe to the same once more: codes of the venue stay silent.
+    Resubscribe {
+        /// Venue.
+        venue: Venue,
+    },
     /// After [`Input::Shutdown`] or [`Input::KillSwitch`]: everything is closed or reported as open.
     Finished,
     /// The emergency stop latched and everything is closed or reported as open: exit code 3.
@@ -96,6 +101,8 @@ pub(crate) struct Symbol {
     pub halted: [Option<HaltWhy>; 2],
     /// How long its books were trusted, while they are followed.
     pub trust: Option<Trust>,
+    /// When it became a member.
+    pub joined: Timestamp,
     pub books: [SymbolBook; 2],
     pub levels: [Level; 2],
     pub seeded: bool,
@@ -136,6 +143,14 @@ pub(crate) struct Conn {
     /// Everything that the venue sent here up to this instant, on our clock, has been taken.
     pub shown: Timestamp,
     pub stale: bool,
+    /// When it came up.
+    pub since: Timestamp,
+    /// The latest venue time that came since the last full second, and that of the second before.
+    pub newest: Option<Timestamp>,
+    pub newest_before: Option<Timestamp>,
+    /// When the venue's time moved last, and whether it stands still.
+    pub moved: Timestamp,
+    pub stopped: bool,
 }
 
 /// The results since the day boundary.
@@ -176,6 +191,8 @@ pub struct Core {
     pub(crate) storm: [bool; 2],
     /// The earliest `retry_at` of a book.
     pub(crate) next_retry: Option<Timestamp>,
+    /// When a venue with silent codes is subscribed to again, and how often that was done.
+    pub(crate) again: [(Option<Timestamp>, u32); 2],
     pub(crate) clocks: [VenueClock; 2],
     pub(crate) fx: Fx,
     pub(crate) fx_candles: Vec<Candle>,
@@ -298,6 +315,7 @@ impl Core {
             health_now: [Health::Healthy; 2],
             storm: [false; 2],
             next_retry: None,
+            again: [(None, 0); 2],
             clocks: [VenueClock::default(); 2],
             fx: Fx::new(config.fx.clone(), at),
             fx_candles: Vec::new(),

@@ -52,7 +52,7 @@ mod driver;
 mod scenarios;
 
 pub use self::core::{Core, Effect, ReplayError, StartError, replay, replay_with};
-pub use config::{Config, ConfigError, DayOffset, LatencySource, PerVenue, Rebalance};
+pub use config::{Config, ConfigError, DayOffset, FeedLimits, LatencySource, PerVenue, Rebalance};
 pub use models::Models;
 pub use view::View;
 

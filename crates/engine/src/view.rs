@@ -13,6 +13,10 @@ pub struct VenueView {
     pub resyncs: u64,
     /// Connections opened again.
     pub reconnects: u64,
+    /// Books that differed from the venue's own best quotes for so long that they started over.
+    pub mismatches: u64,
+    /// Codes that were asked for and have sent nothing.
+    pub silent: u32,
     /// Books `syncing`, `live`, `stale`, `broken`.
     pub books: [u32; 4],
     /// Time of all followed books by condition (`BookCondition::ALL`), nanoseconds; updated each second.

@@ -11,6 +11,8 @@ mod driver;
 mod exact;
 #[path = "it/exit_reasons.rs"]
 mod exit_reasons;
+#[path = "it/feeds.rs"]
+mod feeds;
 #[path = "it/fills.rs"]
 mod fills;
 #[path = "it/guarding.rs"]

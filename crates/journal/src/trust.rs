@@ -22,6 +22,8 @@ pub enum BookCondition {
     Disconnected,
     /// The connection behind it gives no sign of life.
     Silent,
+    /// Its connection brings frames, and the venue's time in them stands still.
+    TimeStopped,
     /// The best bid is at or above the best ask.
     Crossed,
     /// A side is empty.
@@ -36,13 +38,14 @@ pub enum BookCondition {
 
 impl BookCondition {
     /// All, in the order of tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Trusted,
         Self::Syncing,
         Self::Repairing,
         Self::Resyncing,
         Self::Disconnected,
         Self::Silent,
+        Self::TimeStopped,
         Self::Crossed,
         Self::OneSided,
         Self::VenueFrozen,
@@ -59,6 +62,7 @@ impl BookCondition {
             Self::Resyncing => "resyncing",
             Self::Disconnected => "disconnected",
             Self::Silent => "silent",
+            Self::TimeStopped => "time_stopped",
             Self::Crossed => "crossed",
             Self::OneSided => "one_sided",
             Self::VenueFrozen => "venue_frozen",

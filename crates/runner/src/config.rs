@@ -3,6 +3,7 @@
 
 use crate::args::{DataSource, RunArgs};
 use crate::error::RunError;
+use crate::streams::StreamSection;
 use engine::universe::Filters;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -32,6 +33,8 @@ pub struct FileConfig {
     pub recording_cap_mb: Option<u64>,
     /// Venue addresses, for `--data-source local`.
     pub endpoints: Option<EndpointConfig>,
+    /// How the venues' streams are followed.
+    pub streams: StreamSection,
     /// Alert delivery.
     pub alerts: AlertSection,
     /// The engine.
@@ -57,6 +60,7 @@ impl Default for FileConfig {
             record_inputs: false,
             recording_cap_mb: None,
             endpoints: None,
+            streams: StreamSection::default(),
             alerts: AlertSection::default(),
             engine: engine::Config::default(),
             filters: Filters::default(),
@@ -195,6 +199,7 @@ pub fn effective(
             format!("{}-{:x}", crate::clock::rfc3339(now).replace([':', '-', '.'], ""), std::process::id())
         }
     };
+    config.streams.check().map_err(RunError::Config)?;
     if run_id.is_empty() || !run_id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         return wrong("--run-id takes letters, digits, `-`, `_` and `.`");
     }

@@ -78,6 +78,8 @@ pub struct Hot<'a> {
     pub requests: VecDeque<SnapshotRequest>,
     /// Changes of the universe: who joined and who left.
     pub changes: VecDeque<(Vec<Member>, Vec<Member>)>,
+    /// Venues to subscribe to once more.
+    pub resubscribe: Vec<Venue>,
     /// Everything is closed, or reported as open.
     pub finished: bool,
     /// The emergency stop latched.
@@ -120,6 +122,7 @@ impl<'a> Hot<'a> {
             cuts,
             requests: VecDeque::new(),
             changes: VecDeque::new(),
+            resubscribe: Vec::new(),
             finished: false,
             emergency: false,
         };
@@ -172,6 +175,7 @@ impl<'a> Hot<'a> {
                     self.requests.push_back(SnapshotRequest { venue, asset, epoch });
                 }
                 Effect::Watch { joined, left } => self.changes.push_back((joined, left)),
+                Effect::Resubscribe { venue } => self.resubscribe.push(venue),
                 Effect::Finished => self.finished = true,
                 Effect::EmergencyExit => {
                     self.finished = true;

@@ -4,6 +4,7 @@
 use crate::clock::{Clock, rfc3339};
 use crate::config::Effective;
 use crate::error::RunError;
+use crate::following::Streams;
 use crate::hot::{Hot, Outcome};
 use crate::keeper::{Keeper, Schedule};
 use crate::metrics::Metrics;
@@ -12,7 +13,6 @@ use crate::requests::Requests;
 use crate::restart::Restart;
 use crate::signals::Signals;
 use crate::store;
-use crate::streams::Streams;
 use crate::universe::{self, Chosen};
 use crate::writer::{ShellAlert, WriterHandle};
 use market::{Member, Timestamp, Venue};
@@ -85,7 +85,8 @@ pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) 
     let (tx, rx) = mpsc::channel(QUEUE);
     // A position's market is watched to its end, even when it is no member any more.
     let watched = watched(&chosen, parts.back);
-    let streams = Streams::open(&endpoints, &watched, &chosen.fx_code, &tx);
+    let settings = config.streams.settings(config.engine.seed).sharing(&rest);
+    let streams = Streams::open(&endpoints, &settings, &watched, &chosen.fx_code, &tx);
     drop(tx);
     let requests = Requests::start(Arc::clone(&rest), &watched, &chosen.fx_code);
     let keeper = keep(parts, &rest, watched.clone(), &requests)?;
@@ -204,6 +205,9 @@ impl Session<'_> {
         while let Some(request) = self.hot.requests.pop_front() {
             self.requests.snapshot(request);
         }
+        while let Some(venue) = self.hot.resubscribe.pop() {
+            self.streams.subscribe_again(venue);
+        }
     }
 
     /// The universe has changed: books to follow, and books to drop.
@@ -211,10 +215,7 @@ impl Session<'_> {
         self.watched.retain(|m| !left.iter().any(|gone| gone.asset == m.asset));
         self.watched.extend(joined.iter().cloned());
         self.streams.change(joined, left);
-        self.requests.leave(left);
-        if !joined.is_empty() {
-            self.requests.join(joined, &self.fx_code);
-        }
+        self.requests.join(&self.watched, joined, &self.fx_code);
         self.keeper.follow(self.watched.clone());
     }
 

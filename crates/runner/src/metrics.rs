@@ -14,8 +14,6 @@ use venues::{Stats, VenueStats};
 
 /// Label values of the quantiles over the universe, in the order of `engine::view::QUANTILES`.
 const QUANTILES: [&str; 3] = ["0.05", "0.5", "0.95"];
-/// Kinds of failed requests, each at 0 from the start.
-const ERROR_KINDS: [&str; 6] = ["setup", "unreachable", "blocked", "rate_limited", "status", "parse"];
 /// For what share of its time both books of a member were trusted.
 const TRUSTED: &str = "arb_topn_book_trusted_ratio";
 /// The FX pair.
@@ -32,6 +30,10 @@ pub struct VenueMetrics {
     pub resyncs: Counter,
     /// Connections opened again.
     pub reconnects: Counter,
+    /// Books that differed from the venue's best quotes.
+    pub mismatches: Counter,
+    /// Codes that were asked for and send nothing.
+    pub silent: Gauge,
     /// Age of a Live book, each second.
     pub book_age: Histogram,
     requests: Counter,
@@ -149,7 +151,7 @@ impl Metrics {
             r.counter("arb_topn_guard_triggers_total", &labels)?;
         }
         for venue in Venue::ALL {
-            for kind in ERROR_KINDS {
+            for kind in venues::RestError::KINDS {
                 r.counter("venue_http_errors_total", &[("venue", venue.as_str()), ("kind", kind)])?;
             }
             for state in crate::screen::BOOK_STATES {
@@ -266,6 +268,8 @@ impl Metrics {
             ours.frames.set_total(theirs.messages as f64);
             ours.resyncs.set_total(theirs.resyncs as f64);
             ours.reconnects.set_total(theirs.reconnects as f64);
+            ours.mismatches.set_total(theirs.mismatches as f64);
+            ours.silent.set(f64::from(theirs.silent));
             for age in &screen.book_ages[venue.index()] {
                 ours.book_age.observe(*age);
             }
@@ -418,6 +422,8 @@ fn venue(r: &Registry, venue: Venue) -> Result<VenueMetrics, RegistryError> {
         alive: counter("venue_messages_total", "alive")?,
         resyncs: counter("venue_resyncs_total", "snapshot")?,
         reconnects: counter("venue_reconnects_total", "stream")?,
+        mismatches: r.counter("venue_quote_mismatches_total", &[("venue", name)])?,
+        silent: r.gauge("venue_silent_codes", &[("venue", name)])?,
         book_age: r.histogram("venue_book_age_seconds", &[("venue", name)])?,
         requests: counter("venue_http_requests_total", "rest")?,
     })

@@ -117,6 +117,8 @@ fn next_step(error: &RestError) -> String {
         RestError::Parse { .. } => {
             "the venue's answer has changed: update Assay, or report the answer if there is no newer version"
         }
+        RestError::Blocked { .. } => "run from a network and a country that the venue serves",
+        RestError::Maintenance { .. } => "wait until the venue's maintenance has ended, then start again",
         _ => "check the address under [endpoints] and the network, then start again",
     }
     .to_owned()

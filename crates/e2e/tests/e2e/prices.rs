@@ -147,6 +147,7 @@ fn replay(log: &Path, instants: impl Iterator<Item = i64>) -> Seen {
         for effect in out.drain(..) {
             match effect {
                 Effect::RequestSnapshot { .. } => seen.snapshots += 1,
+                Effect::Watch { .. } | Effect::Resubscribe { .. } => {}
                 // Figures and equity of each second would fill the memory with nothing that is asked here.
                 Effect::Record(entry) if matches!(entry.body, Body::Figures { .. } | Body::Equity { .. }) => {
                 }

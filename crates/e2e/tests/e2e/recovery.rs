@@ -45,6 +45,7 @@ impl Sink for Killable {
                     self.entries.push(entry);
                 }
                 Effect::RequestSnapshot { asset, epoch, .. } => wanted.push((asset, epoch)),
+                Effect::Watch { .. } | Effect::Resubscribe { .. } => {}
                 Effect::Finished | Effect::EmergencyExit => {}
             }
         }

@@ -27,6 +27,7 @@ pub fn condition(state: BookState, health: Health, before: BookCondition) -> Boo
         },
         BookState::Stale(StaleWhy::Disconnected) => C::Disconnected,
         BookState::Stale(StaleWhy::Silent) => C::Silent,
+        BookState::Stale(StaleWhy::TimeStopped) => C::TimeStopped,
         BookState::Stale(StaleWhy::Halted) => C::Halted,
         BookState::Broken(BrokenWhy::Crossed) => C::Crossed,
         BookState::Broken(BrokenWhy::OneSided) => C::OneSided,

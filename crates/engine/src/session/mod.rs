@@ -1,5 +1,6 @@
 //! What happens inside [`Core`]: inputs (`feed`), entries and exits (`trade`), orders and positions (`orders`), timers and
-//! figures (`second`), guards (`judging`), shadow positions (`shadows`), moving coin between the venues (`rebalance`), the universe in mid-run (`refresh`), how long books were trusted (`trusting`), the end
+//! figures (`second`), guards (`judging`), shadow positions (`shadows`), streams that went wrong (`repair`), moving coin between
+//! the venues (`rebalance`), the universe in mid-run (`refresh`), how long books were trusted (`trusting`), the end
 //! (`stop`). This file holds how records and alerts come out.
 
 mod feed;
@@ -7,6 +8,7 @@ mod judging;
 mod orders;
 mod rebalance;
 mod refresh;
+mod repair;
 mod resume;
 mod second;
 mod shadows;

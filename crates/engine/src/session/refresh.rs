@@ -89,6 +89,7 @@ impl Core {
         symbol.seeded = false;
         symbol.candles = [Vec::new(), Vec::new()];
         symbol.range = fresh.range;
+        symbol.joined = self.now;
     }
 
     /// The venues' word on markets of watched symbols.

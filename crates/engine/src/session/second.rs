@@ -79,6 +79,9 @@ impl Core {
         self.fx.refresh(self.now);
         self.fx.sample(self.now);
         self.check_conns();
+        self.check_times();
+        self.check_silent();
+        self.check_quotes();
         for health in &mut self.health {
             health.on_second();
         }

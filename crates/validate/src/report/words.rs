@@ -479,6 +479,7 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "resyncing" => ("fetched again after a reconnect", "재연결 후 다시 수신 중"),
         "disconnected" => ("connection lost", "연결 끊김"),
         "silent" => ("connection silent", "연결 무응답"),
+        "time_stopped" => ("venue time stands still", "거래소 시각 정지"),
         "crossed" => ("book crossed", "호가 역전"),
         "one_sided" => ("a side empty", "한쪽 호가 없음"),
         "venue_frozen" => ("venue frozen", "거래소 멈춤"),
