@@ -315,3 +315,43 @@ fn a_killed_run_keeps_what_it_reported() {
     let more = ["--data-source", "local", "--config", config.to_str().unwrap()];
     assert_eq!(run(args(folder.path(), &more)).unwrap_err().exit_code(), 64);
 }
+
+/// The universe is ranked anew every two seconds, with everything allowed to change: the venues are asked in mid-run, what is
+/// found is an input, and the log with it replays to the same journal.
+#[test]
+fn the_universe_is_refreshed_in_mid_run() {
+    use journal::Body;
+    let exchange = Exchange::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("assay.toml");
+    let text = format!(
+        "linger_ms = 100\nprobe_every_ms = 500\nrecord_inputs = true\nuniverse_refresh_s = 2\nuniverse_markets_s = 1\n{}\n[engine]\nuniverse_change_pct = 100\n",
+        exchange.endpoints
+    );
+    std::fs::write(&config, text).unwrap();
+    let more = ["--data-source", "local", "--run-duration-seconds", "8", "--topn-size", "5"];
+    let more = [&more[..], &["--config", config.to_str().unwrap(), "--run-id", "it.main"]].concat();
+    assert_eq!(run(args(folder.path(), &more)).unwrap(), 0);
+    let (journal, log) = (folder.path().join("journal/journal.log"), folder.path().join("journal/input.rec"));
+    let mut refreshes = Vec::new();
+    let mut trusted = std::collections::BTreeMap::new();
+    let report = replay_file(&log, None, Some(&journal), |entry| match &entry.body {
+        Body::UniverseRefresh(refresh) => refreshes.push((**refresh).clone()),
+        Body::Trust(shares) => {
+            let sums = trusted.entry(shares.asset).or_insert((0i64, 0i64));
+            sums.0 += shares.both_ns;
+            sums.1 += entry.at.since(shares.from);
+        }
+        Body::Note { level, text } => assert_ne!(level, "error", "{text}"),
+        _ => {}
+    })
+    .unwrap();
+    assert_eq!(report.torn_at, None);
+    assert!(refreshes.len() >= 2, "{refreshes:?}");
+    assert!(refreshes.iter().all(|r| r.passed == 5 && r.joined.len() == r.left.len()), "{refreshes:?}");
+    let joined: Vec<_> = refreshes.iter().flat_map(|r| &r.joined).collect();
+    println!("{} refreshes, joined {joined:?}, {trusted:?}", refreshes.len());
+    assert!(trusted.len() >= 5 && trusted.values().all(|(both, whole)| *both >= 0 && both <= whole));
+    // The members of the start had most of the run; those who joined have Live books too, unless it was in the last second.
+    assert!(trusted.values().filter(|(both, _)| *both > 0).count() >= 5, "{trusted:?}");
+}
