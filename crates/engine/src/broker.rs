@@ -77,6 +77,8 @@ pub struct Broker {
     /// In order of id.
     queue: Vec<Pending>,
     last_id: u64,
+    /// Room for the levels of the next fill, see [`Self::give_back`].
+    spare: Vec<Taken>,
 }
 
 impl Broker {
@@ -91,7 +93,14 @@ impl Broker {
         latency: Box<dyn LatencyModel>,
         rejection: Box<dyn RejectionModel>,
     ) -> Self {
-        Self { fees, latency, rejection, queue: Vec::with_capacity(16), last_id: 0 }
+        Self {
+            fees,
+            latency,
+            rejection,
+            queue: Vec::with_capacity(16),
+            last_id: 0,
+            spare: Vec::with_capacity(32),
+        }
     }
 
     /// The fee model.
@@ -178,14 +187,23 @@ impl Broker {
         memory: &mut dyn LiquidityModel,
         ledger: &Ledger,
     ) -> Result<Filled, (Order, Refusal)> {
-        let mut levels = Vec::new();
+        let mut levels = std::mem::take(&mut self.spare);
         match self.fill(&order, instrument, book, memory, ledger, &mut levels) {
             Ok((quantity, notional, fee, fee_asset)) => {
                 memory.commit(order.takes, &levels);
                 Ok(Filled { order, levels, quantity, notional, fee, fee_asset })
             }
-            Err(refusal) => Err((order, refusal)),
+            Err(refusal) => {
+                self.give_back(levels);
+                Err((order, refusal))
+            }
         }
+    }
+
+    /// The levels of a fill that nobody keeps: the next one is written where they were.
+    pub fn give_back(&mut self, mut levels: Vec<Taken>) {
+        levels.clear();
+        self.spare = levels;
     }
 
     /// The orders under way, in order of id.

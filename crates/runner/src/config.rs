@@ -3,7 +3,7 @@
 
 use crate::args::{DataSource, RunArgs};
 use crate::error::RunError;
-use crate::streams::StreamSection;
+use crate::following::StreamSection;
 use engine::universe::Filters;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -34,7 +34,7 @@ mod signals;
 mod snapshots;
 mod stages;
 mod store;
-mod streams;
+
 mod universe;
 mod writer;
 
@@ -42,9 +42,9 @@ pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
 pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
 pub use explain::{UniverseStory, explain_universe};
+pub use following::{StreamSection, UpbitFormat};
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
 pub use replay::{ReplayReport, replay, replay_file};
 pub use session::run;
 pub use store::{Document as StoreDocument, pull_kill_switch, run_in as store_of};
-pub use streams::{StreamSection, UpbitFormat};

@@ -4,7 +4,7 @@
 use crate::clock::{Clock, rfc3339};
 use crate::config::Effective;
 use crate::error::RunError;
-use crate::following::Streams;
+use crate::streams::Streams;
 use crate::hot::{Hot, Outcome};
 use crate::keeper::{Keeper, Schedule};
 use crate::metrics::Metrics;

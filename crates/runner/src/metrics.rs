@@ -154,6 +154,7 @@ impl Metrics {
             for kind in venues::RestError::KINDS {
                 r.counter("venue_http_errors_total", &[("venue", venue.as_str()), ("kind", kind)])?;
             }
+            self.venues[venue.index()].silent.set(0.0);
             for state in crate::screen::BOOK_STATES {
                 r.gauge("venue_books", &[("venue", venue.as_str()), ("state", state)])?.set(0.0);
             }

@@ -1,98 +1,89 @@
-//! The section `[streams]` of the configuration: how the venues' streams are followed.
+//! Which connection follows which market: one of Upbit, and as many of Binance as the streams of a connection demand. When the
+//! universe changes, those that stay go on on their connection.
 
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
-use venues::StreamSettings;
-use venues::upbit::stream::{Books, Format};
+use market::{Member, Venue};
+use recording::ConnId;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+use venues::binance::stream::{spawn_with, symbols_per_connection};
+use venues::{Endpoints, Stamped, StreamHandle, StreamSettings};
 
-/// How Upbit spells its frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum UpbitFormat {
-    /// Long names.
-    #[default]
-    Default,
-    /// Short names: half the bytes.
-    Simple,
-    /// Long names, in lists.
-    JsonList,
-    /// Short names, in lists.
-    SimpleList,
+/// A connection with what it follows.
+struct Following {
+    handle: StreamHandle,
+    set: Vec<String>,
 }
 
-/// How the venues' streams are followed.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StreamSection {
-    /// Follow Binance's best quotes beside its diffs: a book that differs from them for long starts over.
-    pub book_ticker: bool,
-    /// `DEFAULT`, `SIMPLE`, `JSON_LIST` or `SIMPLE_LIST`.
-    pub upbit_format: UpbitFormat,
-    /// Levels a side of Upbit's books: 1, 5, 15 or 30.
-    pub upbit_depth: u8,
-    /// A Binance connection gets its successor at this age at the latest, seconds; the venue ends it after 86 400.
-    pub renew_after_s: u64,
+/// The connections of a session: 0 is Upbit's, the others are Binance's. Dropping it ends them.
+pub struct Streams {
+    endpoints: Endpoints,
+    settings: StreamSettings,
+    /// Weak, so that the session sees when every connection's task has ended.
+    tx: mpsc::WeakSender<Stamped>,
+    upbit: Following,
+    binance: BTreeMap<ConnId, Following>,
 }
 
-impl Default for StreamSection {
-    fn default() -> Self {
-        Self { book_ticker: true, upbit_format: UpbitFormat::Default, upbit_depth: 15, renew_after_s: 84_600 }
-    }
-}
-
-impl StreamSection {
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// The key that is out of range, with what it must be.
-    pub fn check(&self) -> Result<(), String> {
-        if ![1, 5, 15, 30].contains(&self.upbit_depth) {
-            return Err(format!("streams.upbit_depth is {}; it must be 1, 5, 15 or 30", self.upbit_depth));
-        }
-        if !(1..86_400).contains(&self.renew_after_s) {
-            return Err(format!(
-                "streams.renew_after_s is {}; it must be below 86400, at which the venue ends a connection",
-                self.renew_after_s
-            ));
-        }
-        Ok(())
-    }
-
-    /// The clients' settings.
-    pub fn settings(&self, seed: u64) -> StreamSettings {
-        let format = match self.upbit_format {
-            UpbitFormat::Default => Format::Default,
-            UpbitFormat::Simple => Format::Simple,
-            UpbitFormat::JsonList => Format::JsonList,
-            UpbitFormat::SimpleList => Format::SimpleList,
+impl Streams {
+    /// Opens the connections.
+    pub fn open(
+        endpoints: &Endpoints,
+        settings: &StreamSettings,
+        members: &[Member],
+        fx_code: &str,
+        tx: &mpsc::Sender<Stamped>,
+    ) -> Self {
+        let mut codes: Vec<String> = members.iter().map(|m| m.upbit.code.clone()).collect();
+        codes.push(fx_code.to_owned());
+        let upbit = Following {
+            handle: venues::upbit::stream::spawn_with(endpoints, settings, 0, codes.clone(), tx.clone()),
+            set: codes,
         };
-        StreamSettings {
-            upbit: Books { format, depth: self.upbit_depth },
-            book_ticker: self.book_ticker,
-            renew_after: Duration::from_secs(self.renew_after_s),
-            ..StreamSettings::new(seed)
+        let symbols: Vec<String> = members.iter().map(|m| m.binance.code.clone()).collect();
+        let binance = (1..)
+            .zip(symbols.chunks(symbols_per_connection(settings.book_ticker)))
+            .map(|(conn, part)| {
+                let handle = spawn_with(endpoints, settings, conn, part.to_vec(), tx.clone());
+                (conn, Following { handle, set: part.to_vec() })
+            })
+            .collect();
+        Self { endpoints: endpoints.clone(), settings: settings.clone(), tx: tx.downgrade(), upbit, binance }
+    }
+
+    /// The venue of a connection.
+    pub const fn venue_of(conn: ConnId) -> Venue {
+        if conn == 0 { Venue::Upbit } else { Venue::Binance }
+    }
+
+    /// Subscribes to the same once more on every connection of a venue.
+    pub fn subscribe_again(&self, venue: Venue) {
+        match venue {
+            Venue::Upbit => self.upbit.handle.subscribe_again(),
+            Venue::Binance => self.binance.values().for_each(|following| following.handle.subscribe_again()),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_section_is_checked() {
-        let section: StreamSection =
-            toml::from_str("upbit_format = \"SIMPLE_LIST\"\nupbit_depth = 30").unwrap();
-        assert!(section.check().is_ok());
-        let settings = section.settings(7);
-        assert_eq!(
-            (settings.upbit.format.as_str(), settings.upbit.depth, settings.seed),
-            ("SIMPLE_LIST", 30, 7)
-        );
-        assert!(settings.book_ticker && settings.renew_after < Duration::from_secs(86_400));
-        for wrong in ["upbit_depth = 2", "renew_after_s = 86400"] {
-            let section: StreamSection = toml::from_str(wrong).unwrap();
-            assert!(section.check().unwrap_err().contains("must be"), "{wrong}");
+    /// Follows those who joined and no longer those who left.
+    pub fn change(&mut self, joined: &[Member], left: &[Member]) {
+        let upbit = &mut self.upbit;
+        upbit.set.retain(|code| !left.iter().any(|m| m.upbit.code == *code));
+        upbit.set.extend(joined.iter().map(|m| m.upbit.code.clone()));
+        upbit.handle.follow(upbit.set.clone());
+        for following in self.binance.values_mut() {
+            following.set.retain(|symbol| !left.iter().any(|m| m.binance.code == *symbol));
+        }
+        let most = symbols_per_connection(self.settings.book_ticker);
+        let mut new: Vec<String> = joined.iter().map(|m| m.binance.code.clone()).collect();
+        for following in self.binance.values_mut() {
+            let room = most.saturating_sub(following.set.len()).min(new.len());
+            following.set.extend(new.drain(..room));
+            following.handle.follow(following.set.clone());
+        }
+        let Some(tx) = self.tx.upgrade() else { return };
+        for part in new.chunks(most) {
+            let conn = self.binance.keys().next_back().map_or(1, |last| last + 1);
+            let handle = spawn_with(&self.endpoints, &self.settings, conn, part.to_vec(), tx.clone());
+            self.binance.insert(conn, Following { handle, set: part.to_vec() });
         }
     }
 }

@@ -58,9 +58,10 @@ impl Live {
         socket: Socket,
         hello: Vec<String>,
         set: Vec<String>,
-    ) -> Result<Self, DialError> {
+    ) -> Result<Box<Self>, DialError> {
         let pace = (spec.pace)();
-        let mut live = Self { socket, set, outbox: hello.into(), pace, send_at: None, born: Instant::now() };
+        let mut live =
+            Box::new(Self { socket, set, outbox: hello.into(), pace, send_at: None, born: Instant::now() });
         live.flush().await.map_err(|what| DialError::other(format!("cannot subscribe: {what}")))?;
         Ok(live)
     }
@@ -115,7 +116,7 @@ fn lost(error: &WsError) -> String {
     }
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Live, DialError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Box<Live>, DialError>> + Send>>;
 
 /// The connection that comes after the present one.
 enum Next {
@@ -130,7 +131,7 @@ enum Next {
 }
 
 struct Beside {
-    live: Live,
+    live: Box<Live>,
     kept_back: Vec<Bytes>,
     overlap: Overlap,
     since: Instant,
@@ -139,7 +140,7 @@ struct Beside {
 /// What the successor did.
 enum Step {
     Due,
-    Opened(Result<Live, DialError>),
+    Opened(Result<Box<Live>, DialError>),
     Message(Option<Result<Message, WsError>>),
     TimeUp,
 }
@@ -177,7 +178,7 @@ enum Woke {
 pub(crate) struct Link<'a> {
     spec: &'a Arc<Spec>,
     conn: u16,
-    live: Live,
+    live: Box<Live>,
     next: Next,
     set: &'a mut Vec<String>,
     tx: &'a Sender<Stamped>,
@@ -191,7 +192,7 @@ impl<'a> Link<'a> {
     pub(crate) fn new(
         spec: &'a Arc<Spec>,
         conn: u16,
-        live: Live,
+        live: Box<Live>,
         set: &'a mut Vec<String>,
         tx: &'a Sender<Stamped>,
         commands: &'a mut UnboundedReceiver<Command>,

@@ -126,8 +126,7 @@ impl Rest {
         Self { by, ..self.clone() }
     }
 
-    /// The same budgets and counters behind connections of its own: for requests from another thread, whose answers the
-    /// connections of this one must not carry.
+    /// The same client with connections of its own, for another runtime: budgets and counters stay shared.
     ///
     /// # Errors
     /// [`RestError::Setup`].
@@ -294,6 +293,7 @@ impl Rest {
     }
 }
 
+/// Connections of their own.
 fn client(endpoints: &Endpoints) -> Result<reqwest::Client, RestError> {
     install_crypto();
     let mut builder = reqwest::Client::builder()

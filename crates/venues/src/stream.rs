@@ -145,14 +145,19 @@ pub(crate) struct Plan {
     pub hello: Vec<String>,
 }
 
+/// How a connection that follows a set begins.
+pub(crate) type Begin = Box<dyn Fn(&[String]) -> Plan + Send + Sync>;
+/// The messages that bring an open connection from one set to another.
+pub(crate) type Change = Box<dyn Fn(&[String], &[String]) -> Vec<String> + Send + Sync>;
+
 /// What a venue demands of a connection.
 pub(crate) struct Spec {
     /// The venue.
     pub venue: Venue,
     /// How a connection that follows a set begins.
-    pub plan: Box<dyn Fn(&[String]) -> Plan + Send + Sync>,
+    pub plan: Begin,
     /// The messages that change the set (from, to) on an open connection.
-    pub change: Box<dyn Fn(&[String], &[String]) -> Vec<String> + Send + Sync>,
+    pub change: Change,
     /// The limit on messages of one connection.
     pub pace: fn() -> Pace,
     /// A text sent regularly.
@@ -242,7 +247,7 @@ async fn run(
 }
 
 /// Connects within the venue's limit on connects, and subscribes.
-pub(crate) async fn open(spec: Arc<Spec>, set: Vec<String>) -> Result<Live, DialError> {
+pub(crate) async fn open(spec: Arc<Spec>, set: Vec<String>) -> Result<Box<Live>, DialError> {
     if let Some(rest) = &spec.settings.connects {
         while let Err(until) = rest.take_connect(spec.venue) {
             let wait = u64::try_from(until.since(wall_clock())).unwrap_or(0);

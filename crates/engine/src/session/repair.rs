@@ -134,8 +134,8 @@ impl Core {
         known.stopped
     }
 
-    /// When a snapshot that failed is asked for again: at doubling distances, not before `least_ms`, and spread by a number
-    /// drawn from the session's seed, so that books that fell together do not ask together.
+    /// When a snapshot that failed is asked for again: at doubling distances, less up to a quarter drawn from the session's
+    /// seed, so that books that fell together do not ask together; not before `least_ms`, which the venue named.
     pub(crate) fn retry_snapshot(&mut self, i: usize, venue: Venue, least_ms: i64) {
         let (first, last) = (self.config.feed.retry_ms, self.config.feed.retry_max_ms);
         let book = &mut self.symbols[i].books[venue.index()];
@@ -143,7 +143,7 @@ impl Core {
         book.attempts = book.attempts.saturating_add(1);
         let drawn = mix(self.config.seed ^ (i as u64) << 40 ^ u64::from(book.epoch));
         let spread = (wait / 4).saturating_mul((drawn % 1_024) as i64) / 1_024;
-        let after_ms = wait.max(least_ms).saturating_add(spread);
+        let after_ms = (wait - spread).max(least_ms);
         let at = Timestamp(self.now.0.saturating_add(after_ms.saturating_mul(1_000_000)));
         book.retry_at = Some(at);
         self.next_retry = Some(self.next_retry.map_or(at, |next| next.min(at)));
