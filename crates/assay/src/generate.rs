@@ -337,7 +337,7 @@ impl<S: Sink> VirtualMarket<S> {
     pub fn step(&mut self) -> Result<(), GenerateError> {
         self.answer()?;
         let mut changes = std::mem::take(&mut self.changes);
-        self.model.step(false, &mut changes);
+        self.model.step(&mut changes);
         self.publish(changes)?;
         if self.model.elapsed().as_millis().is_multiple_of(1_000) {
             self.feed(Input::Tick)?;
@@ -438,7 +438,8 @@ impl<S: Sink> VirtualMarket<S> {
     }
 }
 
-fn member(model: &Model, index: usize) -> Member {
+/// A symbol as a member of the universe.
+pub fn member(model: &Model, index: usize) -> Member {
     let listing = &model.symbols()[index].listing;
     let instrument = |venue, code: &Option<String>| Instrument {
         venue,

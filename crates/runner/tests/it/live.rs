@@ -25,16 +25,9 @@ impl Exchange {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = exchange::start(exchange::Options {
-                    prices: None,
-                    upbit: any,
-                    binance: any,
-                    control: any,
-                    symbols: 12,
-                    market: exchange::MarketKind::Edge,
-                    seed: 7,
                     planted,
+                    ..exchange::Options::local(12, exchange::MarketKind::Edge, 7)
                 })
                 .await
                 .unwrap();
