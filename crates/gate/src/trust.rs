@@ -141,7 +141,9 @@ pub(crate) fn of(journal: &[Entry]) -> (Vec<SymbolTrust>, Option<UniverseStory>)
                     why,
                     positions: 0,
                 };
-                story.changes.extend(refresh.left.iter().map(|r| change(r.asset, "left", Some(r.why.clone()))));
+                story
+                    .changes
+                    .extend(refresh.left.iter().map(|r| change(r.asset, "left", Some(r.why.clone()))));
                 story.changes.extend(refresh.joined.iter().map(|asset| change(*asset, "joined", None)));
             }
             Body::Halt(event) => {
@@ -236,14 +238,17 @@ impl Clocks {
                     let times = shares.of(venue);
                     let sum = times.values().try_fold(0i64, |sum, ns| sum.checked_add(*ns));
                     if sum != Some(span) || times.values().any(|ns| *ns < 0) {
-                        return Some(format!("trust times of {asset} on {venue} do not add up to their span"));
+                        return Some(format!(
+                            "trust times of {asset} on {venue} do not add up to their span"
+                        ));
                     }
                     trusted[venue.index()] = times.get(&BookCondition::Trusted).copied().unwrap_or(0);
                 }
                 let least = trusted[0].saturating_add(trusted[1]).saturating_sub(span).max(0);
                 let most = trusted[0].min(trusted[1]);
-                (shares.both_ns < least || shares.both_ns > most)
-                    .then(|| format!("trust times of {asset}: no book times give that both were trusted so long"))
+                (shares.both_ns < least || shares.both_ns > most).then(|| {
+                    format!("trust times of {asset}: no book times give that both were trusted so long")
+                })
             }
             _ => None,
         }
@@ -290,8 +295,7 @@ mod tests {
 
     #[test]
     fn shares_add_up_over_records_and_a_restart_and_the_worst_comes_first() {
-        let journal =
-            [trust("AAA", 0, 60, 0), trust("BBB", 0, 60, 6), resumed(70), trust("AAA", 80, 100, 0)];
+        let journal = [trust("AAA", 0, 60, 0), trust("BBB", 0, 60, 6), resumed(70), trust("AAA", 80, 100, 0)];
         let (found, _) = of(&journal);
         let names: Vec<_> = found.iter().map(|s| (s.symbol.as_str(), s.followed_s, s.both_pct)).collect();
         assert_eq!(names, [("AAA", 100.0, 80.0), ("BBB", 60.0, 90.0)]);

@@ -62,7 +62,9 @@ impl Keeper {
         let filters = filters.clone();
         let work = Work { rest, topn, filters, schedule, followed: receiver, tx, said: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("universe".to_owned()).spawn(move || runtime.block_on(work.run()))?;
+        std::thread::Builder::new()
+            .name("universe".to_owned())
+            .spawn(move || runtime.block_on(work.run()))?;
         Ok(Self { followed })
     }
 

@@ -4,7 +4,6 @@
 use crate::clock::{Clock, rfc3339};
 use crate::config::Effective;
 use crate::error::RunError;
-use crate::streams::Streams;
 use crate::hot::{Hot, Outcome};
 use crate::keeper::{Keeper, Schedule};
 use crate::metrics::Metrics;
@@ -13,6 +12,7 @@ use crate::requests::Requests;
 use crate::restart::Restart;
 use crate::signals::Signals;
 use crate::store;
+use crate::streams::Streams;
 use crate::universe::{self, Chosen};
 use crate::writer::{ShellAlert, WriterHandle};
 use market::{Member, Timestamp, Venue};

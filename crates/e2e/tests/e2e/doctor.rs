@@ -46,9 +46,14 @@ fn nobody_there_is_a_failure_of_the_venues_with_a_next_step() {
     // A port that nobody listens on.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let places = format!("http://{free},http://{free}");
-    let done = assay(["doctor", "--profile", "rehearsal", "--logs", &folder, "--live", "--endpoints", &places]);
+    let done =
+        assay(["doctor", "--profile", "rehearsal", "--logs", &folder, "--live", "--endpoints", &places]);
     assert!(done.stdout.contains("FAIL upbit_market_all"), "{}", done.stdout);
-    assert!(done.stdout.contains("next: check network") && done.stdout.contains("see: venues.md, Upbit"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("next: check network") && done.stdout.contains("see: venues.md, Upbit"),
+        "{}",
+        done.stdout
+    );
     assay(["doctor", "--endpoints", &places]).exits(64);
     assay(["doctor", "--live", "--endpoints", "nonsense"]).exits(64).says("--endpoints");
 }

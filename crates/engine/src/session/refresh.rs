@@ -127,7 +127,9 @@ impl Core {
         let then = match (positions, closes) {
             (0, _) => "no entries until that is over",
             (_, true) => "no entries, and its position is closed",
-            (_, false) => "no entries, and its position is frozen at the last marks until both books trade again",
+            (_, false) => {
+                "no entries, and its position is frozen at the last marks until both books trade again"
+            }
         };
         let message = format!("{asset} on {venue}: {}; {then}", said(why));
         let labels = [("venue", venue.to_string()), ("asset", asset.to_string())];
@@ -161,4 +163,3 @@ fn said(why: HaltWhy) -> &'static str {
         HaltWhy::Delisted => "the venue lists it no more",
     }
 }
-

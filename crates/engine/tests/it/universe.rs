@@ -26,7 +26,8 @@ fn refresh(d: &mut Driver, ranked: &[&str], out: &[(&str, bool)]) {
 }
 
 fn halt(d: &mut Driver, halted: &[(Venue, &str, HaltWhy)]) {
-    let halted = halted.iter().map(|(venue, name, why)| Halt { venue: *venue, asset: asset(name), why: *why });
+    let halted =
+        halted.iter().map(|(venue, name, why)| Halt { venue: *venue, asset: asset(name), why: *why });
     d.input(Input::Halts { halted: halted.collect() });
 }
 
@@ -69,7 +70,10 @@ fn a_refresh_changes_one_of_ten_and_the_newcomer_begins_as_at_a_start() {
         &[("HHH", true), ("III", true), ("JJJ", true)],
     );
     let found = refreshes(&d).pop().unwrap();
-    assert_eq!((found.limit, found.joined, found.waiting), (1, vec![asset("NEW")], vec![asset("TWO"), asset("SIX")]));
+    assert_eq!(
+        (found.limit, found.joined, found.waiting),
+        (1, vec![asset("NEW")], vec![asset("TWO"), asset("SIX")])
+    );
     assert_eq!(found.left.iter().map(|r| r.asset.as_str()).collect::<Vec<_>>(), ["JJJ"]);
     assert_eq!(found.stayed.len(), 2);
     assert_eq!(members(&d), ["NEW", "AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III"]);
@@ -86,7 +90,8 @@ fn a_refresh_changes_one_of_ten_and_the_newcomer_begins_as_at_a_start() {
     d.idle(3);
     assert_eq!(deposits(&d, "NEW"), 2);
     assert_eq!(cash(&d)[1], before[1], "the cash was deposited with the refresh");
-    let seeded = |b: &Body| matches!(b, Body::BreakEven { asset, .. } if asset.as_str() == "NEW").then_some(());
+    let seeded =
+        |b: &Body| matches!(b, Body::BreakEven { asset, .. } if asset.as_str() == "NEW").then_some(());
     assert_eq!(d.find(seeded).len(), 1);
     let i = d.names.iter().position(|n| *n == "NEW").unwrap();
     d.premium[i] = 100.0;
@@ -114,7 +119,10 @@ fn a_member_with_a_position_stays_and_one_that_is_unfit_goes_first() {
     let stayed: Vec<_> = found.stayed.iter().map(|r| (r.asset.as_str(), r.why.as_str())).collect();
     assert_eq!(
         stayed,
-        [("HHH", "HHH is out; it stays: enough have changed"), ("JJJ", "JJJ is out; it stays: it holds a position")]
+        [
+            ("HHH", "HHH is out; it stays: enough have changed"),
+            ("JJJ", "JJJ is out; it stays: it holds a position")
+        ]
     );
     let fewer = d.find(|b| matches!(b, Body::Note { text, .. } if text.contains("8 of 10")).then_some(()));
     assert_eq!(fewer.len(), 1, "fewer than asked for is said");
@@ -128,7 +136,11 @@ fn a_member_with_a_position_stays_and_one_that_is_unfit_goes_first() {
 #[test]
 fn a_refreshed_membership_comes_back_after_a_kill() {
     let mut d = Driver::new(&NAMES, &Config { topn: 10, ..Config::default() });
-    refresh(&mut d, &["NEW", "AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III"], &[("JJJ", true)]);
+    refresh(
+        &mut d,
+        &["NEW", "AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III"],
+        &[("JJJ", true)],
+    );
     halt(&mut d, &[(Venue::Binance, "CCC", HaltWhy::Halted), (Venue::Upbit, "DDD", HaltWhy::Warning)]);
     let mut state = State::new();
     d.entries.iter().for_each(|entry| state.fold(entry).unwrap());

@@ -55,42 +55,157 @@ const BINANCE_WEIGHT: &str = "Binance spot, weights and headers";
 
 /// Every assumption.
 pub(super) static ALL: &[Assumption] = &[
-    a("upbit_market_all", UPBIT_REST, "market is QUOTE-BASE, market_event.warning and cautions are booleans; KRW-USDT is listed", upbit_markets),
-    a("upbit_tickers_krw", UPBIT_REST, "an entry per KRW market with market and acc_trade_price_24h", upbit_tickers),
+    a(
+        "upbit_market_all",
+        UPBIT_REST,
+        "market is QUOTE-BASE, market_event.warning and cautions are booleans; KRW-USDT is listed",
+        upbit_markets,
+    ),
+    a(
+        "upbit_tickers_krw",
+        UPBIT_REST,
+        "an entry per KRW market with market and acc_trade_price_24h",
+        upbit_tickers,
+    ),
     a("upbit_ticker_two", UPBIT_REST, "markets=a,b gives both", upbit_ticker),
-    a("upbit_orderbook", UPBIT_REST, "orderbook_units of ask_price, bid_price, ask_size, bid_size; 30 of them, best first", upbit_orderbook),
+    a(
+        "upbit_orderbook",
+        UPBIT_REST,
+        "orderbook_units of ask_price, bid_price, ask_size, bid_size; 30 of them, best first",
+        upbit_orderbook,
+    ),
     a("upbit_orderbook_count", UPBIT_REST, "count=5 gives 5 units", upbit_orderbook_count),
     a("upbit_instruments", UPBIT_REST, "tick_size and supported_levels per market", upbit_instruments),
     a("upbit_ticks", UPBIT_TICKS, "the tick of KRW-BTC at its price is the one of the table", upbit_ticks),
     a("upbit_candles", UPBIT_REST, "one-minute candles, newest first, that our parser reads", upbit_candles),
-    weak(a("upbit_unknown_market", UPBIT_REST, "an unknown market is refused with 404 or 400 and an error object", upbit_unknown)),
-    a("upbit_remaining_req", UPBIT_LIMITS, "header Remaining-Req: group=..; min=..; sec=.., sec counts what is left", upbit_remaining),
+    weak(a(
+        "upbit_unknown_market",
+        UPBIT_REST,
+        "an unknown market is refused with 404 or 400 and an error object",
+        upbit_unknown,
+    )),
+    a(
+        "upbit_remaining_req",
+        UPBIT_LIMITS,
+        "header Remaining-Req: group=..; min=..; sec=.., sec counts what is left",
+        upbit_remaining,
+    ),
     weak(a("upbit_date", UPBIT_REST, "header Date, within 2 s of our clock", upbit_date)),
-    a("upbit_ws_default", UPBIT_WS, "DEFAULT: type, code, timestamp, orderbook_units, stream_type, level; our parser reads it", upbit_default),
+    a(
+        "upbit_ws_default",
+        UPBIT_WS,
+        "DEFAULT: type, code, timestamp, orderbook_units, stream_type, level; our parser reads it",
+        upbit_default,
+    ),
     weak(a("upbit_ws_binary", UPBIT_WS, "frames are binary", upbit_binary)),
     a("upbit_ws_depth", UPBIT_WS, "suffix .5 gives 5 units, .1 one, .15 fifteen", upbit_depth),
-    a("upbit_ws_simple", UPBIT_WS, "SIMPLE: ty, cd, tms, obu of ap, bp, as, bs, st, lv; our parser reads it", upbit_simple),
+    a(
+        "upbit_ws_simple",
+        UPBIT_WS,
+        "SIMPLE: ty, cd, tms, obu of ap, bp, as, bs, st, lv; our parser reads it",
+        upbit_simple,
+    ),
     a("upbit_ws_ping", UPBIT_WS, "the text PING is answered {\"status\":\"UP\"}", upbit_ping),
-    weak(a("upbit_ws_list", UPBIT_WS, "LIST_SUBSCRIPTIONS answers with the codes that were asked", upbit_list)),
+    weak(a(
+        "upbit_ws_list",
+        UPBIT_WS,
+        "LIST_SUBSCRIPTIONS answers with the codes that were asked",
+        upbit_list,
+    )),
     a("upbit_ws_replaces", UPBIT_WS, "a new subscribe replaces the whole set", upbit_replaces),
     a("upbit_ws_silence", UPBIT_WS, "unknown and lower-case codes are met with silence", upbit_silence),
-    a("upbit_ws_error", UPBIT_WS, "nonsense is answered {\"error\":{\"name\":..,\"message\":..}}", upbit_error),
+    a(
+        "upbit_ws_error",
+        UPBIT_WS,
+        "nonsense is answered {\"error\":{\"name\":..,\"message\":..}}",
+        upbit_error,
+    ),
     a("binance_time", BINANCE_REST, "serverTime in milliseconds, within 1 s of our clock", binance_time),
-    a("binance_info", BINANCE_REST, "status TRADING, PRICE_FILTER, LOT_SIZE and NOTIONAL or MIN_NOTIONAL; our parser reads it", binance_info),
-    a("binance_tickers", BINANCE_REST, "symbol and quoteVolume of every symbol as text; our parser reads it", binance_tickers),
-    a("binance_depth", BINANCE_BOOK, "lastUpdateId, bids and asks as [price, quantity] texts, at most as many as asked", binance_depth),
-    a("binance_klines", BINANCE_REST, "arrays that begin with the open time; our parser reads them", binance_klines),
-    weak(a("binance_unknown_symbol", BINANCE_REST, "an unknown symbol is refused with 400 and code -1121", binance_unknown)),
-    a("binance_weight_header", BINANCE_WEIGHT, "header X-MBX-USED-WEIGHT-1M, which never falls within a minute", binance_header),
-    weak(a("binance_weights", BINANCE_WEIGHT, "depth 100: 5, depth 500: 25, klines 2, exchangeInfo 20, all tickers 80", binance_weights)),
-    a("binance_ws_diff", BINANCE_WS, "e depthUpdate, E, s, U, u, b and a as texts; our parser reads it", binance_diff),
+    a(
+        "binance_info",
+        BINANCE_REST,
+        "status TRADING, PRICE_FILTER, LOT_SIZE and NOTIONAL or MIN_NOTIONAL; our parser reads it",
+        binance_info,
+    ),
+    a(
+        "binance_tickers",
+        BINANCE_REST,
+        "symbol and quoteVolume of every symbol as text; our parser reads it",
+        binance_tickers,
+    ),
+    a(
+        "binance_depth",
+        BINANCE_BOOK,
+        "lastUpdateId, bids and asks as [price, quantity] texts, at most as many as asked",
+        binance_depth,
+    ),
+    a(
+        "binance_klines",
+        BINANCE_REST,
+        "arrays that begin with the open time; our parser reads them",
+        binance_klines,
+    ),
+    weak(a(
+        "binance_unknown_symbol",
+        BINANCE_REST,
+        "an unknown symbol is refused with 400 and code -1121",
+        binance_unknown,
+    )),
+    a(
+        "binance_weight_header",
+        BINANCE_WEIGHT,
+        "header X-MBX-USED-WEIGHT-1M, which never falls within a minute",
+        binance_header,
+    ),
+    weak(a(
+        "binance_weights",
+        BINANCE_WEIGHT,
+        "depth 100: 5, depth 500: 25, klines 2, exchangeInfo 20, all tickers 80",
+        binance_weights,
+    )),
+    a(
+        "binance_ws_diff",
+        BINANCE_WS,
+        "e depthUpdate, E, s, U, u, b and a as texts; our parser reads it",
+        binance_diff,
+    ),
     a("binance_ws_sequence", BINANCE_BOOK, "each diff's U is the last one's u + 1", binance_sequence),
-    a("binance_ws_snapshot_fits", BINANCE_BOOK, "diffs go on from ids like the snapshot's lastUpdateId", binance_fits),
-    a("binance_ws_combined", BINANCE_WS, "{\"stream\":..,\"data\":..} with the names that were asked", binance_combined),
-    a("binance_ws_partial", BINANCE_WS, "@depth20: lastUpdateId, bids and asks, 20 a side at most", binance_partial),
-    a("binance_ws_book_ticker", BINANCE_WS, "@bookTicker: u, s, b, B, a, A, and neither e nor a time", binance_book_ticker),
-    a("binance_ws_subscribe", BINANCE_WS, "SUBSCRIBE is answered {\"result\":null,\"id\":7} and its stream begins", binance_subscribe),
-    a("binance_ws_ping", BINANCE_WS, "a ping frame every 20 s, which a pong with its payload keeps alive", binance_ping),
+    a(
+        "binance_ws_snapshot_fits",
+        BINANCE_BOOK,
+        "diffs go on from ids like the snapshot's lastUpdateId",
+        binance_fits,
+    ),
+    a(
+        "binance_ws_combined",
+        BINANCE_WS,
+        "{\"stream\":..,\"data\":..} with the names that were asked",
+        binance_combined,
+    ),
+    a(
+        "binance_ws_partial",
+        BINANCE_WS,
+        "@depth20: lastUpdateId, bids and asks, 20 a side at most",
+        binance_partial,
+    ),
+    a(
+        "binance_ws_book_ticker",
+        BINANCE_WS,
+        "@bookTicker: u, s, b, B, a, A, and neither e nor a time",
+        binance_book_ticker,
+    ),
+    a(
+        "binance_ws_subscribe",
+        BINANCE_WS,
+        "SUBSCRIBE is answered {\"result\":null,\"id\":7} and its stream begins",
+        binance_subscribe,
+    ),
+    a(
+        "binance_ws_ping",
+        BINANCE_WS,
+        "a ping frame every 20 s, which a pong with its payload keeps alive",
+        binance_ping,
+    ),
 ];
 
 fn no(found: impl Into<String>) -> Not {
@@ -245,7 +360,11 @@ fn upbit_date(seen: &Seen) -> Verdict {
     };
     // A clock of whole seconds may be anything up to a second later than it says.
     let ahead = answer.at_ms - theirs.timestamp().as_millisecond();
-    if (-2_000..=3_000).contains(&ahead) { Ok(value.clone()) } else { Err(no(format!("{value}: ours is {ahead} ms ahead"))) }
+    if (-2_000..=3_000).contains(&ahead) {
+        Ok(value.clone())
+    } else {
+        Err(no(format!("{value}: ours is {ahead} ms ahead")))
+    }
 }
 
 fn frames(seen: &Seen, name: &str) -> Result<Vec<Value>, Not> {
@@ -323,7 +442,8 @@ fn upbit_ping(seen: &Seen) -> Verdict {
 
 fn upbit_list(seen: &Seen) -> Verdict {
     let frames = frames(seen, "upbit_default")?;
-    let listed = |f: &Value| f["method"] == "LIST_SUBSCRIPTIONS" || f.to_string().contains("LIST_SUBSCRIPTIONS");
+    let listed =
+        |f: &Value| f["method"] == "LIST_SUBSCRIPTIONS" || f.to_string().contains("LIST_SUBSCRIPTIONS");
     let frame = first(&frames, "answer to LIST_SUBSCRIPTIONS", listed)?;
     if frame.to_string().contains("KRW-BTC") {
         Ok(shown(frame.to_string().as_bytes()))
@@ -347,7 +467,11 @@ fn upbit_replaces(seen: &Seen) -> Verdict {
         return Err(no("the second subscription brought no KRW-ETH"));
     }
     let old = after.iter().filter(|(at, code)| *at > settled && code == "KRW-BTC").count();
-    if old > 0 { Err(no(format!("{old} frames of the first subscription still came"))) } else { Ok("KRW-ETH only".to_owned()) }
+    if old > 0 {
+        Err(no(format!("{old} frames of the first subscription still came")))
+    } else {
+        Ok("KRW-ETH only".to_owned())
+    }
 }
 
 fn upbit_silence(seen: &Seen) -> Verdict {
@@ -452,8 +576,14 @@ fn binance_header(seen: &Seen) -> Verdict {
 
 /// The growth of the used weight from one answer to the next is the weight of the second.
 fn binance_weights(seen: &Seen) -> Verdict {
-    let order =
-        ["binance_time", "binance_depth", "binance_klines", "binance_depth_500", "binance_info", "binance_tickers"];
+    let order = [
+        "binance_time",
+        "binance_depth",
+        "binance_klines",
+        "binance_depth_500",
+        "binance_info",
+        "binance_tickers",
+    ];
     let (mut found, mut wrong) = (Vec::new(), false);
     for pair in order.windows(2) {
         let (Some(before), Some(after)) = (used(answer(seen, pair[0])?), used(answer(seen, pair[1])?)) else {
@@ -507,7 +637,11 @@ fn binance_fits(seen: &Seen) -> Verdict {
         return Err(Not::Skipped("no diff came".to_owned()));
     };
     // The snapshot was fetched before the socket was opened.
-    if first >= snapshot { Ok(format!("snapshot {snapshot}, diff {first}")) } else { Err(no(format!("snapshot {snapshot}, a later diff {first}"))) }
+    if first >= snapshot {
+        Ok(format!("snapshot {snapshot}, diff {first}"))
+    } else {
+        Err(no(format!("snapshot {snapshot}, a later diff {first}")))
+    }
 }
 
 fn data(seen: &Seen, stream: &str) -> Result<Value, Not> {
@@ -556,11 +690,14 @@ fn binance_ping(seen: &Seen) -> Verdict {
     let closed = heard.iter().any(|h| h.kind == Kind::Close);
     let last = heard.last().map_or(Duration::ZERO, |h| h.after);
     match heard.iter().find(|h| h.kind == Kind::Ping) {
-        Some(ping) if !closed => Ok(format!("after {:.1} s, payload {:?}", ping.after.as_secs_f64(), shown(&ping.bytes))),
-        Some(_) => Err(no("the connection was closed after it")),
-        None if last < Duration::from_secs(21) => {
-            Err(Not::Skipped(format!("none within {:.0} s: listen longer with --listen 25", last.as_secs_f64())))
+        Some(ping) if !closed => {
+            Ok(format!("after {:.1} s, payload {:?}", ping.after.as_secs_f64(), shown(&ping.bytes)))
         }
+        Some(_) => Err(no("the connection was closed after it")),
+        None if last < Duration::from_secs(21) => Err(Not::Skipped(format!(
+            "none within {:.0} s: listen longer with --listen 25",
+            last.as_secs_f64()
+        ))),
         None => Err(no(format!("none within {:.0} s", last.as_secs_f64()))),
     }
 }

@@ -269,11 +269,16 @@ async fn sockets(places: &Places, listen: Duration, seen: &mut Seen) {
         ])
         .to_string()
     };
-    let (default, simple) = (codes("DEFAULT", &["KRW-BTC.5"]), codes("SIMPLE", &["KRW-BTC.1", "KRW-USDT.15"]));
-    let (other, unknown) = (codes("DEFAULT", &["KRW-ETH.15"]), codes("DEFAULT", &["KRW-NOSUCHCOIN", "krw-btc"]));
+    let (default, simple) =
+        (codes("DEFAULT", &["KRW-BTC.5"]), codes("SIMPLE", &["KRW-BTC.1", "KRW-USDT.15"]));
+    let (other, unknown) =
+        (codes("DEFAULT", &["KRW-ETH.15"]), codes("DEFAULT", &["KRW-NOSUCHCOIN", "krw-btc"]));
     let list = r#"[{"method":"LIST_SUBSCRIPTIONS"},{"ticket":"assay-doctor"}]"#;
     let scripts: [(&'static str, Vec<(&str, Duration)>); 4] = [
-        ("upbit_default", vec![(&default, second * 3), ("PING", second), (list, second), (&other, second * 3)]),
+        (
+            "upbit_default",
+            vec![(&default, second * 3), ("PING", second), (list, second), (&other, second * 3)],
+        ),
         ("upbit_simple", vec![(&simple, second * 3)]),
         ("upbit_silent", vec![(&unknown, second * 2)]),
         ("upbit_wrong", vec![("this is no subscription", second * 2)]),

@@ -49,7 +49,9 @@ pub fn machine(setting: Setting<'_>) -> Vec<Check> {
     let mut checks = vec![clock(), cores(), memory(), open_files(), certificates(), proxies()];
     let loaded = profile::load(setting.profile);
     checks.push(match &loaded {
-        Ok(loaded) => Check::new("profile", State::Ok, "a profile that can be read", loaded.profile.about.clone()),
+        Ok(loaded) => {
+            Check::new("profile", State::Ok, "a profile that can be read", loaded.profile.about.clone())
+        }
         Err(error) => Check::new("profile", State::Fail, "a profile that can be read", error.to_string())
             .then("`assay profile check` shows the place; `assay profile list` the built-in ones"),
     });
@@ -70,8 +72,10 @@ fn clock() -> Check {
     let expected = "the clock is kept by NTP";
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if since < YOUNGER {
-        let found = format!("it says {} s since 1970, which is before this version was made", since.as_secs());
-        return Check::new("clock", State::Fail, expected, found).then("set the clock: `timedatectl set-ntp true`");
+        let found =
+            format!("it says {} s since 1970, which is before this version was made", since.as_secs());
+        return Check::new("clock", State::Fail, expected, found)
+            .then("set the clock: `timedatectl set-ntp true`");
     }
     if Path::new("/run/systemd/timesync/synchronized").exists() {
         return Check::new("clock", State::Ok, expected, "systemd-timesyncd says that it is synchronised");
@@ -141,7 +145,9 @@ fn certificates() -> Check {
         (Some((n, path)), _) => {
             Check::new("certificates", State::Ok, expected, format!("{n} in {}", path.display()))
         }
-        (None, Some(dir)) => Check::new("certificates", State::Ok, expected, format!("those in {}", dir.display())),
+        (None, Some(dir)) => {
+            Check::new("certificates", State::Ok, expected, format!("those in {}", dir.display()))
+        }
         (None, None) => Check::new("certificates", State::Fail, expected, "none where systems keep them")
             .then("install the package ca-certificates, or name a file by SSL_CERT_FILE"),
     }
@@ -155,12 +161,15 @@ fn count(path: &Path) -> Option<usize> {
 /// Which proxies the environment names. The address is shown without what stands before an `@`.
 fn proxies() -> Check {
     let expected = "either no proxy, or one that lets WebSockets through";
-    let set: Vec<(&str, String)> =
-        PROXIES.iter().filter_map(|name| Some((*name, std::env::var(name).ok().filter(|v| !v.is_empty())?))).collect();
+    let set: Vec<(&str, String)> = PROXIES
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var(name).ok().filter(|v| !v.is_empty())?)))
+        .collect();
     if !set.iter().any(|(name, _)| !name.eq_ignore_ascii_case("NO_PROXY")) {
         return Check::new("proxies", State::Ok, expected, "the environment names none");
     }
-    let shown: Vec<String> = set.iter().map(|(name, value)| format!("{name}={}", without_login(value))).collect();
+    let shown: Vec<String> =
+        set.iter().map(|(name, value)| format!("{name}={}", without_login(value))).collect();
     Check::new("proxies", State::Warn, expected, shown.join(", "))
         .then("`assay doctor --live` shows whether the venues can be reached through it; unset it otherwise")
 }
@@ -186,10 +195,13 @@ fn writable(wanted: &Path, folder: &Path) -> Check {
     let allowed = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
     match allowed {
         Ok(()) => Check::new("run_folder", State::Ok, expected, format!("{} is writable", folder.display())),
-        Err(e) => {
-            Check::new("run_folder", State::Fail, expected, format!("{} is not writable: {e}", folder.display()))
-                .then("give --logs a folder that you may write to")
-        }
+        Err(e) => Check::new(
+            "run_folder",
+            State::Fail,
+            expected,
+            format!("{} is not writable: {e}", folder.display()),
+        )
+        .then("give --logs a folder that you may write to"),
     }
 }
 
@@ -207,7 +219,8 @@ fn disk(folder: &Path, needed: u64) -> Check {
                 Check::new("disk", State::Ok, expected, found)
             }
         }
-        Err(e) => Check::new("disk", State::Warn, expected, format!("cannot be asked for: {e}")).then("check the mount"),
+        Err(e) => Check::new("disk", State::Warn, expected, format!("cannot be asked for: {e}"))
+            .then("check the mount"),
     }
 }
 

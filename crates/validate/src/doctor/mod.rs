@@ -78,7 +78,9 @@ impl Check {
     pub fn of_file(id: &str, what: &str, read: Result<String, String>) -> Self {
         match read {
             Ok(found) => Self::new(id, State::Ok, what, found),
-            Err(error) => Self::new(id, State::Fail, what, error).then("correct what is named, then try again"),
+            Err(error) => {
+                Self::new(id, State::Fail, what, error).then("correct what is named, then try again")
+            }
         }
     }
 }

@@ -43,7 +43,14 @@ fn trust(symbols: &[SymbolTrust], worst: &SymbolTrust, lang: Lang) -> Vec<Block>
     let figures = figures.each_ref().map(String::as_str);
     let table = |symbols: &[SymbolTrust]| Table {
         caption: w.books.to_owned(),
-        head: vec![w.col_symbol, w.col_followed, w.col_both, w.col_upbit_pct, w.col_binance_pct, w.col_why_not],
+        head: vec![
+            w.col_symbol,
+            w.col_followed,
+            w.col_both,
+            w.col_upbit_pct,
+            w.col_binance_pct,
+            w.col_why_not,
+        ],
         rows: symbols.iter().map(|symbol| row(symbol, lang)).collect(),
     };
     let (shown, more) = symbols.split_at(symbols.len().min(SHOWN));
