@@ -204,6 +204,12 @@ impl State {
             Body::Start { run_id, config, .. } => self.on_start(entry, run_id, config)?,
             Body::Universe { members, .. } => self.on_universe(members),
             Body::Halt(event) => self.on_halt(event),
+            Body::UniverseRefresh(refresh) => {
+                let left = |asset: Asset| refresh.left.iter().any(|reason| reason.asset == asset);
+                for symbol in self.symbols.iter_mut().filter(|symbol| left(symbol.member.asset)) {
+                    symbol.halted = [None; 2];
+                }
+            }
             Body::Deposit { venue, asset, amount } => self.on_deposit(entry.seq, *venue, *asset, *amount)?,
             Body::Decision { .. } => self.on_decision(entry)?,
             Body::Order { .. } => self.on_order(entry)?,
@@ -230,7 +236,6 @@ impl State {
             Body::End { .. } => self.ended = true,
             // Balances follow from deposits, fills and transfers; the rest is for readers.
             Body::Balance { .. }
-            | Body::UniverseRefresh(_)
             | Body::Trust(_)
             | Body::Figures { .. }
             | Body::Funnel { .. }

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use venues::{Priority, Rest, RestError};
 
-/// A failed refresh is tried again after this part of its interval.
+/// A failed refresh is tried again after this part of its interval, and the markets are first asked for after this part of theirs.
 const AGAIN: u32 = 12;
+/// Symbols that one request may name: the address stays below the length that servers accept.
+const LISTED: usize = 200;
 /// A refresh waits this long for the budget or for a venue that does not answer.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -97,7 +99,8 @@ impl Work {
         let never = Duration::from_secs(u64::from(u32::MAX));
         let Schedule { refresh, markets } = self.schedule;
         let mut next_refresh = tokio::time::Instant::now() + refresh.unwrap_or(never);
-        let mut next_markets = tokio::time::Instant::now() + markets.unwrap_or(never);
+        // Soon: a session that goes on after a kill has not looked since.
+        let mut next_markets = tokio::time::Instant::now() + markets.unwrap_or(never) / AGAIN;
         loop {
             tokio::time::sleep_until(next_refresh.min(next_markets)).await;
             let now = tokio::time::Instant::now();
@@ -129,7 +132,11 @@ impl Work {
         let followed = self.followed.borrow().clone();
         let upbit = self.rest.upbit_markets().await?;
         let symbols: Vec<String> = followed.iter().map(|m| m.binance.code.clone()).collect();
-        let binance = match self.rest.binance_exchange_info_of(&symbols).await {
+        let asked = match symbols.len() {
+            0..=LISTED => self.rest.binance_exchange_info_of(&symbols).await,
+            _ => self.rest.binance_exchange_info().await,
+        };
+        let binance = match asked {
             // One that it does not know makes it refuse the whole list.
             Err(RestError::Status { status: 400, .. }) => self.rest.binance_exchange_info().await?,
             other => other?,

@@ -28,6 +28,12 @@ impl Core {
         let passed = ranked.len().min(asked as usize) as u32;
         let found = Found { asked, ranked, out, change_pct };
         let turnover = turnover(&current, &held, found);
+        // Their times end before the record that says so.
+        for (asset, _) in &turnover.left {
+            if let Some(i) = self.by_asset.get(asset).copied() {
+                self.record_trust_of(i);
+            }
+        }
         self.record_refresh(asked, passed, &turnover);
         let Turnover { members, joined, left, .. } = turnover;
         let gone: Vec<Member> =
@@ -69,14 +75,16 @@ impl Core {
 
     /// The books are dropped; what the accounts hold stays, at the last marks.
     fn leave(&mut self, i: usize) {
-        self.record_trust_of(i);
         let symbol = &mut self.symbols[i];
         symbol.active = false;
         symbol.watched = false;
         symbol.trust = None;
+        // Nobody asks what the venues say of it any more.
+        symbol.halted = [None; 2];
         symbol.edges = [None; 2];
         symbol.quotes = [None; 2];
         for book in &mut symbol.books {
+            book.halt(false);
             book.leave();
         }
     }
@@ -103,7 +111,8 @@ impl Core {
             for venue in Venue::ALL {
                 let asset = self.symbols[i].member.asset;
                 let why = now.get(&(asset, venue)).copied();
-                if self.symbols[i].halted[venue.index()] != why {
+                let symbol = &self.symbols[i];
+                if symbol.watched && symbol.halted[venue.index()] != why {
                     self.set_halt(i, venue, why);
                 }
             }

@@ -222,6 +222,20 @@ fn a_position_that_stays_frozen_is_reported_open_at_the_end() {
 }
 
 #[test]
+fn a_halted_member_is_replaced_first_and_then_nobody_asks_about_it() {
+    let mut d = Driver::new(&NAMES, &Config { topn: 10, ..Config::default() });
+    halt(&mut d, &[(Venue::Binance, "BBB", HaltWhy::Halted)]);
+    d.idle(2);
+    let nine = ["AAA", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III", "JJJ", "NEW"];
+    refresh(&mut d, &nine, &[("BBB", false)]);
+    assert!(!members(&d).contains(&"BBB".to_owned()) && members(&d).contains(&"NEW".to_owned()));
+    halt(&mut d, &[]);
+    halt(&mut d, &[(Venue::Binance, "BBB", HaltWhy::Delisted)]);
+    let said = d.find(|b| matches!(b, Body::Halt(_)).then_some(()));
+    assert_eq!(said.len(), 1, "what a venue says of one that left is not of interest");
+}
+
+#[test]
 fn who_leaves_and_comes_back_keeps_its_coin() {
     let mut d = Driver::new(&NAMES, &Config { topn: 10, ..Config::default() });
     let nine = ["AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III"];
