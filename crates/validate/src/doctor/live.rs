@@ -283,23 +283,27 @@ async fn sockets(places: &Places, listen: Duration, seen: &mut Seen) {
         ("upbit_silent", vec![(&unknown, second * 2)]),
         ("upbit_wrong", vec![("this is no subscription", second * 2)]),
     ];
-    for (name, script) in scripts {
-        let heard = talk(&upbit, &script).await;
-        seen.sockets.insert(name, heard);
-        seen.cost.connects += 1;
-        tokio::time::sleep(PAUSE).await;
-    }
     let combined = format!(
         "{}/stream?streams=btcusdt@depth@100ms/btcusdt@depth20@100ms/btcusdt@bookTicker",
         places.binance_ws
     );
     let subscribe = r#"{"method":"SUBSCRIBE","params":["ethusdt@depth@100ms"],"id":7}"#;
     let raw = format!("{}/ws/btcusdt@depth@100ms", places.binance_ws);
-    let on_raw = [("", second * 2), (subscribe, second * 3)];
-    for (name, url, script) in
-        [("binance_raw", raw, &on_raw[..]), ("binance_combined", combined, &[("", listen)][..])]
-    {
-        let heard = talk(&url, script).await;
+    let mut talks: Vec<(&'static str, &str, Vec<(&str, Duration)>)> =
+        scripts.into_iter().map(|(name, script)| (name, upbit.as_str(), script)).collect();
+    talks.push(("binance_raw", &raw, vec![("", second * 2), (subscribe, second * 3)]));
+    talks.push(("binance_combined", &combined, vec![("", listen)]));
+    // Side by side, but not begun at once: 5 connects a second are allowed.
+    let mut wait = Duration::ZERO;
+    let under_way = talks.into_iter().map(|(name, url, script)| {
+        wait += PAUSE;
+        let after = wait;
+        async move {
+            tokio::time::sleep(after).await;
+            (name, talk(url, &script).await)
+        }
+    });
+    for (name, heard) in futures_util::future::join_all(under_way).await {
         seen.sockets.insert(name, heard);
         seen.cost.connects += 1;
     }
