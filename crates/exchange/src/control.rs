@@ -108,7 +108,7 @@ async fn faults() -> Response {
 }
 
 async fn restore(State(shared): State<Arc<Shared>>) -> Response {
-    shared.lock().faults.clear();
+    shared.lock().restore();
     json(StatusCode::OK, "{}".to_owned())
 }
 

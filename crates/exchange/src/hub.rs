@@ -494,6 +494,12 @@ impl World {
         Ok(())
     }
 
+    /// Ends all faults at once.
+    pub fn restore(&mut self) {
+        self.faults.clear();
+        self.faults.shape(&mut self.model);
+    }
+
     fn announce(&mut self, ids: &[u64], now: Duration, now_ms: i64) {
         for id in ids {
             let combined = match self.subscriptions(*id) {

@@ -51,11 +51,13 @@ pub async fn serve(
     dialogue: impl Dialogue,
     peer: Peer,
 ) {
-    let Outbox { id, messages, closed } = outbox;
+    let Outbox { id, messages, mut closed } = outbox;
     let ending = tokio::select! {
-        () = converse(&shared, id, &mut socket, messages, dialogue) => Ending::Drop,
-        ending = closed => ending.unwrap_or(Ending::Drop),
+        ending = &mut closed => ending.ok(),
+        // The end of the outbox may be noticed before the word of how it is to end.
+        () = converse(&shared, id, &mut socket, messages, dialogue) => closed.try_recv().ok(),
     };
+    let ending = ending.unwrap_or(Ending::Drop);
     shared.lock().disconnect(id);
     match ending {
         Ending::Drop => {}

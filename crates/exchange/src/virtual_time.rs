@@ -91,7 +91,7 @@ impl Virtual {
     /// Ends all faults, and those of the script that are still to come.
     pub fn restore(&mut self) {
         let mut world = self.shared.lock();
-        world.faults.clear();
+        world.restore();
         world.script.faults.clear();
     }
 
