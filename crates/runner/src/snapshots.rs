@@ -2,8 +2,9 @@
 //! they will be asked for is in the log before it happens.
 //!
 //! Depth: 500 levels a side, which covers 1 % around mid for all but the deepest markets at a weight of 25 (a whole Top 100
-//! takes 2 500 of the 6 000 a minute); 100 levels at a weight of 5 beyond 150 members, and whenever the books that wait would
-//! not fit into what is left of this minute: a book with 100 levels now is worth more than one with 500 in a minute.
+//! takes 2 500 of the 6 000 a minute); 100 levels at a weight of 5 beyond 150 members, and whenever the minute would not have
+//! room left to fetch every book once more at that: a book with 100 levels now is worth more than one with 500 in a minute,
+//! and after an outage all of them are needed.
 
 use crate::hot::SnapshotRequest;
 use crate::requests::wall;
@@ -21,7 +22,9 @@ use venues::{Priority, Rest, RestError};
 /// Under way at a time.
 const AT_ONCE: usize = 4;
 /// Requests that come within so long of the first are planned together.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
+/// So many at once are more than the usual repairs: their schedule is told.
+const WAVE: usize = 5;
 /// Levels a side, and when those do not fit.
 const FULL: u16 = 500;
 const QUICK: u16 = 100;
@@ -70,7 +73,7 @@ impl Snapshots {
             return;
         };
         // After the end nobody needs the answer.
-        let _ = self.wanted.send(Wanted { rank, asset, symbol, epoch });
+        let _ = self.wanted.send(Wanted { rank, asset, symbol, epoch, followed: self.symbols.len() });
     }
 }
 
@@ -86,6 +89,8 @@ struct Wanted {
     asset: Asset,
     symbol: String,
     epoch: u32,
+    /// Books that are followed in all.
+    followed: usize,
 }
 
 /// What waits, by rank.
@@ -101,15 +106,17 @@ impl Queue {
         self.0.pop_first().map(|(_, wanted)| wanted)
     }
 
-    /// Levels a side, so that all that waits, with `more` beside it, fits into `room`.
-    fn depth(&self, more: usize, full: u16, room: u32) -> u16 {
-        let books = u32::try_from(self.0.len() + more).unwrap_or(u32::MAX);
-        if books.saturating_mul(depth_weight(full)) <= room { full } else { QUICK.min(full) }
+    /// Levels a side, so that all that waits, with `more` beside it, fits into `room`, and every one of the `followed` books
+    /// once more at the least.
+    fn depth(&self, more: usize, followed: usize, full: u16, room: u32) -> u16 {
+        let weight = |books: usize, levels: u16| books as u64 * u64::from(depth_weight(levels));
+        let needed = weight(self.0.len() + more, full) + weight(followed, QUICK);
+        if needed <= u64::from(room) { full } else { QUICK.min(full) }
     }
 
     /// Writes the schedule of what waits into the log.
-    fn tell(&self, full: u16, room: u32) {
-        let levels = self.depth(0, full, room);
+    fn tell(&self, followed: usize, full: u16, room: u32) {
+        let levels = self.depth(0, followed, full, room);
         let weight = self.0.len() as u64 * u64::from(depth_weight(levels));
         let over = weight.saturating_sub(u64::from(room));
         let minute = u64::from(BUDGET_80);
@@ -141,11 +148,13 @@ async fn dispatch(
     let mut queue = Queue::default();
     let mut under_way = FuturesUnordered::new();
     let mut gather_until: Option<tokio::time::Instant> = None;
+    let (mut followed, mut told) = (0, 0);
     loop {
         let gathered = gather_until.unwrap_or_else(tokio::time::Instant::now);
         tokio::select! {
             next = wanted.recv() => match next {
                 Some(next) => {
+                    followed = next.followed;
                     queue.push(next);
                     gather_until.get_or_insert_with(|| tokio::time::Instant::now() + GATHER);
                 }
@@ -159,14 +168,18 @@ async fn dispatch(
             }
             () = tokio::time::sleep_until(gathered), if gather_until.is_some() => {
                 gather_until = None;
-                if queue.0.len() > 1 {
-                    queue.tell(full, rest.binance_room());
+                if queue.0.len() >= WAVE && queue.0.len() > told {
+                    told = queue.0.len();
+                    queue.tell(followed, full, rest.binance_room());
                 }
             }
         }
+        if queue.0.is_empty() && under_way.is_empty() {
+            told = 0;
+        }
         while gather_until.is_none() && under_way.len() < AT_ONCE {
             let Some(next) = queue.pop() else { break };
-            let depth = queue.depth(1, full, rest.binance_room());
+            let depth = queue.depth(1, followed, full, rest.binance_room());
             under_way.push(fetch(rest.clone(), next, depth));
         }
     }
@@ -197,7 +210,7 @@ mod tests {
 
     fn wanted(rank: usize, epoch: u32) -> Wanted {
         let asset = Asset::new(&format!("A{rank}")).unwrap();
-        Wanted { rank, asset, symbol: format!("A{rank}USDT"), epoch }
+        Wanted { rank, asset, symbol: format!("A{rank}USDT"), epoch, followed: 100 }
     }
 
     #[test]
@@ -215,9 +228,10 @@ mod tests {
     fn snapshots_are_smaller_when_the_minute_has_no_room_for_all() {
         let mut queue = Queue::default();
         (0..100).for_each(|rank| queue.push(wanted(rank, 1)));
-        assert_eq!(queue.depth(0, FULL, 4_800), FULL);
-        assert_eq!(queue.depth(0, FULL, 2_499), QUICK);
-        assert_eq!(queue.depth(0, QUICK, 0), QUICK);
-        assert!(100 * depth_weight(QUICK) < 2_499);
+        assert_eq!(queue.depth(0, 100, FULL, 4_800), FULL);
+        assert_eq!(queue.depth(0, 100, FULL, 3_000), FULL);
+        assert_eq!(queue.depth(0, 100, FULL, 2_999), QUICK, "no room for all of them once more");
+        assert_eq!(queue.depth(0, 200, QUICK, 0), QUICK);
+        assert_eq!(Queue::default().depth(1, 100, FULL, 525), FULL, "a single repair");
     }
 }

@@ -9,6 +9,7 @@ mod allocations;
 mod any_runner;
 mod archive;
 mod bad_input;
+mod cold;
 mod doctor;
 mod faults;
 mod faults_at_random;

@@ -147,12 +147,14 @@ fn replay(log: &Path, instants: impl Iterator<Item = i64>) -> Seen {
         for effect in out.drain(..) {
             match effect {
                 Effect::RequestSnapshot { .. } => seen.snapshots += 1,
-                Effect::Watch { .. } | Effect::Resubscribe { .. } => {}
                 // Figures and equity of each second would fill the memory with nothing that is asked here.
                 Effect::Record(entry) if matches!(entry.body, Body::Figures { .. } | Body::Equity { .. }) => {
                 }
                 Effect::Record(entry) => seen.entries.push(entry),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Watch { .. }
+                | Effect::Resubscribe { .. }
+                | Effect::Finished
+                | Effect::EmergencyExit => {}
             }
         }
     }

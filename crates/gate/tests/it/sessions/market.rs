@@ -355,9 +355,11 @@ impl Session {
         for effect in effects {
             match effect {
                 Effect::Record(entry) => self.record(entry),
-                Effect::Watch { .. } | Effect::Resubscribe { .. } => {}
                 Effect::RequestSnapshot { asset, epoch, .. } => self.wanted.push((asset, epoch)),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Watch { .. }
+                | Effect::Resubscribe { .. }
+                | Effect::Finished
+                | Effect::EmergencyExit => {}
             }
         }
     }
