@@ -6,6 +6,7 @@
 //! table of what is expected of their answers. What a run itself demands is `preflight`'s business.
 
 mod assumptions;
+mod binance;
 mod live;
 mod machine;
 
