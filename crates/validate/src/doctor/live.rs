@@ -258,6 +258,9 @@ pub(super) fn now_ms() -> i64 {
 /// What is said on a socket, and how long is listened after it.
 type Script<'a> = &'a [(&'a str, Duration)];
 
+/// A name, an address, and what is said there.
+type Talk<'a> = (&'static str, &'a str, Vec<(&'a str, Duration)>);
+
 async fn sockets(places: &Places, listen: Duration, seen: &mut Seen) {
     let second = Duration::from_secs(1);
     let upbit = format!("{}/websocket/v1", places.upbit_ws);
@@ -289,7 +292,7 @@ async fn sockets(places: &Places, listen: Duration, seen: &mut Seen) {
     );
     let subscribe = r#"{"method":"SUBSCRIBE","params":["ethusdt@depth@100ms"],"id":7}"#;
     let raw = format!("{}/ws/btcusdt@depth@100ms", places.binance_ws);
-    let mut talks: Vec<(&'static str, &str, Vec<(&str, Duration)>)> =
+    let mut talks: Vec<Talk<'_>> =
         scripts.into_iter().map(|(name, script)| (name, upbit.as_str(), script)).collect();
     talks.push(("binance_raw", &raw, vec![("", second * 2), (subscribe, second * 3)]));
     talks.push(("binance_combined", &combined, vec![("", listen)]));
