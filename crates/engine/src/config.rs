@@ -281,6 +281,9 @@ pub struct Config {
     pub retry_ms: i64,
     /// Time to close everything at a shutdown or kill before the rest is reported as open, milliseconds.
     pub close_within_ms: i64,
+    /// Members that a refresh of the universe may change at most, percent of those asked for, rounded down: below 10 asked for
+    /// the default changes none.
+    pub universe_change_pct: u32,
     /// Levels kept per side of a Binance book.
     pub book_levels: u32,
     /// FX limits.
@@ -346,6 +349,7 @@ impl Default for Config {
             unwind_attempts: 3,
             retry_ms: 250,
             close_within_ms: 5_000,
+            universe_change_pct: 10,
             book_levels: 500,
             fx: FxLimits::default(),
             health: HealthLimits::default(),
@@ -416,6 +420,9 @@ impl Config {
         self.check_figures()?;
         if !(self.rebalance_at > 0.0 && self.rebalance_at <= 1.0) {
             return Err(ConfigError { key: "rebalance_at", must: "be above 0 and at most 1" });
+        }
+        if self.universe_change_pct > 100 {
+            return Err(ConfigError { key: "universe_change_pct", must: "be at most 100" });
         }
         let fees = self.withdrawal_fees.values().flat_map(|fees| [fees.upbit, fees.binance]);
         if self.withdrawal_fee_usd.is_negative() || fees.into_iter().any(Quantity::is_negative) {

@@ -11,7 +11,7 @@ use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
 use crate::liquidity::LiquidityModel;
-use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::market_state::{Fx, Health, SymbolBook, Trust, VenueClock, VenueHealth};
 use crate::models::Models;
 use crate::percentiles::Spreads;
 use crate::probe::{Probe, Stage};
@@ -22,7 +22,7 @@ use crate::view::View;
 use crate::volatility::Range;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
-use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
+use market::{Asset, FxRate, HaltWhy, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +45,13 @@ pub enum Effect {
         asset: Asset,
         /// Epoch of the request.
         epoch: u32,
+    },
+    /// A refresh has changed the members: books to follow, with their candles, and books to drop.
+    Watch {
+        /// Who joined.
+        joined: Vec<Member>,
+        /// Who left.
+        left: Vec<Member>,
     },
     /// Subscribe to the same once more: codes of the venue stay silent.
     Resubscribe {
@@ -88,6 +95,12 @@ pub(crate) struct Symbol {
     pub member: Member,
     /// False once it left the universe: no entries.
     pub active: bool,
+    /// Its books are followed.
+    pub watched: bool,
+    /// What each venue says of its market.
+    pub halted: [Option<HaltWhy>; 2],
+    /// How long its books were trusted, while they are followed.
+    pub trust: Option<Trust>,
     /// When it became a member.
     pub joined: Timestamp,
     pub books: [SymbolBook; 2],
@@ -168,6 +181,8 @@ pub struct Core {
     pub(crate) by_asset: BTreeMap<Asset, usize>,
     /// The same, for the path of a frame.
     pub(crate) index: AssetIndex,
+    /// The members by rank: places in `symbols`.
+    pub(crate) members: Vec<usize>,
     pub(crate) universe_set: bool,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) lost_conns: [u32; 2],
@@ -292,6 +307,7 @@ impl Core {
             symbols: Vec::new(),
             by_asset: BTreeMap::new(),
             index: AssetIndex::default(),
+            members: Vec::new(),
             universe_set: false,
             conns: BTreeMap::new(),
             lost_conns: [0; 2],

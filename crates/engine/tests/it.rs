@@ -34,3 +34,7 @@ mod shadowing;
 mod strategy;
 #[path = "it/stress.rs"]
 mod stress;
+#[path = "it/trusting.rs"]
+mod trusting;
+#[path = "it/universe.rs"]
+mod universe;

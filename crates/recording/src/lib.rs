@@ -6,4 +6,4 @@
 pub mod file;
 mod input;
 
-pub use input::{ConnId, Input, Record};
+pub use input::{ConnId, Input, LeftOut, Record};

@@ -41,6 +41,10 @@ pub struct FileConfig {
     pub engine: engine::Config,
     /// The universe's filters.
     pub filters: Filters,
+    /// How often the universe is ranked anew, seconds; 0: never.
+    pub universe_refresh_s: u64,
+    /// How often the venues are asked whether they still trade the members' markets, seconds; 0: never.
+    pub universe_markets_s: u64,
 }
 
 impl Default for FileConfig {
@@ -60,6 +64,8 @@ impl Default for FileConfig {
             alerts: AlertSection::default(),
             engine: engine::Config::default(),
             filters: Filters::default(),
+            universe_refresh_s: 3_600,
+            universe_markets_s: 60,
         }
     }
 }

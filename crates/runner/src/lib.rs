@@ -5,8 +5,8 @@
 //! (`alerts`), judgement (`gate`).
 //!
 //! Threads: the main thread carries sockets and core on one current-thread runtime; `writer` appends the journal and only
-//! then publishes; `recorder` writes the input log; `metrics` answers scrapes; `log` writes lines; the dispatcher has its
-//! own. The queues between them are bounded, and a wait of the hot thread is counted.
+//! then publishes; `recorder` writes the input log; `metrics` answers scrapes; `universe` asks what the venues list; `log`
+//! writes lines; the dispatcher has its own. The queues between them are bounded, and a wait of the hot thread is counted.
 
 mod args;
 mod clock;
@@ -15,6 +15,7 @@ mod error;
 mod explain;
 mod following;
 mod hot;
+mod keeper;
 mod kpi;
 mod kpifile;
 mod lines;
@@ -33,7 +34,7 @@ mod signals;
 mod snapshots;
 mod stages;
 mod store;
-
+mod streams;
 mod universe;
 mod writer;
 

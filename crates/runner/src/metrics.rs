@@ -7,12 +7,15 @@ use crate::stages::StageHistograms;
 use engine::kpi::Kpis;
 use engine::probe::Stage;
 use exposition::{Common, Counter, Gauge, Histogram, Registry, RegistryError};
+use journal::record::BookCondition;
 use market::{Asset, Venue};
 use std::sync::{Arc, Mutex};
 use venues::{Stats, VenueStats};
 
 /// Label values of the quantiles over the universe, in the order of `engine::view::QUANTILES`.
 const QUANTILES: [&str; 3] = ["0.05", "0.5", "0.95"];
+/// For what share of its time both books of a member were trusted.
+const TRUSTED: &str = "arb_topn_book_trusted_ratio";
 /// The FX pair.
 const PAIR: &str = "KRW-USDT";
 
@@ -155,6 +158,9 @@ impl Metrics {
             for state in crate::screen::BOOK_STATES {
                 r.gauge("venue_books", &[("venue", venue.as_str()), ("state", state)])?.set(0.0);
             }
+            for condition in BookCondition::ALL {
+                book_seconds(r, venue, condition)?;
+            }
         }
         let groups: [(Venue, &[&str]); 2] = [
             (Venue::Upbit, &["market", "candle", "trade", "ticker", "orderbook", "connect", "message"]),
@@ -271,6 +277,9 @@ impl Metrics {
             for (state, count) in crate::screen::BOOK_STATES.iter().zip(theirs.books) {
                 r.gauge("venue_books", &[("venue", venue.as_str()), ("state", state)])?.set(f64::from(count));
             }
+            for (condition, ns) in BookCondition::ALL.into_iter().zip(theirs.book_ns) {
+                book_seconds(r, venue, condition)?.set_total(ns as f64 / 1e9);
+            }
         }
         for (name, values) in
             [("arb_topn_premium_bps", view.premium_bps), ("arb_topn_edge_bps", view.edge_bps)]
@@ -292,12 +301,16 @@ impl Metrics {
         for gone in seen.iter().filter(|known| !view.symbols.iter().any(|(asset, ..)| asset == *known)) {
             series("arb_topn_premium_bps", gone.as_str())?.clear();
             series("arb_topn_edge_bps", gone.as_str())?.clear();
+            self.registry.gauge(TRUSTED, &[("symbol", gone.as_str())])?.clear();
         }
         seen.clear();
         for (asset, premium, edge) in &view.symbols {
             set(&series("arb_topn_premium_bps", asset.as_str())?, *premium);
             set(&series("arb_topn_edge_bps", asset.as_str())?, *edge);
             seen.push(*asset);
+        }
+        for (asset, share) in &view.trust {
+            set(&self.registry.gauge(TRUSTED, &[("symbol", asset.as_str())])?, *share);
         }
         Ok(())
     }
@@ -346,6 +359,10 @@ impl Metrics {
             p.cpu_seconds.set_total(seconds);
         }
     }
+}
+
+fn book_seconds(r: &Registry, venue: Venue, condition: BookCondition) -> Result<Counter, RegistryError> {
+    r.counter("venue_book_seconds_total", &[("venue", venue.as_str()), ("state", condition.as_str())])
 }
 
 /// A value, or none: a measure that is not known has no series.

@@ -28,6 +28,8 @@ const QUEUE: usize = 1_024;
 
 /// The work and its answers. Dropping it ends the work.
 pub struct Requests {
+    rest: Arc<Rest>,
+    tx: mpsc::Sender<(Instant, Input)>,
     answers: mpsc::Receiver<(Instant, Input)>,
     snapshots: Snapshots,
     tasks: Vec<JoinHandle<()>>,
@@ -44,8 +46,8 @@ impl Requests {
             tokio::spawn(candles(rest.with_priority(Priority::Levels), markets, tx.clone())),
             tokio::spawn(health(rest.with_priority(Priority::Books), tx.clone())),
         ];
-        let snapshots = Snapshots::start(&rest, members, tx);
-        Self { answers, snapshots, tasks, budgets: [None; 2] }
+        let snapshots = Snapshots::start(&rest, members, tx.clone());
+        Self { rest, tx, answers, snapshots, tasks, budgets: [None; 2] }
     }
 
     /// The next answer with the instant of its arrival.
@@ -56,6 +58,25 @@ impl Requests {
     /// An answer that is there already. The stream of frames may never pause, and the answers must not wait for that.
     pub fn answer_now(&mut self) -> Option<(Instant, Input)> {
         self.answers.try_recv().ok()
+    }
+
+    /// Where answers of others go in.
+    pub fn inputs(&self) -> mpsc::Sender<(Instant, Input)> {
+        self.tx.clone()
+    }
+
+    /// The universe has changed: `watched` are those that are followed now, in rank order. Of those that joined the candles
+    /// are asked for, those of the FX market before them, for the levels need the same minutes of it.
+    pub fn join(&mut self, watched: &[Member], joined: &[Member], fx_code: &str) {
+        self.snapshots.members(watched);
+        if joined.is_empty() {
+            return;
+        }
+        let mut markets = vec![(Asset::USDT, fx_code.to_owned(), None)];
+        markets.extend(joined.iter().map(|m| (m.asset, m.upbit.code.clone(), Some(m.binance.code.clone()))));
+        self.tasks.retain(|task| !task.is_finished());
+        let rest = self.rest.with_priority(Priority::Levels);
+        self.tasks.push(tokio::spawn(candles(rest, markets, self.tx.clone())));
     }
 
     /// Fetches a snapshot.

@@ -19,6 +19,8 @@ pub enum StaleWhy {
     Disconnected,
     /// Its connection gives no sign of life.
     Silent,
+    /// The venue does not trade it: what the book shows is no market.
+    Halted,
     /// Its connection brings frames, and the venue's time in them stands still.
     TimeStopped,
 }
@@ -100,6 +102,7 @@ pub struct SymbolBook {
     pub epoch: u32,
     /// When to ask for a snapshot again.
     pub retry_at: Option<Timestamp>,
+    halted: bool,
     /// Snapshots in a row that failed.
     pub attempts: u32,
     /// Its connection has brought something for it.
@@ -126,6 +129,7 @@ impl SymbolBook {
             last_mid: None,
             epoch: 0,
             retry_at: None,
+            halted: false,
             attempts: 0,
             heard: false,
             silent: false,
@@ -219,7 +223,7 @@ impl SymbolBook {
             Some(_) if self.book.is_crossed() => BookState::Broken(BrokenWhy::Crossed),
             Some(mid) => {
                 self.last_mid = Some(mid);
-                BookState::Live
+                if self.halted { BookState::Stale(StaleWhy::Halted) } else { BookState::Live }
             }
         };
         self.memory.on_book(&self.book);
@@ -283,6 +287,26 @@ impl SymbolBook {
         if self.state == BookState::Live {
             self.state = BookState::Stale(StaleWhy::Silent);
         }
+    }
+
+    /// The venue stops trading it, or trades it again.
+    pub fn halt(&mut self, halted: bool) {
+        self.halted = halted;
+        match self.state {
+            BookState::Live if halted => self.state = BookState::Stale(StaleWhy::Halted),
+            BookState::Stale(StaleWhy::Halted) if !halted => self.settle(),
+            _ => {}
+        }
+    }
+
+    /// Nobody looks at it any more: the levels are gone; the last mid stays for the accounts, and what we took stays taken.
+    pub fn leave(&mut self) {
+        self.restart();
+        self.state = BookState::Syncing;
+        self.conn = None;
+        (self.heard, self.silent) = (false, false);
+        // A snapshot under way would bring back what nothing keeps up to date.
+        self.epoch += 1;
     }
 
     /// Drops far levels, so that a book does not grow for hours.

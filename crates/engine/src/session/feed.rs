@@ -26,7 +26,9 @@ impl Core {
             Input::Session { .. } | Input::Resume { .. } => {
                 self.trouble("a second session record in the log was left out".to_owned())
             }
-            Input::Universe { asked, members } => self.on_universe(*asked, members),
+            Input::Universe { asked, members } => self.set_members(*asked, members),
+            Input::Refresh { asked, ranked, out } => self.on_refresh(*asked, ranked, out),
+            Input::Halts { halted } => self.on_halts(halted),
             Input::ConnUp { conn, venue } => self.on_conn_up(*conn, *venue),
             Input::ConnDown { conn, venue, reason } => self.on_conn_down(*conn, *venue, reason),
             Input::Frame { conn, payload } => self.on_frame(*conn, payload),
@@ -56,7 +58,8 @@ impl Core {
         }
     }
 
-    fn on_universe(&mut self, asked: u32, members: &[Member]) {
+    /// These are the members from now on.
+    pub(crate) fn set_members(&mut self, asked: u32, members: &[Member]) {
         self.record(Body::Universe { asked, members: members.to_vec() });
         for symbol in &mut self.symbols {
             symbol.active = false;
@@ -67,6 +70,7 @@ impl Core {
                 let symbol = &mut self.symbols[*i];
                 symbol.member = member.clone();
                 symbol.active = true;
+                symbol.watched = true;
             } else {
                 joined += 1;
                 self.by_asset.insert(member.asset, self.symbols.len());
@@ -74,6 +78,10 @@ impl Core {
                 let symbol = new_symbol(member, &self.config, &*self.liquidity);
                 self.symbols.push(Symbol { joined: self.now, ..symbol });
             }
+        }
+        self.members = members.iter().filter_map(|m| self.by_asset.get(&m.asset).copied()).collect();
+        for m in 0..self.members.len() {
+            self.watch_books(self.members[m]);
         }
         self.universe_set = true;
         for health in &mut self.health {
@@ -144,6 +152,7 @@ impl Core {
                 book.epoch += 1;
             }
         }
+        self.track_all();
         if self.fx.conn == Some(conn) {
             self.fx.disconnect();
         }
@@ -245,7 +254,7 @@ impl Core {
             self.on_fx(conn, frame.at, levels);
             return;
         }
-        let Some(i) = self.index.get(asset) else { return };
+        let Some(i) = self.followed(asset) else { return };
         let book = &mut self.symbols[i].books[Venue::Upbit.index()];
         book.conn = Some(conn);
         let change = book.on_whole(frame.at, levels);
@@ -278,7 +287,7 @@ impl Core {
         let Some(asset) = diff.symbol.strip_suffix("USDT").and_then(|base| Asset::new(base).ok()) else {
             return;
         };
-        let Some(i) = self.index.get(asset) else { return };
+        let Some(i) = self.followed(asset) else { return };
         self.clocks[Venue::Binance.index()].observe(self.now, diff.at);
         let (stopped, now) = (self.on_venue_time(conn, diff.at), self.now);
         self.on_shown(conn, self.on_our_clock(Venue::Binance, diff.at));
@@ -290,6 +299,11 @@ impl Core {
             book.time_stopped();
         }
         self.after_change(i, Venue::Binance, change);
+    }
+
+    /// The symbol of a frame; none of a member that left, whose last messages may still come.
+    pub(crate) fn followed(&self, asset: Asset) -> Option<usize> {
+        self.index.get(asset).filter(|i| self.symbols[*i].watched)
     }
 
     fn on_fx(&mut self, conn: ConnId, venue_time: Timestamp, levels: &LevelBuffer) {
@@ -323,6 +337,7 @@ impl Core {
     /// After a message for a symbol's book: deposits, orders that are due, then the decision.
     fn after_change(&mut self, i: usize, venue: Venue, change: Change) {
         self.mark(probe::Stage::Decide);
+        self.track(i, venue);
         self.count(i, |c: &mut Counts| c.stage(Stage::Updates));
         let asset = self.symbols[i].member.asset;
         if change.changed {
@@ -592,6 +607,9 @@ pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dy
     Symbol {
         member: member.clone(),
         active: true,
+        watched: true,
+        halted: [None; 2],
+        trust: None,
         joined: Timestamp(i64::MIN),
         books: Venue::ALL.map(|venue| SymbolBook::new(venue, liquidity.fresh())),
         levels: Direction::ALL.map(|_| new_level(config)),

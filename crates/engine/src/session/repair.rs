@@ -15,7 +15,7 @@ impl Core {
         let Some(asset) = quote.symbol.strip_suffix("USDT").and_then(|base| Asset::new(base).ok()) else {
             return;
         };
-        let Some(i) = self.index.get(asset) else { return };
+        let Some(i) = self.followed(asset) else { return };
         let now = self.now;
         self.symbols[i].books[Venue::Binance.index()].on_quote(quote, now);
     }

@@ -9,6 +9,7 @@ use super::guards::Watch;
 use super::results::{Leg, Outcome, outcome};
 use super::shadows::Shadows;
 use super::{AccountError, Accounts, Close, Problem, ProblemKind, Trigger};
+use crate::trust::Clocks;
 use journal::record::{Direction, Purpose, Terms};
 use journal::{Body, Entry};
 use market::{Money, SCALE, Timestamp, Venue};
@@ -45,6 +46,7 @@ pub(super) struct Book {
     trigger_index: BTreeMap<u64, usize>,
     watch: Watch,
     shadows: Shadows,
+    clocks: Clocks,
     pub(super) equity: Equity,
     days: Days,
     /// What did not fit when it was read and is looked at again when its input's records are all read.
@@ -70,6 +72,7 @@ pub fn account(entries: &[Entry]) -> Result<Accounts, AccountError> {
         trigger_index: BTreeMap::new(),
         watch: Watch::default(),
         shadows: Shadows::default(),
+        clocks: Clocks::default(),
         equity: Equity::default(),
         days: Days::new(terms.day_offset_s),
         open_points: Vec::new(),
@@ -116,6 +119,9 @@ impl Book {
         let seq = entry.seq;
         self.watch.take(entry);
         self.shadows.take(entry);
+        if let Some(text) = self.clocks.take(entry) {
+            self.problem(ProblemKind::Arithmetic, seq, text);
+        }
         match &entry.body {
             Body::Start { run_id, .. } if *run_id != self.accounts.run_id => {
                 self.problem(ProblemKind::Sequence, seq, format!("a record of another run, {run_id}"));

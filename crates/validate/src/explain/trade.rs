@@ -538,6 +538,9 @@ fn exited(body: &Body, at_ms: f64, terms: Option<&Terms>) -> Option<Exited> {
         ExitReason::Emergency => Some("the emergency stop closes everything".to_owned()),
         ExitReason::KillSwitch => Some("the kill switch closes everything".to_owned()),
         ExitReason::Shutdown => Some("the session ended".to_owned()),
+        ExitReason::Halt => {
+            Some("a venue halted the market, dropped it or put it under a warning".to_owned())
+        }
     };
     Some(Exited {
         at_ms,

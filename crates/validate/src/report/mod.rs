@@ -17,6 +17,7 @@ mod sections;
 mod setup;
 mod shadows;
 mod spreads;
+mod trust;
 mod words;
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub(super) fn all(report: &Report<'_>, lang: Lang) -> Vec<Section> {
         section("money", w.money, super::money::money(report, lang)),
         section("exits", w.exit_reasons, figures::exits(report, lang)),
         section("funnel", w.funnel, figures::funnel(report, lang)),
+        section("books", w.books, super::trust::blocks(report, lang)),
         section("shadows", w.shadows, shadows::shadows(report, w)),
         section("alerts", w.alerts, figures::alerts(report, w)),
         section("latency", w.latency, figures::latency(report, w)),

@@ -169,6 +169,35 @@ pub(crate) fn run() -> Run {
         level_bps: figures(-19.5),
         edge_bps: figures(-4.87),
     }];
+    analysis.series.trust = (0..12)
+        .map(|i| gate::trust::SymbolTrust {
+            symbol: format!("T{i}"),
+            followed_s: 600.0,
+            both_pct: 90.0 + f64::from(i) / 2.0,
+            venue_pct: [100.0, 90.0 + f64::from(i) / 2.0],
+            rest: vec![gate::trust::Untrusted {
+                venue: Some(market::Venue::Binance),
+                why: "repairing".to_owned(),
+                seconds: 60.0 - f64::from(i) * 3.0,
+                pct: 10.0 - f64::from(i) / 2.0,
+            }],
+        })
+        .collect();
+    analysis.series.universe = Some(gate::trust::UniverseStory {
+        asked: 12,
+        first: 12,
+        last: 11,
+        refreshes: 1,
+        fewest_passed: 11,
+        changes: vec![gate::trust::UniverseChange {
+            t: 3_600.0,
+            symbol: "T9".to_owned(),
+            what: "left".to_owned(),
+            venue: None,
+            why: Some("under a venue's warning".to_owned()),
+            positions: 0,
+        }],
+    });
     analysis.series.edges = Some(gate::spreads::Edges {
         entries: 4,
         decided_bps: 12.34,

@@ -223,6 +223,28 @@ words! {
     spreads_note: "The most evaluated symbols, each in the direction whose edge came highest, in bps. Nothing is traded below an edge of the threshold; the break-even gap is the one from which a round trip pays at the level of the start.",
         "평가 횟수가 많은 종목별로 엣지가 가장 높았던 방향의 값입니다(단위 bps). 엣지가 임계값 미만이면 거래하지 않으며, 손익분기 갭은 시작 시점의 기준선에서 왕복 거래가 이익이 되는 갭입니다.";
     spreads_none: "No percentiles of gap and edge are on record.", "갭과 엣지의 분포 기록이 없습니다.";
+    books: "Books: trust and universe", "호가창 신뢰도와 대상 종목";
+    trust_note: "For what share of the time in which a symbol was followed its books could be trusted: live, on a venue that was neither down nor frozen. The worst symbols come first; each venue's own share and its reasons add up to 100 %.",
+        "종목을 추적한 시간 중 호가창을 신뢰할 수 있었던 비율입니다. 신뢰할 수 있다는 것은 호가창이 실시간으로 갱신되고 거래소가 중단되거나 멈추지 않았음을 뜻합니다. 비율이 낮은 종목부터 표시하며, 거래소별 비율과 그 사유를 더하면 100 %가 됩니다.";
+    trust_none: "No trust times of the books are on record: {0}", "호가창 신뢰 시간 기록이 없습니다: {0}";
+    trust_mean: "Both books of a symbol were trusted for {0} % of the time on average over {1} symbols; the worst was {2} with {3} %.",
+        "종목 {1}개 평균으로 전체 시간의 {0} % 동안 양쪽 호가창을 모두 신뢰할 수 있었습니다. 가장 낮은 종목은 {2}({3} %)입니다.";
+    trust_more: "{0} more symbols, from {1} % to {2} %", "나머지 종목 {0}개({1} % ~ {2} %)";
+    trust_whole: "no other time", "해당 없음";
+    col_followed: "Followed, s", "추적 시간(초)";
+    col_both: "Both, %", "양쪽(%)";
+    col_upbit_pct: "Upbit, %", "업비트(%)";
+    col_binance_pct: "Binance, %", "바이낸스(%)";
+    col_why_not: "Why not for the rest", "나머지 시간의 사유";
+    universe: "Universe", "대상 종목 변경";
+    universe_story: "{0} symbols were asked for; {1} were members at the start and {2} at the end. Refreshes taken: {3}.",
+        "요청한 종목 수는 {0}개이며, 시작 시 {1}개, 종료 시 {2}개였습니다. 갱신 횟수: {3}.";
+    universe_fewer: "At its lowest, {0} of {1} passed the filters. Fewer than asked for is said, never padded.",
+        "필터를 통과한 종목은 가장 적을 때 {1}개 중 {0}개였습니다. 부족한 종목을 임의로 채우지 않습니다.";
+    universe_steady: "No member changed and no market was halted.", "종목 변경과 거래 중단이 없었습니다.";
+    universe_left_out: "{0} further changes are in the journal.", "그 밖의 변경 {0}건은 저널에 있습니다.";
+    col_time_s: "At, s", "시점(초)";
+    col_change: "Change", "변경";
     edges: "Decided against realised", "결정 시점과 체결 결과의 비교";
     edges_note: "What an entry promised when it was decided, and what its fills made of it; for round trips, what was left after all fees.",
         "진입 결정 시점에 기대한 엣지와 실제 체결로 얻은 엣지입니다. 왕복 거래의 실현값은 모든 수수료를 뺀 결과입니다.";
@@ -451,6 +473,24 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "emergency" => ("emergency", "긴급 정지"),
         "kill_switch" => ("kill switch", "킬 스위치"),
         "shutdown" => ("shutdown", "종료 시 청산"),
+        "halt" => ("market halted", "거래 중단으로 청산"),
+        "trusted" => ("trusted", "신뢰"),
+        "repairing" => ("gap being repaired", "누락 복구 중"),
+        "resyncing" => ("fetched again after a reconnect", "재연결 후 다시 수신 중"),
+        "disconnected" => ("connection lost", "연결 끊김"),
+        "silent" => ("connection silent", "연결 무응답"),
+        "time_stopped" => ("venue time stands still", "거래소 시각 정지"),
+        "crossed" => ("book crossed", "호가 역전"),
+        "one_sided" => ("a side empty", "한쪽 호가 없음"),
+        "venue_frozen" => ("venue frozen", "거래소 멈춤"),
+        "venue_down" => ("venue down", "거래소 중단"),
+        "halted" => ("market halted", "거래 중단"),
+        "delisted" => ("delisted", "상장 폐지"),
+        "warning" => ("under a warning", "투자 유의 지정"),
+        "trades_again" => ("trades again", "거래 재개"),
+        "joined" => ("joined", "편입"),
+        "left" => ("left", "제외"),
+        "not_running" => ("runner not running", "러너 미실행"),
         "unwind" => ("unwind", "편측 청산"),
         "total_pnl" => ("total PnL", "총손익"),
         "trading_pnl" => ("trading, at the rates of the fills", "거래 손익(체결 시 환율 기준)"),

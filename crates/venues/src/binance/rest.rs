@@ -27,6 +27,20 @@ impl Rest {
         answer.read(self, Venue::Binance, tables::parse_exchange_info)
     }
 
+    /// The rules and states of some symbols of Binance spot. One that the venue does not know makes it refuse them all with
+    /// status 400.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub async fn binance_exchange_info_of(
+        &self,
+        symbols: &[String],
+    ) -> Result<Vec<BinanceSymbol>, RestError> {
+        let path = format!("/api/v3/exchangeInfo?symbols=%5B%22{}%22%5D", symbols.join("%22,%22"));
+        let answer = self.get(&path, Charge::Binance(EXCHANGE_INFO_WEIGHT)).await?;
+        answer.read(self, Venue::Binance, tables::parse_exchange_info)
+    }
+
     /// The tickers of all symbols quoted in USDT; turnover in USDT.
     ///
     /// # Errors
