@@ -105,7 +105,6 @@ impl RunError {
             | Self::Recording(FileError::OtherRun { .. }) => exit_codes::USAGE,
             Self::NotFound(_)
             | Self::Unreadable(_)
-            | Self::Journal(journal::file::FileError::Damaged { .. })
             | Self::Recording(FileError::NotALog { .. } | FileError::Damaged { .. }) => exit_codes::NOT_FOUND,
             Self::Differs { .. } => exit_codes::DISAGREES,
             _ => exit_codes::INTERNAL,

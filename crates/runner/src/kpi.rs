@@ -11,7 +11,7 @@ use std::path::Path;
 /// `assay kpi`: prints the fields as JSON.
 ///
 /// # Errors
-/// [`RunError::NotFound`], [`RunError::Journal`].
+/// As [`from_journal`].
 pub fn kpi(args: KpiArgs) -> Result<u8, RunError> {
     let kpis = from_journal(&args.from_journal)?;
     print(&kpis)?;
@@ -21,14 +21,16 @@ pub fn kpi(args: KpiArgs) -> Result<u8, RunError> {
 /// Adds up a journal. A torn last line is left out, as a restart would.
 ///
 /// # Errors
-/// [`RunError::NotFound`], [`RunError::Journal`]; [`RunError::Unreadable`] for a file that is no journal of a session.
+/// [`RunError::NotFound`]; [`RunError::Unreadable`] for a file that is no journal of a session.
 pub fn from_journal(path: &Path) -> Result<Kpis, RunError> {
     if !path.exists() {
         return Err(RunError::NotFound(path.to_owned()));
     }
     let unreadable = |error: FileError| match error {
-        FileError::Io { source, .. } => RunError::Unreadable(format!("cannot read {}: {source}", path.display())),
-        damaged @ FileError::Damaged { .. } => damaged.into(),
+        FileError::Io { source, .. } => {
+            RunError::Unreadable(format!("cannot read {}: {source}", path.display()))
+        }
+        damaged @ FileError::Damaged { .. } => RunError::Unreadable(damaged.to_string()),
     };
     let mut reader = Reader::open(path).map_err(unreadable)?;
     let mut kpis = Kpis::new();
