@@ -64,9 +64,7 @@ fn an_orphan_leg_is_told_with_its_levels_its_refusal_and_the_guard_that_held() {
 fn guards_of_other_symbols_and_directions_are_not_the_trades() {
     let dir = tempfile::tempdir().unwrap();
     let mut entries = entries();
-    let of = |position: u64| {
-        move |entry: &Entry| matches!(entry.body, journal::Body::Decision { position: id, .. } if id == position)
-    };
+    let of = |position: u64| move |entry: &Entry| matches!(entry.body, journal::Body::Decision { position: id, .. } if id == position);
     let held = entries.iter().position(|entry| matches!(entry.body, journal::Body::Guard(_))).unwrap();
     let scopes = ["DOT:buy_upbit", "DOT:buy_binance", "ETH:buy_upbit", "ETHFI", "BTC", "buy_upbit"];
     let own = ["ETH:buy_binance", "*", "upbit", "buy_binance"];
@@ -77,8 +75,7 @@ fn guards_of_other_symbols_and_directions_are_not_the_trades() {
         }
         entry
     };
-    let more: Vec<Entry> =
-        scopes.iter().chain(&own).enumerate().map(|(i, scope)| event(i, scope)).collect();
+    let more: Vec<Entry> = scopes.iter().chain(&own).enumerate().map(|(i, scope)| event(i, scope)).collect();
     // Those of others begin once more while the trade lives.
     let later: Vec<Entry> = scopes.iter().enumerate().map(|(i, scope)| event(50 + i, scope)).collect();
     let at = entries.iter().position(of(2)).unwrap();
@@ -102,7 +99,10 @@ fn coin_that_earlier_trades_left_is_no_rounding_of_this_one() {
     let told = text::trade(&story, Paint(false));
     assert!(!told.contains("left over") && !told.contains("by rounding to lots"), "{told}");
     let line = told.lines().find(|line| line.contains("taken along")).unwrap();
-    assert!(line.ends_with("0.0000458 ETH that earlier trades of it had left, counted at its last price"), "{line}");
+    assert!(
+        line.ends_with("0.0000458 ETH that earlier trades of it had left, counted at its last price"),
+        "{line}"
+    );
 }
 
 #[test]
