@@ -15,7 +15,7 @@ use engine::recover::Cuts;
 use engine::{Core, Effect};
 use journal::Entry;
 use recording::Input;
-use recording::file::Reader;
+use recording::file::{FileError, Reader};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -75,14 +75,13 @@ pub fn replay_file(
     let mut output = Output::new(journal, expect)?;
     let started = Instant::now();
     output.cuts = cuts(input)?;
-    let first =
-        reader.next_record()?.ok_or_else(|| RunError::Internal(format!("{} is empty", input.display())))?;
+    let first = reader.next_record()?.ok_or_else(|| empty(input))?;
     if let Input::Resume { after_seq, .. } = &first.input {
         output.skip(*after_seq)?;
     }
     let mut effects = Vec::new();
     let mut core = Core::start(first.seq, first.at, &first.input, &mut effects)
-        .map_err(|e| RunError::Core { seq: first.seq, cause: e.to_string() })?;
+        .map_err(|e| RunError::Unreadable(format!("{} cannot be replayed: {e}", input.display())))?;
     output.take(&mut effects, &mut sink)?;
     let mut inputs = 1;
     while let Some(record) = reader.next_record()? {
@@ -99,7 +98,18 @@ fn open(path: &Path) -> Result<Reader, RunError> {
     if !path.exists() {
         return Err(RunError::NotFound(path.to_owned()));
     }
-    Ok(Reader::open(path)?)
+    Reader::open(path).map_err(|error| match error {
+        FileError::Io { source, .. } => unreadable(path, &source),
+        other => other.into(),
+    })
+}
+
+fn empty(path: &Path) -> RunError {
+    RunError::Unreadable(format!("{} holds no record: nothing to replay", path.display()))
+}
+
+fn unreadable(path: &Path, source: &std::io::Error) -> RunError {
+    RunError::Unreadable(format!("cannot read {}: {source}", path.display()))
 }
 
 /// Looks through a log for its restarts.
@@ -234,8 +244,7 @@ pub async fn feed(parts: Parts<'_>, signals: &mut Signals) -> Result<Outcome, Ru
         return Err(RunError::Config("--data-source replay needs --recording FILE".to_owned()));
     };
     let mut reader = open(path)?;
-    let first =
-        reader.next_record()?.ok_or_else(|| RunError::Internal(format!("{} is empty", path.display())))?;
+    let first = reader.next_record()?.ok_or_else(|| empty(path))?;
     if matches!(first.input, Input::Resume { after_seq: 1.., .. }) {
         return Err(RunError::Config(format!(
             "{} begins with a restart: the journal before it cannot be made from it; `assay replay` gives the rest",
