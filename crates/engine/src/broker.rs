@@ -176,8 +176,8 @@ impl Broker {
     /// looked at, not changed.
     ///
     /// # Errors
-    /// The order and why it was refused; nothing was taken then. An order that meets no liquidity at all (no book, all of
-    /// it taken before, or nothing within its limit) is [`Refusal::NoBook`]; figures that do not fit an exact number are
+    /// The order and why it was refused; nothing was taken then. An order that meets no liquidity at all is
+    /// [`Refusal::NoBook`] without a book and [`Refusal::NothingLeft`] when all of it was taken before or lies beyond its limit; figures that do not fit an exact number are
     /// [`Refusal::AboveMaxQuantity`].
     pub fn execute(
         &mut self,
@@ -248,7 +248,7 @@ impl Broker {
             .plan(book, order.takes, order.quantity, order.limit, levels)
             .ok_or(Refusal::AboveMaxQuantity)?;
         if quantity.0 <= 0 {
-            return Err(Refusal::NoBook);
+            return Err(Refusal::NothingLeft);
         }
         let (fee, fee_asset) = self.covered(order, quantity, quantity, notional, ledger)?;
         Ok((quantity, notional, fee, fee_asset))
@@ -425,10 +425,10 @@ mod tests {
         let mut bench = Bench::new();
         assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None).unwrap().quantity, q("4"));
         assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None).unwrap().quantity, q("1"));
-        assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None), Err(Refusal::NoBook));
+        assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None), Err(Refusal::NothingLeft));
         let mut bench = Bench::new();
         assert_eq!(bench.run(Venue::Binance, Side::Ask, "4", Some(100)).unwrap().quantity, q("2"));
-        assert_eq!(bench.run(Venue::Binance, Side::Ask, "4", Some(99)), Err(Refusal::NoBook));
+        assert_eq!(bench.run(Venue::Binance, Side::Ask, "4", Some(99)), Err(Refusal::NothingLeft));
     }
 
     #[test]
