@@ -49,8 +49,9 @@ pub(super) struct Edges {
 }
 
 fn differs(said: f64, own: f64) -> bool {
+    let distance = (said - own).abs();
     // Nothing that is no number is near anything.
-    !((said - own).abs() <= TOLERANCE * own.abs().max(1.0))
+    distance.is_nan() || distance > TOLERANCE * own.abs().max(1.0)
 }
 
 /// An amount in basis points of another; 0 of nothing.

@@ -34,7 +34,8 @@ pub struct Places {
 impl Places {
     /// The real venues.
     pub fn real() -> Self {
-        let venues::Endpoints { upbit_rest, upbit_ws, binance_rest, binance_ws } = venues::Endpoints::real();
+        let venues::Endpoints { upbit_rest, upbit_ws, binance_rest, binance_ws, .. } =
+            venues::Endpoints::real();
         Self { upbit_rest, upbit_ws, binance_rest, binance_ws }
     }
 
