@@ -61,5 +61,4 @@ pub const NOT_BUILT: &[&str] = &[
     "rebalancing of cash (coin is moved, KRW and USDT are not)",
     "hedging by perpetuals",
     "universe: hourly refresh, halts and delistings in mid-run",
-    "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
 ];

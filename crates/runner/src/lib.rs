@@ -9,6 +9,7 @@
 //! own. The queues between them are bounded, and a wait of the hot thread is counted.
 
 mod args;
+pub mod books;
 mod clock;
 mod config;
 mod error;
@@ -21,10 +22,12 @@ mod live;
 mod logs;
 mod metrics;
 mod process;
+mod record;
 mod recorder;
 mod replay;
 mod requests;
 mod restart;
+mod rolling;
 mod screen;
 mod server;
 mod session;
@@ -34,12 +37,13 @@ mod store;
 mod universe;
 mod writer;
 
-pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
+pub use args::{DataSource, KpiArgs, LogFormat, RecordArgs, ReplayArgs, RunArgs};
 pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
 pub use explain::{UniverseStory, explain_universe};
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
+pub use record::record;
 pub use replay::{ReplayReport, replay, replay_file};
 pub use session::run;
 pub use store::{Document as StoreDocument, pull_kill_switch, run_in as store_of};

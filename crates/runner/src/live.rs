@@ -149,7 +149,7 @@ fn watched(chosen: &Chosen, back: Option<&Back>) -> Vec<Member> {
 }
 
 /// Opens the connections: 0 is Upbit's, the others are Binance's.
-fn connect(
+pub(crate) fn connect(
     endpoints: &Endpoints,
     members: &[Member],
     fx_code: &str,
