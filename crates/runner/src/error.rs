@@ -55,6 +55,9 @@ pub enum RunError {
     /// An input log cannot be written or read.
     #[error("input log: {0}")]
     Recording(#[from] recording::file::FileError),
+    /// A capture cannot be imported.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
     /// A venue cannot be reached.
     #[error("{venue} cannot be used: {cause}; {next}")]
     Venue {
@@ -96,6 +99,10 @@ impl RunError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::MetricsAddress { .. } | Self::JournalExists(_) => exit_codes::USAGE,
+            Self::Import(_) => exit_codes::USAGE,
+            // Both say where a recording is, and what to name instead.
+            Self::Recording(recording::file::FileError::Occupied { .. }) => exit_codes::USAGE,
+            Self::Recording(recording::file::FileError::Empty { .. }) => exit_codes::NOT_FOUND,
             Self::NotFound(_) => exit_codes::NOT_FOUND,
             Self::Differs { .. } => exit_codes::DISAGREES,
             _ => exit_codes::INTERNAL,

@@ -15,6 +15,8 @@ mod config;
 mod error;
 mod explain;
 mod hot;
+pub mod import;
+pub mod info;
 mod kpi;
 mod kpifile;
 mod lines;

@@ -3,7 +3,11 @@
 
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/imports.rs"]
+mod imports;
 #[path = "it/live.rs"]
 mod live;
+#[path = "it/recording.rs"]
+mod recording_a_market;
 #[path = "it/replays.rs"]
 mod replays;

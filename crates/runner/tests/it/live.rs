@@ -8,14 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A local exchange on a thread of its own; it ends with the sender.
-struct Exchange {
-    endpoints: String,
+pub struct Exchange {
+    pub endpoints: String,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Exchange {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::with_gaps(Vec::new())
     }
 
