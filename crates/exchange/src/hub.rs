@@ -1,20 +1,27 @@
 //! The one place that holds the market, the connections and what they are subscribed to, and that hands each changed book
 //! to its subscribers: encoded once per spelling, only when somebody listens.
 
+mod play;
+
 use crate::control::{Fault, Faults};
 use crate::limits::Limits;
 use crate::model::{Changes, Model, STEP};
+use crate::tape::Tape;
 use crate::{Format, binance_wire, orderbook_frame};
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// Messages that a client may be behind before it is disconnected, as a venue does with slow readers.
 const BACKLOG: usize = 16_384;
+
+/// A recording goes on in steps of this.
+const PLAY_STEP: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// How a subscriber wants an Upbit book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +121,9 @@ pub struct World {
     binance_codes: BTreeMap<String, usize>,
     due: u64,
     ending: bool,
+    /// A recording instead of the model's market.
+    pub tape: Option<Tape>,
+    play_from: Option<Instant>,
 }
 
 /// The world behind its lock, and the clock.
@@ -121,11 +131,19 @@ pub struct Shared {
     world: Mutex<World>,
     started: Instant,
     start_ms: i64,
+    /// The time of a recording that is played, in ms since 1970.
+    tape_ms: AtomicI64,
 }
 
 impl Shared {
     /// A world around `model`; `start_ms` since 1970.
+    #[cfg(test)]
     pub fn new(model: Model, start_ms: i64) -> Arc<Self> {
+        Self::with(model, start_ms, None)
+    }
+
+    /// A world that plays a recording; `model` lists its markets, `start_ms` is the recording's own time.
+    pub fn with(model: Model, start_ms: i64, tape: Option<Tape>) -> Arc<Self> {
         let symbols = model.symbols().len();
         let codes = |f: fn(&crate::model::listing::Listing) -> Option<&String>| {
             let named = model.symbols().iter().enumerate();
@@ -146,8 +164,11 @@ impl Shared {
             binance_codes,
             due: 0,
             ending: false,
+            tape,
+            play_from: None,
         };
-        Arc::new(Self { world: Mutex::new(world), started: Instant::now(), start_ms })
+        let tape_ms = AtomicI64::new(if world.tape.is_some() { start_ms } else { i64::MIN });
+        Arc::new(Self { world: Mutex::new(world), started: Instant::now(), start_ms, tape_ms })
     }
 
     /// The world, locked. Never held across an await.
@@ -157,7 +178,22 @@ impl Shared {
 
     /// Venue time in ms since 1970: the wall clock at the start plus the monotonic clock since.
     pub fn now_ms(&self) -> i64 {
-        self.start_ms + self.started.elapsed().as_millis() as i64
+        match self.tape_ms.load(Relaxed) {
+            i64::MIN => self.start_ms + self.started.elapsed().as_millis() as i64,
+            taped => taped,
+        }
+    }
+
+    async fn play(&self) {
+        let mut timer = tokio::time::interval(PLAY_STEP);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            timer.tick().await;
+            let now_ms = self.lock().play(Instant::now());
+            if let Some(now_ms) = now_ms {
+                self.tape_ms.store(now_ms, Relaxed);
+            }
+        }
     }
 
     /// Time since the start.
@@ -167,6 +203,9 @@ impl Shared {
 
     /// Runs the market until the task is aborted.
     pub async fn run(self: Arc<Self>) {
+        if self.lock().tape.is_some() {
+            return self.play().await;
+        }
         let mut timer = tokio::time::interval(STEP);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -351,6 +390,9 @@ impl World {
 
     /// The whole book as a first frame.
     pub fn send_upbit_snapshot(&mut self, id: u64, index: usize, view: UpbitView, now_ms: i64) {
+        if self.tape.is_some() {
+            return self.send_taped_snapshot(id, index, view);
+        }
         let message = upbit_message(&self.model, index, view, now_ms, "SNAPSHOT");
         self.frames += 1;
         self.send(id, message);

@@ -14,6 +14,7 @@ pub mod model;
 mod prices;
 mod server;
 pub mod spelling;
+pub mod tape;
 mod upbit;
 pub mod upbit_wire;
 
@@ -53,6 +54,15 @@ pub enum ExchangeError {
     /// A folder of candles gives no price paths.
     #[error(transparent)]
     Prices(#[from] PricesError),
+    /// A recording cannot be read.
+    #[error("{0}; name a recording of `assay record` or `assay import`")]
+    Recording(#[from] recording::file::FileError),
+    /// A recording without a book.
+    #[error("{} shows no book within its first minute: there is no market to serve", .0.display())]
+    NoMarket(std::path::PathBuf),
+    /// A recording cannot be played so fast.
+    #[error("a recording cannot be played {0} times as fast; give a number above 0, up to 1000")]
+    Speed(f64),
     /// The start asked for does not lie on the price paths.
     #[error("the price paths cannot begin at {asked}: they can from {first} to {last}")]
     From {

@@ -4,6 +4,7 @@ use crate::hub::Shared;
 use crate::model::paths::PricePaths;
 use crate::model::track::{self, Source};
 use crate::model::{MarketKind, Model, PlantedGap};
+use crate::tape::{Playing, Tape};
 use crate::{ExchangeError, binance, control, upbit};
 use axum::Router;
 use axum::serve::ListenerExt as _;
@@ -25,6 +26,8 @@ pub struct Options {
     pub control: SocketAddr,
     /// Real price paths instead of a synthetic market, whose symbols and kind then do not matter.
     pub prices: Option<Prices>,
+    /// A recording instead of either.
+    pub recording: Option<Playing>,
     /// Symbols that trade on both venues, 1 to 1 000.
     pub symbols: usize,
     /// The kind of market.
@@ -89,8 +92,13 @@ impl std::fmt::Debug for Handle {
 /// # Errors
 /// An address that cannot be listened on, a market that cannot be made.
 pub async fn start(options: Options) -> Result<Server, ExchangeError> {
-    let start_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+    let mut start_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+    let tape = options.recording.map(open_tape).transpose()?;
+    start_ms = tape.as_ref().map_or(start_ms, |tape| tape.began().as_millis());
     let model = match &options.prices {
+        _ if tape.is_some() => {
+            Model::listing_only(tape.as_ref().map(Tape::listings).unwrap_or_default(), start_ms)
+        }
         None => Model::new(options.symbols, options.market, options.seed, start_ms, &options.planted)?,
         Some(prices) => {
             let paths = Arc::clone(&prices.paths);
@@ -101,7 +109,7 @@ pub async fn start(options: Options) -> Result<Server, ExchangeError> {
     let (upbit_listener, upbit) = listen("Upbit", options.upbit).await?;
     let (binance_listener, binance) = listen("Binance", options.binance).await?;
     let (control_listener, control) = listen("control", options.control).await?;
-    let shared = Shared::new(model, start_ms);
+    let shared = Shared::with(model, start_ms, tape);
     let (stop, _) = watch::channel(false);
     let listeners = vec![
         spawn(upbit_listener, upbit::router(shared.clone()), &stop),
@@ -110,6 +118,13 @@ pub async fn start(options: Options) -> Result<Server, ExchangeError> {
     ];
     let market = tokio::spawn(shared.clone().run());
     Ok(Server { upbit, binance, control, source, shared: Handle(shared), stop, listeners, market })
+}
+
+fn open_tape(playing: Playing) -> Result<Tape, ExchangeError> {
+    if !(playing.speed > 0.0 && playing.speed <= 1_000.0) {
+        return Err(ExchangeError::Speed(playing.speed));
+    }
+    Tape::open(playing)
 }
 
 async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ExchangeError> {

@@ -369,7 +369,8 @@ impl Reader {
             }
         }
         let rest = self.block.slice(self.at..);
-        let (record, used) = decode(&rest).ok_or_else(|| self.damaged(self.block_offset, "a record is malformed"))?;
+        let (record, used) =
+            decode(&rest).ok_or_else(|| self.damaged(self.block_offset, "a record is malformed"))?;
         self.at += used;
         Ok(Some(record))
     }

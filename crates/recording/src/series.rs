@@ -301,7 +301,11 @@ impl std::fmt::Display for Problem {
                 write!(f, "{} has a torn tail at byte {offset}: its writer was killed there", shown(path))
             }
             Self::Damaged { path, offset, what } => {
-                write!(f, "{} is damaged at byte {offset}: {what}; the rest of that file is left out", shown(path))
+                write!(
+                    f,
+                    "{} is damaged at byte {offset}: {what}; the rest of that file is left out",
+                    shown(path)
+                )
             }
             Self::Unreadable { path, what } => write!(f, "{} cannot be read: {what}", shown(path)),
             Self::Missing { first, last, before } => write!(
@@ -461,7 +465,9 @@ impl Series {
                     self.removed = base;
                     self.ready.extend(checkpoint);
                 }
-                (Some(expected), Some(_)) if record.seq > expected => self.jump(expected, &record, checkpoint),
+                (Some(expected), Some(_)) if record.seq > expected => {
+                    self.jump(expected, &record, checkpoint)
+                }
                 (Some(expected), _) => {
                     return self.broken(format!("record {} stands where {expected} belongs", record.seq));
                 }
@@ -602,6 +608,7 @@ fn parts_of(first: &Path) -> Result<VecDeque<PathBuf>, FileError> {
 fn number_of(first: &Path, path: &Path) -> Option<u32> {
     let stem = first.file_stem()?.to_str()?;
     let digits = path.file_stem()?.to_str()?.strip_prefix(stem)?.strip_prefix('.')?;
-    let number = digits.parse().ok().filter(|_| digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let number =
+        digits.parse().ok().filter(|_| digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_digit()))?;
     (number > 1).then_some(number)
 }

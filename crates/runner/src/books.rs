@@ -307,8 +307,12 @@ impl Books {
             inputs.push(Input::Frame { conn: *conn, payload: payload.clone() });
         }
         for (symbol, followed) in &self.binance {
-            let asset =
-                self.symbols.iter().find(|(_, s)| *s == symbol).map(|(asset, _)| *asset).or(filed_under(symbol));
+            let asset = self
+                .symbols
+                .iter()
+                .find(|(_, s)| *s == symbol)
+                .map(|(asset, _)| *asset)
+                .or(filed_under(symbol));
             let live = followed.sequencer.as_ref().and_then(Sequencer::last_id);
             if let (Some(id), Some(asset)) = (live, asset) {
                 let payload = as_rest(&followed.book, id);

@@ -143,7 +143,9 @@ pub fn render(info: &Info, books: bool) -> String {
     let followed = info.books.binance_symbols().count();
     line(
         "binance",
-        format!("{followed} symbols, {live} books at the end, {diffs_applied} diffs applied, {quotes} best quotes"),
+        format!(
+            "{followed} symbols, {live} books at the end, {diffs_applied} diffs applied, {quotes} best quotes"
+        ),
     );
     line(
         "snapshots",

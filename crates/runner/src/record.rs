@@ -182,7 +182,8 @@ impl Market {
         let end = args.duration_seconds.map(|s| begun + Duration::from_secs(s));
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut status = Status { every: Duration::from_secs(args.status_seconds), at: begun, frames: 0, bytes: 0 };
+        let mut status =
+            Status { every: Duration::from_secs(args.status_seconds), at: begun, frames: 0, bytes: 0 };
         loop {
             tokio::select! {
                 biased;
@@ -225,7 +226,8 @@ impl Market {
     }
 
     fn event(&mut self, (received, event): Stamped) {
-        let venue = |conns: &BTreeMap<ConnId, Venue>, conn| conns.get(&conn).copied().unwrap_or(Venue::Binance);
+        let venue =
+            |conns: &BTreeMap<ConnId, Venue>, conn| conns.get(&conn).copied().unwrap_or(Venue::Binance);
         let input = match event {
             StreamEvent::Frame { conn, payload } => Input::Frame { conn, payload },
             StreamEvent::Alive { conn } => Input::Alive { conn },
@@ -268,7 +270,8 @@ impl Market {
 
     fn each_second(&mut self) {
         let now = Instant::now();
-        let due: Vec<Asset> = self.later.iter().filter(|(_, at)| **at <= now).map(|(asset, _)| *asset).collect();
+        let due: Vec<Asset> =
+            self.later.iter().filter(|(_, at)| **at <= now).map(|(asset, _)| *asset).collect();
         for asset in due {
             self.ask(asset);
         }

@@ -175,7 +175,11 @@ impl Recorder {
         let dropped = self.stats.dropped.load(Relaxed);
         if dropped > 0 {
             let records = self.stats.records.load(Relaxed);
-            tracing::warn!(records, dropped, "the log is not whole: a journal is replayed from a whole one only");
+            tracing::warn!(
+                records,
+                dropped,
+                "the log is not whole: a journal is replayed from a whole one only"
+            );
         }
     }
 

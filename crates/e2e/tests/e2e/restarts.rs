@@ -147,6 +147,7 @@ fn record(path: &Path, seed: u64, seconds: u64) {
     };
     let plan = Plan {
         prices: None,
+        recording: None,
         symbols: 40,
         kind: MarketKind::Edge,
         seed,
@@ -241,6 +242,7 @@ impl Market {
                     seed,
                     planted: Vec::new(),
                     prices: None,
+                    recording: None,
                 };
                 let server = exchange::start(options).await.unwrap();
                 ready.send((server.upbit, server.binance, server.control)).unwrap();

@@ -188,7 +188,17 @@ async fn servers_say_what_their_prices_are() {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let prices = Some(Prices { paths: Arc::new(read_prices(dir.path()).unwrap()), from_ms: None });
     let (symbols, market, seed, planted) = (1, MarketKind::Calm, 1, Vec::new());
-    let options = Options { upbit: any, binance: any, control: any, prices, symbols, market, seed, planted };
+    let options = Options {
+        upbit: any,
+        binance: any,
+        control: any,
+        prices,
+        recording: None,
+        symbols,
+        market,
+        seed,
+        planted,
+    };
     let server = exchange::start(options).await.unwrap();
     assert_eq!(server.source.as_ref().unwrap().symbols, ["BTC", "ETH", "XRP"]);
     server.shutdown().await;

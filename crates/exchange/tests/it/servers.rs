@@ -324,6 +324,7 @@ async fn an_address_in_use_is_named() {
     let any = "127.0.0.1:0".parse().unwrap();
     let options = Options {
         prices: None,
+        recording: None,
         upbit: any,
         binance: server.binance,
         control: any,

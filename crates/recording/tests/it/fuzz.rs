@@ -29,7 +29,8 @@ fn number(name: &str) -> Option<u64> {
 /// A whole log with a checkpoint, in small blocks.
 fn written(path: &std::path::Path) -> Vec<Record> {
     let inputs = super::inputs();
-    let record = |seq: u64, input: &Input| Record { seq, at: market::Timestamp(seq as i64), input: input.clone() };
+    let record =
+        |seq: u64, input: &Input| Record { seq, at: market::Timestamp(seq as i64), input: input.clone() };
     let mut writer = Writer::create(path).unwrap();
     let mut records: Vec<Record> = inputs.iter().take(4).map(|input| record(10, input)).collect();
     writer.checkpoint(&records).unwrap();
@@ -100,7 +101,8 @@ fn mutated_recordings_give_written_records_or_an_error() {
         for place in [path.as_path(), dir.path()] {
             let Ok(series) = Series::open(place) else { continue };
             let read: Vec<Record> = series.map_while(Result::ok).collect();
-            let firsts = [0, 4].map(|from| read.len() <= records.len() - from && read == records[from..][..read.len()]);
+            let firsts = [0, 4]
+                .map(|from| read.len() <= records.len() - from && read == records[from..][..read.len()]);
             assert!(firsts[0] || firsts[1] || in_order(&read), "case {cases} of seed {seed}: {read:#?}");
             damaged += u64::from(read.len() < records.len());
         }

@@ -85,7 +85,16 @@ pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, ImportError> {
 impl Lines {
     pub(super) fn open(format: CaptureFormat, path: &Path) -> Result<Self, ImportError> {
         let source = source(path)?;
-        Ok(Self { format, path: path.to_owned(), source, buffer: Vec::new(), line: 0, blank: 0, byte: 0, next: 0 })
+        Ok(Self {
+            format,
+            path: path.to_owned(),
+            source,
+            buffer: Vec::new(),
+            line: 0,
+            blank: 0,
+            byte: 0,
+            next: 0,
+        })
     }
 
     /// Lines read so far.
@@ -214,7 +223,8 @@ fn message(json: &str) -> Result<What, String> {
     if head.stream.is_none() && head.last_update_id.is_some() {
         return Ok(What::Snapshot { symbol: None, payload: book(json)? });
     }
-    let of_stream = head.stream.as_deref().and_then(|name| Some(name.split_once('@')?.0.to_ascii_uppercase()));
+    let of_stream =
+        head.stream.as_deref().and_then(|name| Some(name.split_once('@')?.0.to_ascii_uppercase()));
     let symbol = of_stream.or_else(|| head.s.map(Cow::into_owned)).filter(|name| !name.is_empty());
     if let Some(symbol) = &symbol {
         filed_under(symbol).ok_or_else(|| format!("{symbol:?} is no symbol"))?;

@@ -210,8 +210,12 @@ struct First {
 
 /// Reads everything once: every line is understood, or the import ends here.
 fn look(format: CaptureFormat, files: &[PathBuf]) -> Result<First, RunError> {
-    let mut first =
-        First { done: Imported::default(), began: Timestamp(i64::MAX), streams: Vec::new(), only: Vec::new() };
+    let mut first = First {
+        done: Imported::default(),
+        began: Timestamp(i64::MAX),
+        streams: Vec::new(),
+        only: Vec::new(),
+    };
     for path in files {
         let mut lines = Lines::open(format, path)?;
         let mut symbols = BTreeSet::new();
@@ -339,8 +343,7 @@ impl Out {
 fn read_exchange_info(path: &Path) -> Result<BTreeMap<String, BinanceSymbol>, RunError> {
     let bytes = lines::read_whole(path)?;
     let wrong = |what: String| ImportError::ExchangeInfo { path: path.to_owned(), what };
-    let listed =
-        venues::binance::tables::parse_exchange_info(&bytes).map_err(|e| wrong(e.to_string()))?;
+    let listed = venues::binance::tables::parse_exchange_info(&bytes).map_err(|e| wrong(e.to_string()))?;
     Ok(listed.into_iter().map(|symbol| (symbol.symbol.clone(), symbol)).collect())
 }
 

@@ -21,10 +21,9 @@ fn data(relative: &str) -> Option<PathBuf> {
 }
 
 fn oracle(name: &str) {
-    let (Some(capture), Some(expected)) = (
-        data(&format!("binance/hftbacktest/{name}.gz")),
-        data("binance/hftbacktest/EXPECTED.json"),
-    ) else {
+    let (Some(capture), Some(expected)) =
+        (data(&format!("binance/hftbacktest/{name}.gz")), data("binance/hftbacktest/EXPECTED.json"))
+    else {
         return;
     };
     let expected: Value = serde_json::from_slice(&std::fs::read(expected).unwrap()).unwrap();
@@ -41,6 +40,7 @@ fn oracle(name: &str) {
     assert_eq!((counts.gaps, counts.unreadable, counts.astray), (number("sequence_breaks"), 0, 0));
     assert_eq!(counts.frames, done.frames);
     assert_eq!(counts.diffs_applied, number("depth_events_applied"));
+    served(&out, expected);
     let (book, last) = info.books.binance("BTCUSDT").unwrap();
     assert_eq!(last, number("last_u"));
     for (side, touch, levels) in
@@ -52,6 +52,24 @@ fn oracle(name: &str) {
         assert_eq!(best.quantity, Quantity::parse(text(1)).unwrap());
         assert_eq!(book.depth(side) as u64, number(levels));
     }
+}
+
+/// What the local exchange serves at the capture's end, by a parser of its own.
+fn served(recording: &Path, expected: &Value) {
+    let playing = exchange::tape::Playing { path: recording.to_owned(), speed: 1.0, looped: false };
+    let mut tape = exchange::tape::Tape::open(playing).unwrap();
+    let listed = tape.listings();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].binance.as_deref(), Some("BTCUSDT"));
+    while tape.advance(market::Timestamp(i64::MAX)).unwrap().is_some() {}
+    let text = |touch: &str, i: usize| expected[touch][i].as_str().unwrap();
+    let top = ["final_best_bid", "final_best_ask"].map(|touch| [text(touch, 0), text(touch, 1)]);
+    assert_eq!(tape.top(0), Some([top[0][0], top[0][1], top[1][0], top[1][1]]));
+    let body: Value = serde_json::from_str(&tape.depth(0, 10_000).unwrap()).unwrap();
+    for (side, levels) in [("bids", "levels_bid"), ("asks", "levels_ask")] {
+        assert_eq!(body[side].as_array().unwrap().len() as u64, expected[levels].as_u64().unwrap());
+    }
+    assert_eq!(body["lastUpdateId"], expected["last_u"]);
 }
 
 #[test]
@@ -129,7 +147,7 @@ fn an_import_shows_what_is_in_it() {
 span         1970-01-01T00:00:01.000Z to 1970-01-01T00:00:01.100Z, 0.100 s
 files        1, 1 blocks, {bytes} bytes
 records      6
-frames       2, 235 bytes, 0 of them no books
+frames       2, 232 bytes, 0 of them no books
 connection   0 of binance: 2 frames
 universe     1 members
 binance      1 symbols, 1 books at the end, 2 diffs applied, 0 best quotes
@@ -165,7 +183,11 @@ fn a_damaged_capture_is_an_error_with_its_line_and_byte_and_leaves_nothing() {
         (format!("{first}\n12 {{\"stream\":"), 2, first.len() + 1),
         (format!("{first}\nnonsense\n"), 2, first.len() + 1),
         (format!("{first}\n\n7x {{}}\n"), 3, first.len() + 2),
-        (format!("{first}\n9 {{\"lastUpdateId\":2,\"bids\":[[\"x\",\"1\"]],\"asks\":[]}}\n"), 2, first.len() + 1),
+        (
+            format!("{first}\n9 {{\"lastUpdateId\":2,\"bids\":[[\"x\",\"1\"]],\"asks\":[]}}\n"),
+            2,
+            first.len() + 1,
+        ),
     ];
     for (text, line, byte) in cases {
         let capture = put(folder.path(), "a.txt", text.as_bytes());

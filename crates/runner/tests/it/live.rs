@@ -20,6 +20,15 @@ impl Exchange {
     }
 
     fn with_gaps(planted: Vec<exchange::PlantedGap>) -> Self {
+        Self::with(planted, None)
+    }
+
+    /// One that plays a recording.
+    pub fn playing(recording: exchange::tape::Playing) -> Self {
+        Self::with(Vec::new(), Some(recording))
+    }
+
+    fn with(planted: Vec<exchange::PlantedGap>, recording: Option<exchange::tape::Playing>) -> Self {
         let (ready, started) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -27,6 +36,7 @@ impl Exchange {
             runtime.block_on(async {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = exchange::start(exchange::Options {
+                    recording,
                     prices: None,
                     upbit: any,
                     binance: any,

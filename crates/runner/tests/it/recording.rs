@@ -1,7 +1,9 @@
 //! `assay record` against the local exchange: what it writes replays, in one piece and in parts.
 
 use clap::Parser;
-use runner::{RecordArgs, info, record, replay_file};
+use market::{Book, Level, Side};
+use runner::{RecordArgs, books::Books, info, record, replay_file};
+use std::path::Path;
 
 #[derive(Parser)]
 struct Line {
@@ -20,8 +22,10 @@ fn a_recorded_market_has_no_gaps_and_replays_to_the_same_journal_twice() {
     let config = folder.path().join("assay.toml");
     std::fs::write(&config, &exchange.endpoints).unwrap();
     let out = folder.path().join("market");
-    let words = ["--data-source", "local", "--duration-seconds", "6", "--rotate-mb", "1", "--status-seconds", "2"];
-    let place = ["--config", config.to_str().unwrap(), "--out", out.to_str().unwrap(), "--symbols", "BTC,ETH,XRP"];
+    let words =
+        ["--data-source", "local", "--duration-seconds", "6", "--rotate-mb", "1", "--status-seconds", "2"];
+    let place =
+        ["--config", config.to_str().unwrap(), "--out", out.to_str().unwrap(), "--symbols", "BTC,ETH,XRP"];
     assert_eq!(record(args(&[&words[..], &place[..]].concat())).unwrap(), 0);
 
     let seen = info::read(&out).unwrap();
@@ -34,6 +38,8 @@ fn a_recorded_market_has_no_gaps_and_replays_to_the_same_journal_twice() {
     assert_eq!(seen.books.upbit_codes().count(), 4, "with the FX market: {text}");
     assert_eq!(seen.books.members().len(), 3);
 
+    served_again(folder.path(), &out, &seen.books);
+
     let journal = folder.path().join("journal.log");
     let mut live = 0;
     let report = replay_file(&out, Some(&journal), None, |_| live += 1).unwrap();
@@ -43,7 +49,41 @@ fn a_recorded_market_has_no_gaps_and_replays_to_the_same_journal_twice() {
     let error = record(args(&[&words[..], &place[..]].concat())).unwrap_err();
     assert_eq!(error.exit_code(), 64);
     let unknown = folder.path().join("other");
-    let place = ["--config", config.to_str().unwrap(), "--out", unknown.to_str().unwrap(), "--symbols", "NOPE"];
+    let place =
+        ["--config", config.to_str().unwrap(), "--out", unknown.to_str().unwrap(), "--symbols", "NOPE"];
     let error = record(args(&[&words[..], &place[..]].concat())).unwrap_err();
     assert!(error.to_string().contains("NOPE"), "{error}");
+}
+
+fn levels(book: &Book, depth: usize) -> [Vec<Level>; 2] {
+    [Side::Bid, Side::Ask].map(|side| book.iter(side).take(depth).collect())
+}
+
+/// The recording as a market: the real clients sync with it without a gap, and end with the books that it ends with.
+fn served_again(folder: &Path, recorded: &Path, books: &Books) {
+    let path = recorded.to_owned();
+    let exchange =
+        crate::live::Exchange::playing(exchange::tape::Playing { path, speed: 2.0, looped: false });
+    let config = folder.join("served.toml");
+    std::fs::write(&config, &exchange.endpoints).unwrap();
+    let out = folder.join("served");
+    let words = ["--data-source", "local", "--duration-seconds", "7", "--symbols", "BTC,ETH,XRP"];
+    let place = ["--config", config.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    assert_eq!(record(args(&[&words[..], &place[..]].concat())).unwrap(), 0);
+    let served = info::read(&out).unwrap();
+    let text = info::render(&served, true);
+    println!("{text}");
+    let counts = served.books.counts();
+    assert_eq!((counts.gaps, counts.unreadable, counts.downs), (0, 0, 0), "{text}");
+    for (symbol, _) in books.binance_symbols() {
+        let (was, id) = books.binance(symbol).unwrap();
+        let (is, last) = served.books.binance(symbol).unwrap_or_else(|| panic!("{symbol}: {text}"));
+        assert_eq!(last, id, "{symbol}");
+        // Snapshots ask for 500 levels a side.
+        assert_eq!(levels(is, 100), levels(was, 100), "{symbol}");
+    }
+    for code in books.upbit_codes() {
+        let (was, is) = (books.upbit(code).unwrap(), served.books.upbit(code).unwrap());
+        assert_eq!(levels(is, 15), levels(was, 15), "{code}");
+    }
 }
