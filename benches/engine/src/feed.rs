@@ -21,6 +21,8 @@ const TRAVEL: Duration = Duration::from_millis(3);
 pub const UPBIT: u16 = 0;
 /// The connection of Binance's frames.
 pub const BINANCE: u16 = 1;
+/// No session loses so much.
+const NEVER: Money = Money::from_int(1_000_000_000);
 /// Units of an Upbit frame, as the runner subscribes to them.
 const UNITS: usize = 15;
 
@@ -89,6 +91,10 @@ pub fn config(topn: usize) -> Config {
         entry_pause_ms: 1_000,
         cooldown_route_ms: 5_000,
         cooldown_cross_ms: 15_000,
+        // A venue's legs lose what the other's win: with the daily limits of a real session hours of market would soon stand still.
+        venue_daily_loss_usd: NEVER,
+        daily_loss_usd: NEVER,
+        emergency_loss_usd: NEVER,
         ..Config::default()
     }
 }

@@ -493,11 +493,12 @@ pub struct Written {
 pub fn write_log(plan: &Plan, path: &Path) -> Result<Written, GenerateError> {
     let Plan { seed, planted, config, .. } = plan;
     let lasts = lasts(plan)?;
+    // What is wrong with the plan is said before a file stands there.
+    config.check().map_err(StartError::from)?;
     let run_id = format!("generated-{}-{seed}", plan.prices.as_ref().map_or(plan.kind.name(), |_| "prices"));
     let log = |writer| Log { writer, session: Some(InMemory::default()), until: None, records: 0 };
     let mut virtual_market = match &plan.prices {
         Some(prices) => {
-            // What is wrong with the plan is said before a file stands there.
             prices.check()?;
             let sink = log(Writer::create(path)?);
             VirtualMarket::walking(prices, *seed, planted, &run_id, config, sink)?

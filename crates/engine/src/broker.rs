@@ -77,6 +77,8 @@ pub struct Broker {
     /// In order of id.
     queue: Vec<Pending>,
     last_id: u64,
+    /// Room for the levels of the next fill, see [`Self::give_back`].
+    spare: Vec<Taken>,
 }
 
 impl Broker {
@@ -91,7 +93,14 @@ impl Broker {
         latency: Box<dyn LatencyModel>,
         rejection: Box<dyn RejectionModel>,
     ) -> Self {
-        Self { fees, latency, rejection, queue: Vec::with_capacity(16), last_id: 0 }
+        Self {
+            fees,
+            latency,
+            rejection,
+            queue: Vec::with_capacity(16),
+            last_id: 0,
+            spare: Vec::with_capacity(32),
+        }
     }
 
     /// The fee model.
@@ -167,8 +176,8 @@ impl Broker {
     /// looked at, not changed.
     ///
     /// # Errors
-    /// The order and why it was refused; nothing was taken then. An order that meets no liquidity at all (no book, all of
-    /// it taken before, or nothing within its limit) is [`Refusal::NoBook`]; figures that do not fit an exact number are
+    /// The order and why it was refused; nothing was taken then. An order that meets no liquidity at all is
+    /// [`Refusal::NoBook`] without a book and [`Refusal::NothingLeft`] when all of it was taken before or lies beyond its limit; figures that do not fit an exact number are
     /// [`Refusal::AboveMaxQuantity`].
     pub fn execute(
         &mut self,
@@ -178,14 +187,23 @@ impl Broker {
         memory: &mut dyn LiquidityModel,
         ledger: &Ledger,
     ) -> Result<Filled, (Order, Refusal)> {
-        let mut levels = Vec::new();
+        let mut levels = std::mem::take(&mut self.spare);
         match self.fill(&order, instrument, book, memory, ledger, &mut levels) {
             Ok((quantity, notional, fee, fee_asset)) => {
                 memory.commit(order.takes, &levels);
                 Ok(Filled { order, levels, quantity, notional, fee, fee_asset })
             }
-            Err(refusal) => Err((order, refusal)),
+            Err(refusal) => {
+                self.give_back(levels);
+                Err((order, refusal))
+            }
         }
+    }
+
+    /// The levels of a fill that nobody keeps: the next one is written where they were.
+    pub fn give_back(&mut self, mut levels: Vec<Taken>) {
+        levels.clear();
+        self.spare = levels;
     }
 
     /// The orders under way, in order of id.
@@ -230,7 +248,7 @@ impl Broker {
             .plan(book, order.takes, order.quantity, order.limit, levels)
             .ok_or(Refusal::AboveMaxQuantity)?;
         if quantity.0 <= 0 {
-            return Err(Refusal::NoBook);
+            return Err(Refusal::NothingLeft);
         }
         let (fee, fee_asset) = self.covered(order, quantity, quantity, notional, ledger)?;
         Ok((quantity, notional, fee, fee_asset))
@@ -407,10 +425,10 @@ mod tests {
         let mut bench = Bench::new();
         assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None).unwrap().quantity, q("4"));
         assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None).unwrap().quantity, q("1"));
-        assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None), Err(Refusal::NoBook));
+        assert_eq!(bench.run(Venue::Binance, Side::Bid, "4", None), Err(Refusal::NothingLeft));
         let mut bench = Bench::new();
         assert_eq!(bench.run(Venue::Binance, Side::Ask, "4", Some(100)).unwrap().quantity, q("2"));
-        assert_eq!(bench.run(Venue::Binance, Side::Ask, "4", Some(99)), Err(Refusal::NoBook));
+        assert_eq!(bench.run(Venue::Binance, Side::Ask, "4", Some(99)), Err(Refusal::NothingLeft));
     }
 
     #[test]

@@ -374,30 +374,101 @@ impl Config {
                 must: "be at most level_window_ms and not negative",
             });
         }
+        self.check_times()?;
+        self.check_figures()?;
         if !(self.rebalance_at > 0.0 && self.rebalance_at <= 1.0) {
             return Err(ConfigError { key: "rebalance_at", must: "be above 0 and at most 1" });
-        }
-        if self.transfer_delay_ms < 0 {
-            return Err(ConfigError { key: "transfer_delay_ms", must: "not be negative" });
         }
         let fees = self.withdrawal_fees.values().flat_map(|fees| [fees.upbit, fees.binance]);
         if self.withdrawal_fee_usd.is_negative() || fees.into_iter().any(Quantity::is_negative) {
             return Err(ConfigError { key: "withdrawal_fees", must: "not be negative" });
         }
-        let finite = [
-            ("min_edge_bps", self.min_edge_bps),
-            ("reserve_bps", self.reserve_bps),
+        Ok(())
+    }
+
+    /// Times are between nothing and a week, windows up to a day: what is longer is a mistake of the unit.
+    fn check_times(&self) -> Result<(), ConfigError> {
+        const DAY: i64 = 86_400_000;
+        let times = [
+            ("time_limit_ms", self.time_limit_ms),
+            ("entry_pause_ms", self.entry_pause_ms),
+            ("cooldown_route_ms", self.cooldown_route_ms),
+            ("cooldown_cross_ms", self.cooldown_cross_ms),
+            ("transfer_delay_ms", self.transfer_delay_ms),
+            ("complete_ms", self.complete_ms),
+            ("retry_ms", self.retry_ms),
+            ("close_within_ms", self.close_within_ms),
+            ("fx.max_age_ms", self.fx.max_age_ms),
+            ("health.silent_ms", self.health.silent_ms),
+            ("health.frozen_ms", self.health.frozen_ms),
+            ("health.conn_stale_ms", self.health.conn_stale_ms),
+        ];
+        if let Some((key, _)) = times.into_iter().find(|(_, ms)| !(0..=7 * DAY).contains(ms)) {
+            return Err(ConfigError { key, must: "lie between 0 and 604 800 000, a week in milliseconds" });
+        }
+        let windows = [
+            ("level_window_ms", self.level_window_ms),
+            ("level_exclude_ms", self.level_exclude_ms),
+            ("level_min_ms", self.level_min_ms),
+            ("fx.window_ms", self.fx.window_ms),
+        ];
+        if let Some((key, _)) = windows.into_iter().find(|(_, ms)| !(0..=DAY).contains(ms)) {
+            return Err(ConfigError { key, must: "lie between 0 and 86 400 000, a day in milliseconds" });
+        }
+        Ok(())
+    }
+
+    /// Figures are numbers, shares are shares, and counts are such that a session fits into memory.
+    fn check_figures(&self) -> Result<(), ConfigError> {
+        let finite = [("min_edge_bps", self.min_edge_bps), ("reserve_bps", self.reserve_bps)];
+        if let Some((key, _)) = finite.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(ConfigError { key, must: "be a finite number" });
+        }
+        let (fx, health) = (&self.fx, &self.health);
+        let not_negative = [
             ("stop_loss_bps", self.stop_loss_bps),
             ("reversal_bps", self.reversal_bps),
             ("gross_gap_max_bps", self.gross_gap_max_bps),
-            ("route_score_min", self.route_score_min),
             ("score_full_edge_bps", self.score_full_edge_bps),
-            ("budget_degrade_pct", self.budget_degrade_pct),
+            // Above 100 every intent is blocked, and lives on as a shadow only.
+            ("route_score_min", self.route_score_min),
+            ("symbol_degrade_pct", self.symbol_degrade_pct),
+            ("symbol_block_pct", self.symbol_block_pct),
             ("volatility_pct", self.volatility_pct),
-            ("imbalance", self.imbalance),
+            ("total_exposure_pct", self.total_exposure_pct),
+            ("fx.low", fx.low),
+            ("fx.high", fx.high),
+            ("fx.jump_pct_per_min", fx.jump_pct_per_min),
+            ("fx.reevaluate_bps", fx.reevaluate_bps),
+            ("health.degraded_latency_ms", health.degraded_latency_ms),
+            ("health.down_latency_ms", health.down_latency_ms),
         ];
-        match finite.into_iter().find(|(_, value)| !value.is_finite()) {
-            Some((key, _)) => Err(ConfigError { key, must: "be a finite number" }),
+        if let Some((key, _)) = not_negative.into_iter().find(|(_, v)| !(v.is_finite() && *v >= 0.0)) {
+            return Err(ConfigError { key, must: "be a number, and not negative" });
+        }
+        let percents = [
+            ("budget_degrade_pct", self.budget_degrade_pct),
+            ("health.degraded_errors_pct", health.degraded_errors_pct),
+            ("health.down_errors_pct", health.down_errors_pct),
+            ("health.degraded_rate_pct", health.degraded_rate_pct),
+        ];
+        if let Some((key, _)) = percents.into_iter().find(|(_, v)| !(0.0..=100.0).contains(v)) {
+            return Err(ConfigError { key, must: "lie between 0 and 100" });
+        }
+        let shares = [("bias", self.bias), ("imbalance", self.imbalance)];
+        if let Some((key, _)) = shares.into_iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
+            return Err(ConfigError { key, must: "lie between 0 and 1" });
+        }
+        let counts = [
+            ("topn", self.topn),
+            ("max_positions", self.max_positions),
+            ("max_positions_per_symbol", self.max_positions_per_symbol),
+            ("shadow_max", self.shadow_max),
+            ("book_levels", self.book_levels),
+            ("health.error_window", health.error_window),
+        ];
+        match counts.into_iter().find(|(_, n)| *n > 100_000) {
+            Some((key, _)) => Err(ConfigError { key, must: "be at most 100 000" }),
             None => Ok(()),
         }
     }

@@ -64,9 +64,11 @@ pub enum Why {
     Stopping,
     /// The symbol is no member any more.
     NotMember,
+    /// At its final size, and without what our own fills took, the edge is below the threshold.
+    EdgeAtSize,
 }
 
-const WHYS: [&str; 13] = [
+const WHYS: [&str; 14] = [
     "suppressed:syncing",
     "suppressed:stale",
     "suppressed:broken",
@@ -80,10 +82,18 @@ const WHYS: [&str; 13] = [
     "suppressed:order_size",
     "suppressed:stopping",
     "suppressed:not_member",
+    "suppressed:edge_at_size",
 ];
 
 const STAGES: usize = catalogue::FUNNEL_STAGES.len();
 const RULES: usize = rules::ALL.len();
+
+/// Whether a count follows from records of decisions, refusals, positions: those need no record of the funnel.
+fn told(name: &str) -> bool {
+    let stages = [Stage::Sent, Stage::Rejected, Stage::PartlyFilled, Stage::Filled, Stage::Exited];
+    stages.iter().any(|stage| catalogue::FUNNEL_STAGES[*stage as usize] == name)
+        || name.starts_with("exited:")
+}
 
 /// The counts of a symbol, or of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +165,23 @@ impl Counts {
             put(format!("exited:{}", reason.as_str()), n);
         }
         out
+    }
+
+    /// Of these, what a journal's other records tell as well ([`told`]).
+    pub fn told(&self) -> BTreeMap<String, u64> {
+        let mut counts = self.by_name();
+        counts.retain(|name, _| told(name));
+        counts
+    }
+
+    /// Counts what records told of intents that were sent before a kill, and of what became of them. An intent that was sent
+    /// passed every stage before; what was looked at and not sent since the last record of the funnel is gone.
+    pub fn add_told(&mut self, counts: &BTreeMap<String, u64>) {
+        self.add_named(counts);
+        let sent = counts.get(catalogue::FUNNEL_STAGES[Stage::Sent as usize]).copied().unwrap_or(0);
+        for stage in [Stage::Evaluated, Stage::GrossPositive, Stage::NetPositive, Stage::AboveThreshold] {
+            self.stages[stage as usize] = self.stages[stage as usize].saturating_add(sent);
+        }
     }
 
     /// Adds counts by name: those of a journal. A name that this version does not know is left out.

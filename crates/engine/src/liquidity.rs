@@ -153,7 +153,9 @@ impl LiquidityMemory {
 
 impl LiquidityModel for LiquidityMemory {
     fn fresh(&self) -> Box<dyn LiquidityModel> {
-        Box::new(Self { sides: [Vec::new(), Vec::new()], window: self.window })
+        // With room for what orders of usual size take, so that a fill allocates nothing.
+        let room = || Vec::with_capacity(16);
+        Box::new(Self { sides: [room(), room()], window: self.window })
     }
 
     fn on_book(&mut self, book: &Book) {

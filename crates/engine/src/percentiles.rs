@@ -17,18 +17,7 @@ const WIDE: i32 = 8;
 const BINS: usize = 2 * (FINE + COARSE) as usize;
 
 /// How often a figure lay in which bin.
-#[derive(Debug, Clone)]
-pub struct Histogram {
-    bins: Box<[u32; BINS]>,
-    n: u64,
-    max: f64,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { bins: Box::new([0; BINS]), n: 0, max: f64::NEG_INFINITY }
-    }
-}
+type Bins = [u32; BINS];
 
 /// The bin of a figure in basis points.
 fn bin(bps: f64) -> usize {
@@ -61,82 +50,136 @@ fn to_hundredth(bps: f64) -> f64 {
     (bps * 100.0).round() / 100.0
 }
 
-impl Histogram {
-    /// Takes a figure; what is no number is left out.
-    pub fn add(&mut self, bps: f64) {
-        if bps.is_nan() {
-            return;
-        }
-        let bin = &mut self.bins[bin(bps)];
-        *bin = bin.saturating_add(1);
-        self.n += 1;
-        if bps > self.max {
-            self.max = bps;
-        }
+/// Percentiles of `bins` whose largest figure was `max`; `None` without a figure. Nearest rank; a percentile is never above the
+/// largest figure.
+fn percentiles(bins: &Bins, max: f64) -> Option<Percentiles> {
+    let n = evaluations(bins);
+    if n == 0 {
+        return None;
     }
-
-    /// The percentiles, `None` without a figure. Nearest rank; a percentile is never above the largest figure.
-    pub fn percentiles(&self) -> Option<Percentiles> {
-        if self.n == 0 {
-            return None;
-        }
-        let at = |percent: u64| {
-            let rank = (self.n * percent).div_ceil(100).max(1);
-            let mut seen = 0;
-            let found = self.bins.iter().position(|count| {
-                seen += u64::from(*count);
-                seen >= rank
-            });
-            to_hundredth(middle(found.unwrap_or(BINS - 1)).min(self.max))
-        };
-        Some(Percentiles { p10: at(10), p50: at(50), p90: at(90), max: to_hundredth(self.max) })
-    }
+    let at = |percent: u64| {
+        let rank = (n * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let found = bins.iter().position(|count| {
+            seen += u64::from(*count);
+            seen >= rank
+        });
+        to_hundredth(middle(found.unwrap_or(BINS - 1)).min(max))
+    };
+    Some(Percentiles { p10: at(10), p50: at(50), p90: at(90), max: to_hundredth(max) })
 }
 
-/// Gap, level and edge of a direction.
-#[derive(Debug, Clone, Default)]
+fn evaluations(bins: &Bins) -> u64 {
+    bins.iter().map(|n| u64::from(*n)).sum()
+}
+
+/// Evaluations that wait for their bins.
+const WAITING: usize = 4;
+/// No figure: a gap without a level.
+const NONE: u16 = u16::MAX;
+const GAP: usize = 0;
+const LEVEL: usize = 1;
+const EDGE: usize = 2;
+
+/// Gap, level and edge of a direction. What an evaluation touches is this one line of the cache; a few are counted at a time,
+/// which mostly are neighbours in their histograms.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
 struct Figures {
-    gap: Histogram,
-    level: Histogram,
-    edge: Histogram,
+    /// The largest ones.
+    max: [f64; 3],
+    bins: Box<[Bins; 3]>,
+    waiting: [[u16; 3]; WAITING],
+    waits: u8,
+    /// Something was evaluated since the last record.
+    moved: bool,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            max: [f64::NEG_INFINITY; 3],
+            bins: Box::new([[0; BINS]; 3]),
+            waiting: [[NONE; 3]; WAITING],
+            waits: 0,
+            moved: false,
+        }
+    }
 }
 
 impl Figures {
-    fn spread(&self) -> Spread {
+    /// The bin of a figure, whose maximum is kept; what is no number is left out.
+    fn bin(&mut self, which: usize, bps: f64) -> u16 {
+        if bps.is_nan() {
+            return NONE;
+        }
+        if bps > self.max[which] {
+            self.max[which] = bps;
+        }
+        bin(bps) as u16
+    }
+
+    fn gap(&mut self, gap_bps: f64) {
+        if usize::from(self.waits) == WAITING {
+            self.settle();
+        }
+        self.moved = true;
+        self.waiting[usize::from(self.waits)] = [self.bin(GAP, gap_bps), NONE, NONE];
+        self.waits += 1;
+    }
+
+    fn edge(&mut self, level_bps: f64, edge_bps: f64) {
+        let (level, edge) = (self.bin(LEVEL, level_bps), self.bin(EDGE, edge_bps));
+        if let Some(last) = self.waits.checked_sub(1) {
+            let row = &mut self.waiting[usize::from(last)];
+            (row[LEVEL], row[EDGE]) = (level, edge);
+        }
+    }
+
+    /// Counts what waits.
+    fn settle(&mut self) {
+        for row in &self.waiting[..usize::from(self.waits)] {
+            for (bins, bin) in self.bins.iter_mut().zip(row) {
+                if let Some(count) = bins.get_mut(usize::from(*bin)) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        self.waits = 0;
+    }
+
+    fn spread(&mut self) -> Spread {
+        self.settle();
+        self.moved = false;
+        let of = |which: usize| percentiles(&self.bins[which], self.max[which]);
         Spread {
-            evaluations: self.gap.n,
-            gap_bps: self.gap.percentiles(),
-            level_bps: self.level.percentiles(),
-            edge_bps: self.edge.percentiles(),
+            evaluations: evaluations(&self.bins[GAP]),
+            gap_bps: of(GAP),
+            level_bps: of(LEVEL),
+            edge_bps: of(EDGE),
         }
     }
 }
 
 /// A symbol's figures in both directions since the start.
 #[derive(Debug, Clone, Default)]
-pub struct Spreads {
-    figures: [Figures; 2],
-    /// Something was evaluated since the last record.
-    moved: bool,
-}
+pub struct Spreads([Figures; 2]);
 
 impl Spreads {
     /// An executable gap was found.
     pub fn gap(&mut self, direction: Direction, gap_bps: f64) {
-        self.moved = true;
-        self.figures[direction.index()].gap.add(gap_bps);
+        self.0[direction.index()].gap(gap_bps);
     }
 
-    /// With the level that enters its edge, and the edge.
+    /// With the level that enters the edge of that gap, and the edge.
     pub fn edge(&mut self, direction: Direction, level_bps: f64, edge_bps: f64) {
-        let figures = &mut self.figures[direction.index()];
-        figures.level.add(level_bps);
-        figures.edge.add(edge_bps);
+        self.0[direction.index()].edge(level_bps, edge_bps);
     }
 
     /// All since the start; `None` when nothing was evaluated since the last call.
     pub fn since_start(&mut self) -> Option<[Spread; 2]> {
-        std::mem::take(&mut self.moved).then(|| [self.figures[0].spread(), self.figures[1].spread()])
+        let [a, b] = &mut self.0;
+        (a.moved || b.moved).then(|| [a.spread(), b.spread()])
     }
 }
 
@@ -178,10 +221,10 @@ mod tests {
     proptest! {
         #[test]
         fn percentiles_are_within_the_stated_error(mut values in prop::collection::vec(-1_100.0..1_100.0f64, 1..300)) {
-            let mut histogram = Histogram::default();
-            values.iter().for_each(|v| histogram.add(*v));
+            let mut figures = Figures::default();
+            values.iter().for_each(|v| figures.gap(*v));
             values.sort_unstable_by(f64::total_cmp);
-            let found = histogram.percentiles().unwrap();
+            let found = figures.spread().gap_bps.unwrap();
             for (percent, found) in [(10, found.p10), (50, found.p50), (90, found.p90)] {
                 let exact = values[(values.len() * percent).div_ceil(100).max(1) - 1];
                 let allowed = if exact.abs() < 127.0 { 0.51 } else { 4.01 };

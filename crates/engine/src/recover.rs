@@ -3,11 +3,12 @@
 //!
 //! Only whole inputs are folded: what stands behind the last commit is the reader's business. Everything that decides comes
 //! back: balances, positions and their orders, results, guards, numbering, pacing. What is measured anew does not: books, FX,
-//! health, levels (seeded from candles), the funnel of the unfinished minute.
+//! health, levels (seeded from candles), and what the unfinished minute had looked at without sending anything.
 
 use crate::broker::{Filled, Order};
 use crate::config::Config;
 use crate::core::Results;
+use crate::funnel::Stage;
 use crate::guards::{Rule, Scope, rules};
 use crate::ledger::Ledger;
 use crate::legs::{Decided, Phase, Position};
@@ -151,6 +152,9 @@ pub struct State {
     pub unwinds: u64,
     /// The funnel in total, up to the last full minute.
     pub funnel: BTreeMap<String, u64>,
+    /// What was sent, refused, filled and closed since, by symbol: other records than the funnel's tell it.
+    #[serde(default)]
+    pub told: BTreeMap<Asset, BTreeMap<String, u64>>,
 }
 
 impl State {
@@ -214,6 +218,7 @@ impl State {
             Body::EmergencyStop { .. } => self.emergency = true,
             Body::Alert { rule_id, labels, .. } => self.on_alert(rule_id, labels),
             Body::Funnel { asset: None, counts } => {
+                self.told.clear();
                 for (stage, count) in counts {
                     let sum = self.funnel.entry(stage.clone()).or_default();
                     *sum = sum.saturating_add(*count);
@@ -326,7 +331,16 @@ impl State {
         self.symbols[i].last_entry = Some(entry.at);
         self.last_position = *position;
         self.positions.push(Position::new(*position, i, *asset, *direction, decided));
+        self.count_stage(*asset, Stage::Sent);
         Ok(())
+    }
+
+    fn count(&mut self, asset: Asset, name: &str) {
+        *self.told.entry(asset).or_default().entry(name.to_owned()).or_default() += 1;
+    }
+
+    fn count_stage(&mut self, asset: Asset, stage: Stage) {
+        self.count(asset, catalogue::FUNNEL_STAGES[stage as usize]);
     }
 
     fn position(&mut self, seq: u64, id: u64) -> Result<&mut Position, FoldError> {
@@ -383,6 +397,9 @@ impl State {
 
     fn on_rejected(&mut self, entry: &Entry, order: u64) -> Result<(), FoldError> {
         let order = self.take_order(entry.seq, order)?;
+        if order.purpose == Purpose::Entry {
+            self.count_stage(order.asset, Stage::Rejected);
+        }
         let config = self.config.clone();
         let position = self.position(entry.seq, order.position)?;
         if order.purpose != Purpose::Entry {
@@ -397,6 +414,9 @@ impl State {
             return Ok(());
         };
         let order = self.take_order(entry.seq, *order)?;
+        if order.purpose == Purpose::Entry && *quantity < order.quantity {
+            self.count_stage(order.asset, Stage::PartlyFilled);
+        }
         let filled = Filled {
             order,
             levels: levels.clone(),
@@ -418,8 +438,9 @@ impl State {
     fn on_position(&mut self, entry: &Entry) -> Result<(), FoldError> {
         let seq = entry.seq;
         match &entry.body {
-            Body::Opened { position, quantity, notional_usd, .. } => {
+            Body::Opened { position, asset, quantity, notional_usd, .. } => {
                 self.entries += 1;
+                self.count_stage(*asset, Stage::Filled);
                 let position = self.position(seq, *position)?;
                 position.phase = Phase::Open;
                 position.retry_at = None;
@@ -444,6 +465,8 @@ impl State {
             Body::Closed { position, asset, direction, reason, net_usd, .. } => {
                 let cash = self.end_position(seq, *position)?;
                 self.round_trips += 1;
+                self.count_stage(*asset, Stage::Exited);
+                self.count(*asset, &format!("exited:{}", reason.as_str()));
                 self.results.add(cash, *net_usd);
                 if *reason != journal::record::ExitReason::Shutdown {
                     let route = Scope::Route(*asset, *direction).to_string();

@@ -124,6 +124,9 @@ pub enum Refusal {
     /// There is no book to fill against.
     #[error("no live book")]
     NoBook,
+    /// What the book shows within the order's limit was taken by our own fills before.
+    #[error("nothing left within the limit, or our own fills took what the book shows")]
+    NothingLeft,
 }
 
 impl Instrument {

@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::recorder::RecorderStats;
 use engine::kpi::Kpis;
 use exposition::{Format, HistogramSnapshot};
+use market::Timestamp;
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +27,10 @@ pub struct Facts {
     pub effective: Effective,
     /// Its SHA-256.
     pub config_sha256: String,
-    /// The clock that started with the run.
+    /// The clock that started with this process.
     pub clock: Clock,
+    /// When the session began, where it was another process that began it: what the journal tells of lasts since then.
+    pub began: Option<Timestamp>,
     /// ERROR lines before the run.
     pub errors_before: ErrorCount,
     /// Metrics.
@@ -81,11 +84,13 @@ pub fn document(
     out.insert("complete".to_owned(), ending.complete.into());
     out.insert("data_source".to_owned(), effective.data_source.into());
     out.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
-    out.insert("started_at".to_owned(), rfc3339(facts.clock.started()).into());
+    let began = facts.began.unwrap_or_else(|| facts.clock.started());
+    out.insert("started_at".to_owned(), rfc3339(began).into());
     out.insert("config_sha256".to_owned(), facts.config_sha256.clone().into());
     out.extend(kpis.fields());
     let mut fields = Fields(out);
-    let duration = facts.clock.elapsed().as_secs_f64();
+    let process = facts.clock.elapsed().as_secs_f64();
+    let duration = facts.began.map_or(process, |began| facts.clock.now().secs_since(began));
     fields.float("duration_s", Some(duration), "");
     match &ending.stop_reason {
         Some(reason) => fields.value("stop_reason", reason.clone().into()),
@@ -93,7 +98,7 @@ pub fn document(
     }
     latency(&mut fields, &facts.metrics.latency.snapshot());
     errors(&mut fields, facts);
-    usage(&mut fields, duration);
+    usage(&mut fields, process);
     alerts(&mut fields, &facts.metrics, availability);
     recording(&mut fields, facts);
     fields.0
@@ -123,7 +128,7 @@ fn usage(fields: &mut Fields, duration: f64) {
     let usage = crate::process::read();
     let absent = "absent: the system has no procfs";
     fields.float("cpu_seconds", usage.cpu_seconds, absent);
-    // Of one core, over the run.
+    // Of one core, over the life of this process.
     fields.float("cpu_usage_pct", usage.cpu_seconds.map(|s| s * 100.0 / duration.max(1e-3)), absent);
     match usage.peak_rss_bytes {
         Some(bytes) => fields.value("peak_rss_bytes", bytes.into()),

@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub struct Past {
     /// KPIs of everything that the journal holds.
     pub kpis: Kpis,
+    /// When the session began.
+    pub began: Option<Timestamp>,
     /// Paper capital, once there is a start record.
     pub capital_usd: Option<Money>,
     /// Highest result at marks so far, at least zero.
@@ -40,7 +42,10 @@ impl Past {
     fn on(&mut self, entry: &Entry) {
         self.kpis.on(entry);
         match &entry.body {
-            Body::Start { terms, .. } => self.capital_usd = Some(terms.capital_usd),
+            Body::Start { terms, .. } => {
+                self.began = Some(entry.at);
+                self.capital_usd = Some(terms.capital_usd);
+            }
             Body::Equity { pnl_usd, .. } => self.peak_usd = self.peak_usd.max(*pnl_usd),
             Body::Alert { rule_id, .. } => *self.alerts.entry(rule_id.clone()).or_default() += 1,
             _ => {}

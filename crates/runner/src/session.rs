@@ -87,6 +87,7 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         effective: effective.clone(),
         config_sha256,
         clock,
+        began: past.as_ref().and_then(|past| past.began).filter(|_| args.data_source != DataSource::Replay),
         errors_before,
         metrics: metrics.clone(),
         recorder: recorder.as_ref().map(Recorder::stats),

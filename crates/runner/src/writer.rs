@@ -575,6 +575,7 @@ mod tests {
             effective,
             config_sha256: String::new(),
             clock: Clock::start(),
+            began: None,
             errors_before: crate::logs::error_count(),
             metrics: Metrics::new(common, info).unwrap(),
             recorder: None,

@@ -27,9 +27,9 @@ pub const CAMPAIGNS: &[Campaign] = &[
         name: "kills",
         package: "e2e",
         binary: "e2e",
-        filter: "restarts::killed_at_random_moments",
+        filter: "kills_",
         length: ("ASSAY_KILLS", "200"),
-        about: "kill -9 of a runner at random moments: nothing reported is lost or doubled",
+        about: "kill -9 at random moments of a replay and of a live session that goes on: nothing reported is lost or doubled",
     },
     Campaign {
         name: "recovery",

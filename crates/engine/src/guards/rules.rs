@@ -170,7 +170,7 @@ impl Thresholds {
             (FX_HIGH, fx.high),
             (FX_JUMP, fx.jump_pct_per_min),
             (BIAS, config.bias),
-            (IMBALANCE, config.imbalance),
+            (IMBALANCE, config.imbalance_block_at()),
             (CROSS_STREAK, f64::from(config.loss_streak_cross.saturating_sub(1))),
         ];
         for (rule, threshold) in pairs {

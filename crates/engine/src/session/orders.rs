@@ -94,7 +94,10 @@ impl Core {
             self.positions[p].outstanding = self.positions[p].outstanding.saturating_sub(1);
         }
         match result {
-            Ok(filled) => self.on_filled(i, position, &filled),
+            Ok(filled) => {
+                self.on_filled(i, position, &filled);
+                self.broker.give_back(filled.levels);
+            }
             Err((order, refusal)) => self.on_refused(i, position, &order, refusal),
         }
         if let Some(p) = position {

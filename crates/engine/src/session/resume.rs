@@ -10,8 +10,9 @@ use crate::core::{Core, Effect, StartError, Stop};
 use crate::recover::{Latest, State, SymbolState};
 use crate::session::feed::new_symbol;
 use journal::Body;
-use market::{Side, Timestamp};
+use market::{Asset, Side, Timestamp};
 use recording::Input;
+use std::collections::BTreeMap;
 
 impl Core {
     /// Starts from what the journal says.
@@ -89,6 +90,13 @@ impl Core {
         self.view.unwinds = state.unwinds;
         self.view.guard_triggers = state.triggers;
         self.view.funnel.add_named(&state.funnel);
+        for (asset, counts) in &state.told {
+            if let Some(i) = self.by_asset.get(asset) {
+                self.symbols[*i].funnel.add_told(counts);
+                self.funnel.add_told(counts);
+                self.view.funnel.add_told(counts);
+            }
+        }
         self.shadows.continue_after(state.last_shadow);
         self.guards.come_back(state.triggers, state.guards)
     }
@@ -132,7 +140,13 @@ impl Core {
             round_trips: self.view.round_trips,
             unwinds: self.view.unwinds,
             funnel: self.view.funnel.less(&self.funnel).by_name(),
+            told: self.told(),
         }
+    }
+
+    fn told(&self) -> BTreeMap<Asset, BTreeMap<String, u64>> {
+        let told = self.symbols.iter().map(|symbol| (symbol.member.asset, symbol.funnel.told()));
+        told.filter(|(_, counts)| !counts.is_empty()).collect()
     }
 
     /// What a state store shows.

@@ -162,7 +162,9 @@ impl Core {
         position.outstanding = position.outstanding.saturating_sub(1);
         match self.broker.execute(order, instrument, book.live(), &mut overlay, account) {
             Ok(filled) => {
-                if fx.and_then(|fx| book_fill(position, &filled, fx)).is_none() {
+                let booked = fx.and_then(|fx| book_fill(position, &filled, fx));
+                self.broker.give_back(filled.levels);
+                if booked.is_none() {
                     // Without a rate, or beyond what numbers hold, there is no result.
                     self.finish_shadow(s, None);
                     return;

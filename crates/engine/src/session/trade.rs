@@ -11,7 +11,7 @@ use crate::shadow::left;
 use crate::strategy::{ExitFigures, exit_reason, orderable, size};
 use journal::Body;
 use journal::record::{Direction, ExitReason, Purpose, Touch};
-use market::{Book, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
+use market::{Asset, Book, FxRate, Money, Price, Quantity, Rounding, Side, Venue};
 
 /// A direction's figures.
 #[derive(Debug, Clone, Copy)]
@@ -164,8 +164,7 @@ impl Core {
             _ => self.config.leg_usd,
         };
         match self.sized(i, candidate, leg, fx) {
-            Ok(Some(candidate)) => self.enter(i, candidate, fx),
-            Ok(None) => {}
+            Ok(candidate) => self.enter(i, candidate, fx),
             Err(why) => self.count(i, |c: &mut Counts| c.suppressed(why)),
         }
     }
@@ -192,17 +191,14 @@ impl Core {
         None
     }
 
-    /// The candidate at its final size, without our own takings; `None` when it falls below the threshold there.
-    fn sized(
-        &self,
-        i: usize,
-        candidate: Candidate,
-        leg: Money,
-        fx: FxRate,
-    ) -> Result<Option<Candidate>, Why> {
+    /// The candidate at its final size, without our own takings, when it is still worth it and covered.
+    fn sized(&self, i: usize, candidate: Candidate, leg: Money, fx: FxRate) -> Result<Candidate, Why> {
         let candidate = self.quoted(i, candidate, leg, fx)?;
+        if candidate.edge_bps < self.config.min_edge_bps {
+            return Err(Why::EdgeAtSize);
+        }
         self.covered(i, candidate.direction, &candidate.quote, fx)?;
-        Ok((candidate.edge_bps >= self.config.min_edge_bps).then_some(candidate))
+        Ok(candidate)
     }
 
     /// The candidate at its final size, without our own takings.
@@ -237,7 +233,26 @@ impl Core {
         Ok(Candidate { quote, edge_bps: edge, ..candidate })
     }
 
-    /// The inventory covers both legs, with a margin of 1 % for the way of the prices and the fee.
+    /// What orders on their way to `venue` will take of `asset`: of coin their quantity, of cash their price at the mid with a
+    /// margin of 1 %. `None` when that is not known, or does not fit.
+    fn promised(&self, venue: Venue, asset: Asset) -> Option<Quantity> {
+        self.broker.orders().filter(|order| order.venue == venue).try_fold(Quantity::ZERO, |sum, order| {
+            let takes = match order.takes {
+                Side::Bid if order.asset == asset => order.quantity,
+                Side::Ask if asset == venue.quote() => {
+                    let i = *self.by_asset.get(&order.asset)?;
+                    let mid = self.symbols[i].books[venue.index()].last_mid?;
+                    let cost = mid.notional(order.quantity, Rounding::Ceil)?;
+                    Quantity(cost.ratio(101, 100, Rounding::Ceil)?.0)
+                }
+                _ => Quantity::ZERO,
+            };
+            sum.checked_add(takes)
+        })
+    }
+
+    /// The inventory covers both legs beside what orders under way will take, with a margin of 1 % for the way of the prices and
+    /// the fee: two entries of one instant cannot count on the same money.
     fn covered(&self, i: usize, direction: Direction, quote: &Quote, fx: FxRate) -> Result<(), Why> {
         let asset = self.symbols[i].member.asset;
         let (buys, sells) = (direction.buys_on(), direction.buys_on().other());
@@ -246,8 +261,11 @@ impl Core {
             Venue::Binance => Some(quote.buy_usd),
         };
         let cost = cost.and_then(|cost| cost.ratio(101, 100, Rounding::Ceil)).ok_or(Why::Inventory)?;
-        let enough = self.ledger.balance(sells, asset) >= quote.quantity
-            && self.ledger.balance(buys, buys.quote()) >= Quantity(cost.0);
+        let needs = [(sells, asset, quote.quantity), (buys, buys.quote(), Quantity(cost.0))];
+        let enough = needs.into_iter().all(|(venue, asset, need)| {
+            let all = self.promised(venue, asset).and_then(|promised| promised.checked_add(need));
+            all.is_some_and(|all| self.ledger.balance(venue, asset) >= all)
+        });
         if enough { Ok(()) } else { Err(Why::Inventory) }
     }
 

@@ -190,7 +190,7 @@ fn a_partial_fill_whose_excess_is_undone() {
     let at_ms = undone[0].at_ms;
     assert!(at_ms >= t + 1_000 + 120, "completion is tried for a second first: {}", at_ms - t);
     assert_eq!(undone[0], fill(Venue::Upbit, Purpose::Unwind, Side::Bid, "15", "205380", "102.69", 1, at_ms));
-    assert!(!m.refusals().is_empty() && m.refusals().iter().all(|r| *r == market::Refusal::NoBook));
+    assert!(!m.refusals().is_empty() && m.refusals().iter().all(|r| *r == market::Refusal::NothingLeft));
     let opened = m.find(|b| match b {
         journal::Body::Opened { quantity, notional_usd, .. } => Some((*quantity, *notional_usd)),
         _ => None,

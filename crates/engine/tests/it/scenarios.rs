@@ -3,7 +3,7 @@
 
 use crate::driver::Driver;
 use engine::Config;
-use engine::config::FxLimits;
+use engine::config::{FxLimits, Rebalance};
 use market::{Money, Venue};
 use recording::Input;
 
@@ -434,6 +434,19 @@ fn wide() -> Vec<Case> {
             "inventory_imbalance",
             "AAA:buy_binance",
             Config { imbalance: 0.15, max_positions_per_symbol: 3, ..quick() },
+            (|d| all(d, 60.0, 2), |d| calm(d, 2), out),
+        ),
+        // With `rebalance = "block"` it blocks from where a transfer would begin.
+        case(
+            "inventory_imbalance",
+            "AAA:buy_binance",
+            Config {
+                imbalance: 0.9,
+                rebalance: Rebalance::Block,
+                rebalance_at: 0.15,
+                max_positions_per_symbol: 3,
+                ..quick()
+            },
             (|d| all(d, 60.0, 2), |d| calm(d, 2), out),
         ),
         case(

@@ -399,6 +399,7 @@ pub(super) fn words(why: &str) -> String {
         "inventory" => "the paper inventory did not cover it",
         "order_size" => "the size was below what a venue accepts",
         "stopping" => "the session was closing",
+        "edge_at_size" => "at its final size, without what our own fills took, the edge was too small",
         "not_member" => "it had left the universe",
         other => other,
     }

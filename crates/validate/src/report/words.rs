@@ -486,6 +486,7 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "inventory" => ("inventory used up", "재고 부족"),
         "order_size" => ("order size", "주문 크기"),
         "stopping" => ("the run is ending", "종료 진행 중"),
+        "edge_at_size" => ("edge too small at the final size", "실제 주문 크기에서 엣지 부족"),
         "not_member" => ("no longer in the universe", "대상 종목에서 제외됨"),
         "cross_loss_streak" => ("loss streak across routes", "전체 경로 연속 손실"),
         "route_loss_streak" => ("loss streak of the route", "경로별 연속 손실"),
