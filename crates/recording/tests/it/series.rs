@@ -149,7 +149,7 @@ fn damage_costs_the_rest_of_its_file_and_is_named() {
     std::fs::write(&path, &bytes).unwrap();
     let (records, series) = read(dir.path());
     assert!(
-        matches!(&series.problems()[..], [Problem::Damaged { .. }, Problem::Missing { last: 80, .. }]),
+        matches!(series.problems(), [Problem::Damaged { .. }, Problem::Missing { last: 80, .. }]),
         "{:?}",
         series.problems()
     );
@@ -168,7 +168,7 @@ fn an_empty_folder_and_a_strange_file_are_named() {
     std::fs::write(dir.path().join("000000.rec"), b"something else").unwrap();
     let (records, series) = read(dir.path());
     assert_eq!(records, all(20));
-    assert!(matches!(&series.problems()[..], [Problem::Unreadable { .. }]));
+    assert!(matches!(series.problems(), [Problem::Unreadable { .. }]));
 }
 
 #[test]

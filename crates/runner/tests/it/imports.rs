@@ -138,7 +138,7 @@ fn put(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 fn an_import_shows_what_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let (capture, out) = (put(folder.path(), "a.txt", CAPTURE.as_bytes()), folder.path().join("out.rec"));
-    let done = import_files(CaptureFormat::Hftbacktest, &[capture.clone()], None, &out).unwrap();
+    let done = import_files(CaptureFormat::Hftbacktest, std::slice::from_ref(&capture), None, &out).unwrap();
     assert_eq!((done.lines, done.frames, done.snapshots, done.blank, done.clamped), (4, 2, 1, 1, 1));
     let text = info::render(&info::read(&out).unwrap(), true);
     let bytes = std::fs::metadata(&out).unwrap().len();
