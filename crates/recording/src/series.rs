@@ -160,6 +160,8 @@ impl SeriesWriter {
         let (file, tail) = Writer::go_on(&last, run)?;
         let number = if last == first { 1 } else { number_of(first, &last).unwrap_or(1) };
         let mut series = Self::with(Place::First(first.to_owned()), limits, file, last, number);
+        // What it holds already fills it, its checkpoint included.
+        (series.base, series.totals.bytes) = (HEAD_BYTES, HEAD_BYTES);
         series.records = tail.records;
         series.opened = tail.last.map(|(_, at)| at);
         for path in parts {
