@@ -147,7 +147,6 @@ fn record(path: &Path, seed: u64, seconds: u64) {
     };
     let plan = Plan {
         prices: None,
-        recording: None,
         symbols: 40,
         kind: MarketKind::Edge,
         seed,
