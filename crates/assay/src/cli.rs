@@ -53,6 +53,8 @@ pub enum Command {
     Monitor(Monitor),
     /// Check the environment only
     Preflight(Preflight),
+    /// Is this machine fit for a run, and do the venues still speak as expected?
+    Doctor(Doctor),
     /// Judge a finished run again from its artefacts alone
     Rejudge(OneRun),
     /// Find any byte of a run that has changed since its verdict
@@ -308,6 +310,35 @@ pub struct Preflight {
     #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
     pub profile: String,
     /// Machine-readable result
+    #[arg(long)]
+    pub json: bool,
+    /// Where the run folders are
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `assay doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing fails (WARN and SKIP are no failures), 30 this machine or its configuration fails, 22 a venue speaks otherwise than expected or cannot be reached, 64 usage"
+)]
+pub struct Doctor {
+    /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
+    pub profile: String,
+    /// A runner's configuration (TOML) to read
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Ask the venues too: each assumption about their protocols, by public market data only, far below every limit
+    #[arg(long)]
+    pub live: bool,
+    /// A local exchange instead of the real venues: base addresses of Upbit and Binance, such as http://127.0.0.1:8101,http://127.0.0.1:8102
+    #[arg(long, value_name = "UPBIT,BINANCE", requires = "live", value_delimiter = ',', num_args = 1)]
+    pub endpoints: Vec<String>,
+    /// How long one connection is listened to, seconds: the venue's pings come every 20
+    #[arg(long, value_name = "SECONDS", requires = "live", default_value_t = 25, value_parser = clap::value_parser!(u64).range(2..=120))]
+    pub listen: u64,
+    /// Machine-readable
     #[arg(long)]
     pub json: bool,
     /// Where the run folders are

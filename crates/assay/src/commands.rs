@@ -20,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Stop(args) => supervising::stop(&args),
         Command::Monitor(args) => supervising::monitor(&args),
         Command::Preflight(args) => preflight_command(&args.profile, &args.logs.logs, args.json),
+        Command::Doctor(args) => crate::doctor::doctor(&args),
         Command::Rejudge(args) => rejudge(&args),
         Command::Verify(args) => verify(&args),
         Command::Analyze(args) => judging::analyze(&args),

@@ -110,6 +110,8 @@ impl Sink for InMemory {
             match effect {
                 Effect::Record(entry) => self.entries.push(entry),
                 Effect::RequestSnapshot { asset, epoch, .. } => wanted.push((asset, epoch)),
+                // A log in virtual time has all books from the start.
+                Effect::Watch { .. } | Effect::Resubscribe { .. } => {}
                 Effect::Finished | Effect::EmergencyExit => {}
             }
         }
@@ -335,7 +337,7 @@ impl<S: Sink> VirtualMarket<S> {
     pub fn step(&mut self) -> Result<(), GenerateError> {
         self.answer()?;
         let mut changes = std::mem::take(&mut self.changes);
-        self.model.step(false, &mut changes);
+        self.model.step(&mut changes);
         self.publish(changes)?;
         if self.model.elapsed().as_millis().is_multiple_of(1_000) {
             self.feed(Input::Tick)?;
@@ -436,7 +438,8 @@ impl<S: Sink> VirtualMarket<S> {
     }
 }
 
-fn member(model: &Model, index: usize) -> Member {
+/// A symbol as a member of the universe.
+pub fn member(model: &Model, index: usize) -> Member {
     let listing = &model.symbols()[index].listing;
     let instrument = |venue, code: &Option<String>| Instrument {
         venue,

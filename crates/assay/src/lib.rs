@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod commands;
+mod doctor;
 mod explaining;
 mod fail;
 pub mod generate;

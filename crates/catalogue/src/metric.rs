@@ -208,6 +208,13 @@ pub static METRICS: &[Metric] = &[
         "Edge after costs over the universe, by quantile; per symbol up to Top 100.",
         &["quantile", "symbol"],
     )),
+    late(arb(
+        "arb_topn_book_trusted_ratio",
+        Gauge,
+        Unit::Ratio,
+        "Share of its time for which both books of a member were trusted, 0 to 1; per symbol up to Top 100.",
+        &["symbol"],
+    )),
     // Venues.
     m("venue_messages_total", Counter, Unit::Count, "Messages received.", &["venue", "kind"]),
     m(
@@ -224,10 +231,31 @@ pub static METRICS: &[Metric] = &[
         "Connections opened again after a loss.",
         &["venue", "kind"],
     ),
+    m(
+        "venue_quote_mismatches_total",
+        Counter,
+        Unit::Count,
+        "Books that differed from the venue's own best quotes for so long that they started over.",
+        &["venue"],
+    ),
+    m(
+        "venue_silent_codes",
+        Gauge,
+        Unit::Count,
+        "Codes that were subscribed to and have sent nothing.",
+        &["venue"],
+    ),
     m("venue_http_requests_total", Counter, Unit::Count, "HTTP requests sent.", &["venue", "kind"]),
     m("venue_http_errors_total", Counter, Unit::Count, "HTTP requests that failed.", &["venue", "kind"]),
     h("venue_book_age_seconds", "Age of a book when it is used.", &["venue"], &BOOK_AGE_BUCKETS),
     m("venue_books", Gauge, Unit::Count, "Books by state.", &["venue", "state"]),
+    m(
+        "venue_book_seconds_total",
+        Counter,
+        Unit::Seconds,
+        "Time of all followed books by condition: trusted, or why not.",
+        &["venue", "state"],
+    ),
     m(
         "venue_request_budget_ratio",
         Gauge,

@@ -35,8 +35,16 @@ pub mod exit_codes {
 }
 
 /// Why a round trip was closed, as in `exit_reasons` and `arb_topn_exit_reasons_total{reason}`. [`UNWIND`] is counted apart.
-pub const EXIT_REASONS: [&str; 7] =
-    ["take_profit", "stop_loss", "time_limit", "spread_reversal", "emergency", "kill_switch", "shutdown"];
+pub const EXIT_REASONS: [&str; 8] = [
+    "take_profit",
+    "stop_loss",
+    "time_limit",
+    "spread_reversal",
+    "emergency",
+    "kill_switch",
+    "shutdown",
+    "halt",
+];
 
 /// The closing of a leg that never found its partner: not a round trip, so not one of [`EXIT_REASONS`].
 pub const UNWIND: &str = "unwind";

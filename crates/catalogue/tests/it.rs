@@ -103,8 +103,8 @@ fn metrics_are_unique_and_legal() {
         assert_unique(common.iter().chain(m.labels));
         assert_eq!(metric(m.name).map(|found| found.name), Some(m.name));
     }
-    // 11 of run, loop and process, 22 of trading, 8 of venues, 12 of alerting.
-    assert_eq!(METRICS.len(), 11 + 22 + 8 + 12);
+    // 11 of run, loop and process, 23 of trading, 11 of venues, 12 of alerting.
+    assert_eq!(METRICS.len(), 11 + 23 + 11 + 12);
 }
 
 #[test]

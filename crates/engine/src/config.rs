@@ -151,6 +151,35 @@ impl Default for HealthLimits {
     }
 }
 
+/// How the streams behind the books are watched and repaired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedLimits {
+    /// A Binance book whose touch differs from the venue's best quotes for this long starts over, milliseconds; 0 turns the
+    /// comparison off.
+    pub cross_check_ms: i64,
+    /// A code that has sent nothing this long after it was subscribed to is silent, milliseconds.
+    pub silent_ms: i64,
+    /// Frames whose venue time has not moved for this long are stale, milliseconds.
+    pub time_stopped_ms: i64,
+    /// First wait after a snapshot that failed or did not fit, milliseconds; it doubles with each further one.
+    pub retry_ms: i64,
+    /// Longest such wait, milliseconds. A wait that the venue names is kept whatever its length.
+    pub retry_max_ms: i64,
+}
+
+impl Default for FeedLimits {
+    fn default() -> Self {
+        Self {
+            cross_check_ms: 3_000,
+            silent_ms: 15_000,
+            time_stopped_ms: 10_000,
+            retry_ms: 1_000,
+            retry_max_ms: 30_000,
+        }
+    }
+}
+
 /// The engine's configuration. Unknown keys are errors; missing ones take the documented default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -252,12 +281,17 @@ pub struct Config {
     pub retry_ms: i64,
     /// Time to close everything at a shutdown or kill before the rest is reported as open, milliseconds.
     pub close_within_ms: i64,
+    /// Members that a refresh of the universe may change at most, percent of those asked for, rounded down: below 10 asked for
+    /// the default changes none.
+    pub universe_change_pct: u32,
     /// Levels kept per side of a Binance book.
     pub book_levels: u32,
     /// FX limits.
     pub fx: FxLimits,
     /// Venue health thresholds.
     pub health: HealthLimits,
+    /// The streams behind the books.
+    pub feed: FeedLimits,
     /// Where a day begins.
     pub day_offset: DayOffset,
     /// Seed of drawn latencies (`latency = "measured"`). The constant model draws nothing.
@@ -315,9 +349,11 @@ impl Default for Config {
             unwind_attempts: 3,
             retry_ms: 250,
             close_within_ms: 5_000,
+            universe_change_pct: 10,
             book_levels: 500,
             fx: FxLimits::default(),
             health: HealthLimits::default(),
+            feed: FeedLimits::default(),
             day_offset: DayOffset::Utc,
             seed: 0,
         }
@@ -358,6 +394,9 @@ impl Config {
             ("book_levels", self.book_levels > 0),
             ("retry_ms", self.retry_ms > 0),
             ("fx.window_ms", self.fx.window_ms > 0),
+            ("feed.silent_ms", self.feed.silent_ms > 0),
+            ("feed.time_stopped_ms", self.feed.time_stopped_ms > 0),
+            ("feed.retry_ms", self.feed.retry_ms > 0),
             ("score_full_edge_bps", self.score_full_edge_bps > 0.0),
         ];
         for (key, ok) in positive {
@@ -374,10 +413,16 @@ impl Config {
                 must: "be at most level_window_ms and not negative",
             });
         }
+        if self.feed.retry_max_ms < self.feed.retry_ms {
+            return Err(ConfigError { key: "feed.retry_max_ms", must: "be at least feed.retry_ms" });
+        }
         self.check_times()?;
         self.check_figures()?;
         if !(self.rebalance_at > 0.0 && self.rebalance_at <= 1.0) {
             return Err(ConfigError { key: "rebalance_at", must: "be above 0 and at most 1" });
+        }
+        if self.universe_change_pct > 100 {
+            return Err(ConfigError { key: "universe_change_pct", must: "be at most 100" });
         }
         let fees = self.withdrawal_fees.values().flat_map(|fees| [fees.upbit, fees.binance]);
         if self.withdrawal_fee_usd.is_negative() || fees.into_iter().any(Quantity::is_negative) {
@@ -402,6 +447,11 @@ impl Config {
             ("health.silent_ms", self.health.silent_ms),
             ("health.frozen_ms", self.health.frozen_ms),
             ("health.conn_stale_ms", self.health.conn_stale_ms),
+            ("feed.cross_check_ms", self.feed.cross_check_ms),
+            ("feed.silent_ms", self.feed.silent_ms),
+            ("feed.time_stopped_ms", self.feed.time_stopped_ms),
+            ("feed.retry_ms", self.feed.retry_ms),
+            ("feed.retry_max_ms", self.feed.retry_max_ms),
         ];
         if let Some((key, _)) = times.into_iter().find(|(_, ms)| !(0..=7 * DAY).contains(ms)) {
             return Err(ConfigError { key, must: "lie between 0 and 604 800 000, a week in milliseconds" });

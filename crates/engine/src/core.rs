@@ -11,7 +11,7 @@ use crate::ledger::Ledger;
 use crate::legs::Position;
 use crate::level::Level;
 use crate::liquidity::LiquidityModel;
-use crate::market_state::{Fx, Health, SymbolBook, VenueClock, VenueHealth};
+use crate::market_state::{Fx, Health, SymbolBook, Trust, VenueClock, VenueHealth};
 use crate::models::Models;
 use crate::percentiles::Spreads;
 use crate::probe::{Probe, Stage};
@@ -22,7 +22,7 @@ use crate::view::View;
 use crate::volatility::Range;
 use journal::record::{Direction, FORMAT, Terms};
 use journal::{Body, Entry};
-use market::{Asset, FxRate, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
+use market::{Asset, FxRate, HaltWhy, Member, Money, NANOS_PER_SEC, Side, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +45,18 @@ pub enum Effect {
         asset: Asset,
         /// Epoch of the request.
         epoch: u32,
+    },
+    /// A refresh has changed the members: books to follow, with their candles, and books to drop.
+    Watch {
+        /// Who joined.
+        joined: Vec<Member>,
+        /// Who left.
+        left: Vec<Member>,
+    },
+    /// Subscribe to the same once more: codes of the venue stay silent.
+    Resubscribe {
+        /// Venue.
+        venue: Venue,
     },
     /// After [`Input::Shutdown`] or [`Input::KillSwitch`]: everything is closed or reported as open.
     Finished,
@@ -83,6 +95,14 @@ pub(crate) struct Symbol {
     pub member: Member,
     /// False once it left the universe: no entries.
     pub active: bool,
+    /// Its books are followed.
+    pub watched: bool,
+    /// What each venue says of its market.
+    pub halted: [Option<HaltWhy>; 2],
+    /// How long its books were trusted, while they are followed.
+    pub trust: Option<Trust>,
+    /// When it became a member.
+    pub joined: Timestamp,
     pub books: [SymbolBook; 2],
     pub levels: [Level; 2],
     pub seeded: bool,
@@ -123,6 +143,14 @@ pub(crate) struct Conn {
     /// Everything that the venue sent here up to this instant, on our clock, has been taken.
     pub shown: Timestamp,
     pub stale: bool,
+    /// When it came up.
+    pub since: Timestamp,
+    /// The latest venue time that came since the last full second, and that of the second before.
+    pub newest: Option<Timestamp>,
+    pub newest_before: Option<Timestamp>,
+    /// When the venue's time moved last, and whether it stands still.
+    pub moved: Timestamp,
+    pub stopped: bool,
 }
 
 /// The results since the day boundary.
@@ -153,6 +181,8 @@ pub struct Core {
     pub(crate) by_asset: BTreeMap<Asset, usize>,
     /// The same, for the path of a frame.
     pub(crate) index: AssetIndex,
+    /// The members by rank: places in `symbols`.
+    pub(crate) members: Vec<usize>,
     pub(crate) universe_set: bool,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) lost_conns: [u32; 2],
@@ -161,6 +191,8 @@ pub struct Core {
     pub(crate) storm: [bool; 2],
     /// The earliest `retry_at` of a book.
     pub(crate) next_retry: Option<Timestamp>,
+    /// When a venue with silent codes is subscribed to again, and how often that was done.
+    pub(crate) again: [(Option<Timestamp>, u32); 2],
     pub(crate) clocks: [VenueClock; 2],
     pub(crate) fx: Fx,
     pub(crate) fx_candles: Vec<Candle>,
@@ -275,6 +307,7 @@ impl Core {
             symbols: Vec::new(),
             by_asset: BTreeMap::new(),
             index: AssetIndex::default(),
+            members: Vec::new(),
             universe_set: false,
             conns: BTreeMap::new(),
             lost_conns: [0; 2],
@@ -282,6 +315,7 @@ impl Core {
             health_now: [Health::Healthy; 2],
             storm: [false; 2],
             next_retry: None,
+            again: [(None, 0); 2],
             clocks: [VenueClock::default(); 2],
             fx: Fx::new(config.fx.clone(), at),
             fx_candles: Vec::new(),

@@ -66,9 +66,11 @@ pub enum Why {
     NotMember,
     /// At its final size, and without what our own fills took, the edge is below the threshold.
     EdgeAtSize,
+    /// A venue has halted its market, lists it no more or warns of it.
+    Halted,
 }
 
-const WHYS: [&str; 14] = [
+const WHYS: [&str; 15] = [
     "suppressed:syncing",
     "suppressed:stale",
     "suppressed:broken",
@@ -83,6 +85,7 @@ const WHYS: [&str; 14] = [
     "suppressed:stopping",
     "suppressed:not_member",
     "suppressed:edge_at_size",
+    "suppressed:halted",
 ];
 
 const STAGES: usize = catalogue::FUNNEL_STAGES.len();

@@ -52,13 +52,10 @@ mod driver;
 mod scenarios;
 
 pub use self::core::{Core, Effect, ReplayError, StartError, replay, replay_with};
-pub use config::{Config, ConfigError, DayOffset, LatencySource, PerVenue, Rebalance};
+pub use config::{Config, ConfigError, DayOffset, FeedLimits, LatencySource, PerVenue, Rebalance};
 pub use models::Models;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: &[&str] = &[
-    "rebalancing of cash (coin is moved, KRW and USDT are not)",
-    "hedging by perpetuals",
-    "universe: hourly refresh, halts and delistings in mid-run",
-];
+pub const NOT_BUILT: &[&str] =
+    &["rebalancing of cash (coin is moved, KRW and USDT are not)", "hedging by perpetuals"];

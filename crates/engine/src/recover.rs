@@ -14,9 +14,9 @@ use crate::ledger::Ledger;
 use crate::legs::{Decided, Phase, Position};
 use crate::liquidity::{LiquidityMemory, LiquidityModel};
 use crate::session::{book_fill, retry_pause_ms};
-use journal::record::{FxUsed, GuardEvent, Purpose};
+use journal::record::{FxUsed, GuardEvent, HaltEvent, Purpose};
 use journal::{Body, Entry};
-use market::{Asset, Member, Money, Quantity, Timestamp, Venue};
+use market::{Asset, HaltWhy, Member, Money, Quantity, Timestamp, Venue};
 use recording::{Input, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,6 +69,9 @@ pub struct SymbolState {
     pub member: Member,
     /// False once it left the universe.
     pub active: bool,
+    /// What each venue says of its market.
+    #[serde(default)]
+    pub halted: [Option<HaltWhy>; 2],
     /// Its starting coin is there, per venue.
     pub deposited: [bool; 2],
     /// The last entry, for the pause between two.
@@ -113,6 +116,9 @@ pub struct State {
     pub at: Timestamp,
     /// Every symbol that ever was a member, in the order of joining: positions refer to the index.
     pub symbols: Vec<SymbolState>,
+    /// The members by rank: places in `symbols`.
+    #[serde(default)]
+    pub members: Vec<usize>,
     /// Members whose KRW has not been deposited yet.
     pub krw_due: u32,
     /// The paper accounts.
@@ -201,6 +207,13 @@ impl State {
         match &entry.body {
             Body::Start { run_id, config, .. } => self.on_start(entry, run_id, config)?,
             Body::Universe { members, .. } => self.on_universe(members),
+            Body::Halt(event) => self.on_halt(event),
+            Body::UniverseRefresh(refresh) => {
+                let left = |asset: Asset| refresh.left.iter().any(|reason| reason.asset == asset);
+                for symbol in self.symbols.iter_mut().filter(|symbol| left(symbol.member.asset)) {
+                    symbol.halted = [None; 2];
+                }
+            }
             Body::Deposit { venue, asset, amount } => self.on_deposit(entry.seq, *venue, *asset, *amount)?,
             Body::Decision { .. } => self.on_decision(entry)?,
             Body::Order { .. } => self.on_order(entry)?,
@@ -228,6 +241,7 @@ impl State {
             Body::End { .. } => self.ended = true,
             // Balances follow from deposits, fills and transfers; the rest is for readers.
             Body::Balance { .. }
+            | Body::Trust(_)
             | Body::Figures { .. }
             | Body::Funnel { .. }
             | Body::Edges { .. }
@@ -264,6 +278,7 @@ impl State {
                     self.symbols.push(SymbolState {
                         member: member.clone(),
                         active: true,
+                        halted: [None; 2],
                         deposited: [false; 2],
                         last_entry: None,
                         residue: [Quantity::ZERO; 2],
@@ -271,6 +286,14 @@ impl State {
                     });
                 }
             }
+        }
+        let place = |m: &Member| self.symbols.iter().position(|symbol| symbol.member.asset == m.asset);
+        self.members = members.iter().filter_map(place).collect();
+    }
+
+    fn on_halt(&mut self, event: &HaltEvent) {
+        if let Some(symbol) = self.symbols.iter_mut().find(|symbol| symbol.member.asset == event.asset) {
+            symbol.halted[event.venue.index()] = event.why;
         }
     }
 

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 mod explain;
+mod refresh;
 
 pub use explain::{Explained, explain};
+pub use refresh::{Found, Turnover, turnover};
 
 /// An asset listed on both venues.
 #[derive(Debug, Clone)]
@@ -65,9 +67,16 @@ pub struct Filters {
     pub max_spread_bps: f64,
     /// Assets that are left out whatever their figures: stablecoins and fiat tokens. A list given here replaces the default.
     pub excluded: BTreeSet<Asset>,
-    /// More of them, empty by default: tickers that mean different assets on the two venues, assets whose deposits or
-    /// withdrawals are suspended.
+    /// More of them, empty by default.
     pub also_excluded: BTreeSet<Asset>,
+    /// Tickers that mean different assets on the two venues. Empty by default: an operator who knows of one adds it; what is
+    /// not known is caught late, by the guard on gross gaps.
+    pub different_assets: BTreeSet<Asset>,
+    /// Assets whose deposits or withdrawals are known to be suspended on a venue. Empty by default: an operator keeps it.
+    pub transfers_suspended: BTreeSet<Asset>,
+    /// Tickers that look like a multiple or a leveraged token of another asset, and are known to mean the same unit of the same
+    /// asset on both venues: these are let in. A ticker that stands for different units on the venues is never joined.
+    pub mapped: BTreeSet<Asset>,
 }
 
 /// 1 000 000 USDT, 50 000 USDT, 50 bps; stablecoins and fiat tokens left out.
@@ -79,6 +88,9 @@ impl Default for Filters {
             max_spread_bps: 50.0,
             excluded: STABLECOINS.iter().chain(&FIAT).filter_map(|ticker| Asset::new(ticker).ok()).collect(),
             also_excluded: BTreeSet::new(),
+            different_assets: BTreeSet::new(),
+            transfers_suspended: BTreeSet::new(),
+            mapped: BTreeSet::new(),
         }
     }
 }
@@ -90,6 +102,8 @@ pub struct Selection {
     pub members: Vec<Member>,
     /// Everything else with its reason, in the order of the candidates' tickers.
     pub out: Vec<(Asset, String)>,
+    /// Those of `out` that are there for their rank alone, in the order of their tickers.
+    pub beyond: BTreeSet<Asset>,
 }
 
 /// A ticker for a multiple of an asset: `1000SATS`, `10000X`, `1MBABYDOGE`. `1INCH` is none.
@@ -114,10 +128,17 @@ fn out_by_listing(candidate: &Candidate, listed: &BTreeSet<Asset>, filters: &Fil
     if filters.excluded.contains(&candidate.asset) || filters.also_excluded.contains(&candidate.asset) {
         return Some("on the list of excluded assets".to_owned());
     }
-    if is_multiplier(ticker) {
+    if filters.different_assets.contains(&candidate.asset) {
+        return Some("on the list of tickers that mean different assets on the two venues".to_owned());
+    }
+    if filters.transfers_suspended.contains(&candidate.asset) {
+        return Some("on the list of assets whose deposits or withdrawals are suspended".to_owned());
+    }
+    let mapped = filters.mapped.contains(&candidate.asset);
+    if is_multiplier(ticker) && !mapped {
         return Some("a multiple of another asset".to_owned());
     }
-    if is_leveraged(ticker, listed) {
+    if is_leveraged(ticker, listed) && !mapped {
         return Some("a leveraged token".to_owned());
     }
     if !candidate.trading {
@@ -271,13 +292,18 @@ fn scored(passed: &[Figures<'_>]) -> Vec<Scored> {
 /// Picks at most `topn` members.
 pub fn select(candidates: &[Candidate], fx: FxRate, topn: u32, filters: &Filters) -> Selection {
     let (passed, out) = passing(candidates, fx, filters);
-    let mut selection = Selection { members: Vec::new(), out };
+    // Without a book they were ranked by turnover; with one, by score below.
+    let all = listed(candidates);
+    let by_rank = |c: &&Candidate| c.books.is_none() && out_by_listing(c, &all, filters).is_none();
+    let beyond = candidates.iter().filter(by_rank).map(|c| c.asset).collect();
+    let mut selection = Selection { members: Vec::new(), out, beyond };
     for (place, Scored { tenfold: score, asset, index, .. }) in scored(&passed).into_iter().enumerate() {
         if place < usize::try_from(topn).unwrap_or(usize::MAX) {
             selection.members.push(member(&passed[index]));
         } else {
             let why = format!("rank {} of {topn} asked, score {}.{}", place + 1, score / 10, score % 10);
             selection.out.push((asset, why));
+            selection.beyond.insert(asset);
         }
     }
     selection.out.sort_unstable();

@@ -1,6 +1,7 @@
 //! Cheap counters and gauges of the core for metrics and progress lines. Nothing decides by them.
 
 use crate::funnel::Counts;
+use crate::market_state::CONDITIONS;
 use market::{Asset, Money};
 
 /// A venue's figures.
@@ -12,8 +13,14 @@ pub struct VenueView {
     pub resyncs: u64,
     /// Connections opened again.
     pub reconnects: u64,
+    /// Books that differed from the venue's own best quotes for so long that they started over.
+    pub mismatches: u64,
+    /// Codes that were asked for and have sent nothing.
+    pub silent: u32,
     /// Books `syncing`, `live`, `stale`, `broken`.
     pub books: [u32; 4],
+    /// Time of all followed books by condition (`BookCondition::ALL`), nanoseconds; updated each second.
+    pub book_ns: [i64; CONDITIONS],
     /// `healthy`, `degraded`, `down`, `frozen`.
     pub health: &'static str,
     /// What is left of the request budget, 1 = all; `None` before it was measured.
@@ -66,6 +73,8 @@ pub struct View {
     /// Premium and better edge of each member with two Live books, in rank order, of at most [`MAX_SYMBOLS`]: a label per
     /// symbol must stay bounded. Updated each second.
     pub symbols: Vec<(Asset, Option<f64>, Option<f64>)>,
+    /// For what share of its time both books of each of those members were trusted, 0 to 1.
+    pub trust: Vec<(Asset, Option<f64>)>,
     /// Largest inventory imbalance of a symbol, `|a - b| / (a + b)`.
     pub inventory_imbalance: f64,
     /// Guard triggers.

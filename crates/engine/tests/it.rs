@@ -11,6 +11,8 @@ mod driver;
 mod exact;
 #[path = "it/exit_reasons.rs"]
 mod exit_reasons;
+#[path = "it/feeds.rs"]
+mod feeds;
 #[path = "it/fills.rs"]
 mod fills;
 #[path = "it/guarding.rs"]
@@ -32,3 +34,7 @@ mod shadowing;
 mod strategy;
 #[path = "it/stress.rs"]
 mod stress;
+#[path = "it/trusting.rs"]
+mod trusting;
+#[path = "it/universe.rs"]
+mod universe;

@@ -1,5 +1,6 @@
 //! The command `assay exchange`.
 
+use crate::faults::Script;
 use crate::model::{MarketKind, PlantedGap};
 use crate::{ExchangeError, Options, Prices, start};
 use std::fmt;
@@ -40,6 +41,15 @@ pub struct Args {
     /// Plants a gap in the first member: BPS@SECONDS[:LASTS], seconds after the start; may be repeated.
     #[arg(long, value_name = "BPS@SECONDS[:LASTS]", allow_hyphen_values = true)]
     pub gap: Vec<GapArg>,
+    /// Faults on a timeline: a TOML file (docs/exchange.md shows the format).
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// At least so many messages per second in all: sizes change until they are reached.
+    #[arg(long, value_name = "MESSAGES_PER_SECOND", default_value_t = 0.0)]
+    pub load: f64,
+    /// The venues' servers speak TLS; the certificate of the authority that clients have to trust is written to this file.
+    #[arg(long, value_name = "CA_FILE")]
+    pub tls: Option<PathBuf>,
     /// Upbit's address.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub upbit_addr: SocketAddr,
@@ -118,6 +128,7 @@ impl FromStr for GapArg {
 /// An address in use, a market that cannot be made, no runtime or no standard output.
 pub fn main(args: Args) -> Result<(), ExchangeError> {
     let prices = args.read_prices()?;
+    let script = args.script.as_deref().map(Script::read).transpose()?.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
         use tokio::signal::unix::{SignalKind, signal};
@@ -137,6 +148,9 @@ pub fn main(args: Args) -> Result<(), ExchangeError> {
             market: args.market,
             seed: args.seed,
             planted: args.gap.iter().map(|g| g.0).collect(),
+            script,
+            load: args.load,
+            tls: args.tls.is_some(),
         })
         .await?;
         let mut ready = serde_json::json!({
@@ -144,6 +158,11 @@ pub fn main(args: Args) -> Result<(), ExchangeError> {
         });
         if let Some(source) = &server.source {
             ready["prices"] = serde_json::json!(source);
+        }
+        if let (Some(path), Some(pem)) = (&args.tls, &server.ca_pem) {
+            std::fs::write(path, pem)
+                .map_err(|source| ExchangeError::CaFile { path: path.clone(), source })?;
+            ready["ca_file"] = serde_json::json!(path);
         }
         let mut out = std::io::stdout().lock();
         writeln!(out, "{ready}")?;

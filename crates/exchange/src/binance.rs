@@ -1,14 +1,16 @@
 //! Binance spot's server: REST and WebSocket.
 
 use crate::binance_wire as wire;
-use crate::control::{gate, json};
-use crate::hub::{BinanceView, Closed, Dialogue, Shared, Subscriptions, World, serve_socket};
+use crate::faults::{Fault, Refusal as Refused};
+use crate::hub::{BinanceView, Shared, Subscriptions, World};
 use crate::limits::{Budget, Decision};
+use crate::reply::Reply;
+use crate::socket::{self, Closed, Dialogue};
+use crate::transport::Peer;
 use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{any, get};
 use market::Venue;
@@ -17,7 +19,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-type Parameters = BTreeMap<String, String>;
+/// What stands behind the question mark.
+pub type Parameters = BTreeMap<String, String>;
 type Body = fn(&World, &Shared, &Parameters) -> Result<String, Refusal>;
 type Refusal = (i32, &'static str);
 
@@ -29,67 +32,96 @@ const ILLEGAL: Refusal = (-1100, "Illegal characters found in a parameter.");
 const UNKNOWN_BOOK: Refusal = (-1001, "Internal error; unable to process your request. Please try again.");
 const INVALID_INTERVAL: Refusal = (-1120, "Invalid interval.");
 
+type Weight = fn(&Parameters) -> u32;
+
+/// Path, weight and body of each request.
+const ROUTES: [(&str, Weight, Body); 8] = [
+    ("/api/v3/ping", |_| 1, |_, _, _| Ok("{}".to_owned())),
+    ("/api/v3/time", |_| 1, time),
+    ("/api/v3/exchangeInfo", |_| 20, exchange_info),
+    ("/api/v3/ticker/24hr", ticker_weight, day_tickers),
+    ("/api/v3/ticker/bookTicker", |q| if q.contains_key("symbol") { 2 } else { 4 }, tops),
+    ("/api/v3/depth", depth_weight, depth),
+    ("/fapi/v1/depth", depth_weight, depth),
+    ("/api/v3/klines", |_| 2, klines),
+];
+
 /// The routes.
 pub fn router(shared: Arc<Shared>) -> Router {
-    let rest = |weight: fn(&Parameters) -> u32, body: Body| {
-        get(move |State(s): State<Arc<Shared>>, Query(q): Query<Parameters>| async move {
-            answer(&s, weight(&q), &q, body)
-        })
-    };
-    Router::new()
-        .route("/api/v3/ping", rest(|_| 1, |_, _, _| Ok("{}".to_owned())))
-        .route("/api/v3/time", rest(|_| 1, |_, s, _| Ok(format!(r#"{{"serverTime":{}}}"#, s.now_ms()))))
-        .route("/api/v3/exchangeInfo", rest(|_| 20, exchange_info))
-        .route("/api/v3/ticker/24hr", rest(ticker_weight, day_tickers))
-        .route("/api/v3/ticker/bookTicker", rest(|q| if q.contains_key("symbol") { 2 } else { 4 }, tops))
-        .route("/api/v3/depth", rest(depth_weight, depth))
-        .route("/fapi/v1/depth", rest(depth_weight, depth))
-        .route("/api/v3/klines", rest(|_| 2, klines))
+    let rest = get(|State(s): State<Arc<Shared>>, uri: Uri, Query(q): Query<Parameters>| async move {
+        answer(&s, uri.path(), &q).send().await
+    });
+    let router = ROUTES.iter().fold(Router::new(), |router, (path, ..)| router.route(path, rest.clone()));
+    router
         .route("/ws", any(connect_bare))
         .route("/ws/{*streams}", any(connect_raw))
         .route("/stream", any(connect_combined))
-        .layer(from_fn_with_state(shared.clone(), gate))
         .with_state(shared)
 }
 
-fn error(status: StatusCode, (code, message): Refusal) -> Response {
-    json(status, serde_json::json!({ "code": code, "msg": message }).to_string())
+fn error(status: u16, code: i32, message: &str) -> Reply {
+    Reply::json(status, serde_json::json!({ "code": code, "msg": message }).to_string())
 }
 
-const TOO_MUCH: Refusal = (
-    -1003,
-    "Too much request weight used; current limit is 6000 request weight per 1 MINUTE. Please use WebSocket Streams for \
-     live updates to avoid polling the API.",
-);
-
-fn refused(decision: Decision) -> Option<Response> {
-    let (status, retry) = match decision {
+fn refused(decision: Decision, now_ms: i64) -> Option<Reply> {
+    let streams = "Please use WebSocket Streams for live updates to avoid polling the API.";
+    let (status, retry, message) = match decision {
         Decision::Served { .. } => return None,
-        Decision::TooMany { retry } => (StatusCode::TOO_MANY_REQUESTS, retry),
-        Decision::Banned { retry } => (StatusCode::IM_A_TEAPOT, retry),
+        Decision::TooMany { retry } => {
+            let limit = "current limit is 6000 request weight per 1 MINUTE";
+            (429, retry, format!("Too much request weight used; {limit}. {streams}"))
+        }
+        Decision::Banned { retry } => {
+            let until = now_ms + retry.as_millis() as i64;
+            (418, retry, format!("Way too much request weight used; IP banned until {until}. {streams}"))
+        }
     };
-    let mut response = error(status, TOO_MUCH);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry.as_secs() + 1));
-    Some(response)
+    Some(error(status, -1003, &message).with("retry-after", retry.as_secs() + 1))
 }
 
-fn answer(shared: &Shared, weight: u32, query: &Parameters, body: Body) -> Response {
+fn failed(refusal: Refused, now_ms: i64) -> Reply {
+    match refusal {
+        Refused::Cut => Reply::text(503, "market data is cut off"),
+        Refused::Down => error(500, -1000, "An unknown error occurred while processing the request."),
+        Refused::TooMany(wait) | Refused::Banned(wait) => {
+            let banned = matches!(refusal, Refused::Banned(_));
+            let decision =
+                if banned { Decision::Banned { retry: wait } } else { Decision::TooMany { retry: wait } };
+            let reply = refused(decision, now_ms).unwrap_or_else(|| Reply::json(429, String::new()));
+            // Whoever comes back after that must not be refused again.
+            let wait = wait.as_millis().div_ceil(1_000).max(1).to_string();
+            Reply { headers: vec![("retry-after", wait)], ..reply }
+        }
+    }
+}
+
+/// Answers a GET request of `path`.
+pub fn answer(shared: &Shared, path: &str, query: &Parameters) -> Reply {
+    let Some((_, weight, body)) = ROUTES.iter().find(|(of, ..)| *of == path) else {
+        return Reply::json(404, String::new());
+    };
     let mut world = shared.lock();
-    let decision = world.limits.binance.take(weight, Instant::now());
-    let used = match decision {
-        Decision::Served { used } => used,
-        _ => world.limits.binance.limit(),
+    let symbol = query.get("symbol").and_then(|code| world.binance_symbol(code));
+    let request = world.faults.request(Venue::Binance, symbol, path == "/api/v3/depth", shared.uptime());
+    let now_ms = shared.now_ms();
+    let limit = world.limits.binance.limit();
+    let (used, reply) = if let Some(refusal) = request.refusal {
+        (limit, failed(refusal, now_ms))
+    } else {
+        let decision = world.limits.binance.take(weight(query), shared.now());
+        let used = if let Decision::Served { used } = decision { used } else { limit };
+        let reply = refused(decision, now_ms).unwrap_or_else(|| match body(&world, shared, query) {
+            Ok(text) => Reply::json(200, text),
+            Err(refusal) if refusal == UNKNOWN_BOOK => error(503, refusal.0, refusal.1),
+            Err((code, message)) => error(400, code, message),
+        });
+        (used, reply)
     };
-    let mut response = match refused(decision) {
-        Some(response) => response,
-        None => match body(&world, shared, query) {
-            Ok(text) => json(StatusCode::OK, text),
-            Err(refusal) if refusal == UNKNOWN_BOOK => error(StatusCode::SERVICE_UNAVAILABLE, refusal),
-            Err(refusal) => error(StatusCode::BAD_REQUEST, refusal),
-        },
-    };
-    response.headers_mut().insert("x-mbx-used-weight-1m", HeaderValue::from(used));
-    response
+    Reply { delay: request.delay, ..reply.with("x-mbx-used-weight-1m", used) }
+}
+
+fn time(world: &World, shared: &Shared, _: &Parameters) -> Result<String, Refusal> {
+    Ok(format!(r#"{{"serverTime":{}}}"#, shared.venue_ms(world, Venue::Binance)))
 }
 
 /// `symbol=` or `symbols=["A","B"]`; `None` when neither is given.
@@ -107,7 +139,7 @@ fn asked(world: &World, query: &Parameters) -> Result<Option<Vec<usize>>, Refusa
 fn asked_or_all(world: &World, query: &Parameters) -> Result<Vec<usize>, Refusal> {
     Ok(asked(world, query)?.unwrap_or_else(|| {
         let listed = world.model.symbols().iter().enumerate();
-        listed.filter(|(_, s)| s.listing.binance.is_some()).map(|(i, _)| i).collect()
+        listed.filter(|(_, s)| s.listing.binance.is_some() && !s.held().delisted[1]).map(|(i, _)| i).collect()
     }))
 }
 
@@ -175,14 +207,15 @@ fn depth_weight(query: &Parameters) -> u32 {
     }
 }
 
-fn depth(world: &World, _: &Shared, query: &Parameters) -> Result<String, Refusal> {
+fn depth(world: &World, shared: &Shared, query: &Parameters) -> Result<String, Refusal> {
     let code = query.get("symbol").ok_or(NO_SYMBOL)?;
     let index = world.binance_symbol(code).ok_or(INVALID_SYMBOL)?;
     let depth = limit(query, 100, 5_000).ok_or(ILLEGAL)?;
     if let Some(tape) = &world.tape {
         return tape.depth(index, depth).ok_or(UNKNOWN_BOOK);
     }
-    Ok(wire::book(&world.model.symbols()[index], depth))
+    let old = world.faults.old(index, shared.uptime());
+    Ok(wire::book(old.unwrap_or(&world.model.symbols()[index]), depth))
 }
 
 fn klines(world: &World, _: &Shared, query: &Parameters) -> Result<String, Refusal> {
@@ -209,42 +242,62 @@ fn klines(world: &World, _: &Shared, query: &Parameters) -> Result<String, Refus
     Ok(format!("[{}]", rows.join(",")))
 }
 
-async fn connect_bare(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    connect(shared, upgrade, "", false)
+async fn connect_bare(
+    shared: State<Arc<Shared>>,
+    peer: ConnectInfo<Peer>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    connect(shared, peer, upgrade, "", false).await
 }
 
 async fn connect_raw(
-    State(shared): State<Arc<Shared>>,
+    shared: State<Arc<Shared>>,
+    peer: ConnectInfo<Peer>,
     Path(streams): Path<String>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    connect(shared, upgrade, &streams, false)
+    connect(shared, peer, upgrade, &streams, false).await
 }
 
 async fn connect_combined(
-    State(shared): State<Arc<Shared>>,
+    shared: State<Arc<Shared>>,
+    peer: ConnectInfo<Peer>,
     Query(query): Query<Parameters>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    connect(shared, upgrade, query.get("streams").map_or("", String::as_str), true)
+    connect(shared, peer, upgrade, query.get("streams").map_or("", String::as_str), true).await
 }
 
-fn connect(shared: Arc<Shared>, upgrade: WebSocketUpgrade, streams: &str, combined: bool) -> Response {
-    let outcome = {
-        let mut world = shared.lock();
-        let decision = world.limits.binance_connects.take(1, Instant::now());
-        let streams = streams.split('/').filter_map(|name| stream(&world, name)).collect::<Vec<_>>();
-        refused(decision).map_or(Ok(streams), Err)
-    };
-    let streams = match outcome {
-        Ok(streams) => streams,
-        Err(response) => return response,
+/// What a connection to `streams` listens to.
+///
+/// # Errors
+/// The answer to a connect that is refused.
+pub fn admit(shared: &Shared, streams: &str, combined: bool) -> Result<Subscriptions, Reply> {
+    let mut world = shared.lock();
+    if world.faults.holds(Fault::Cut, Venue::Binance, None, shared.uptime()) {
+        return Err(failed(Refused::Cut, shared.now_ms()));
+    }
+    let decision = world.limits.binance_connects.take(1, shared.now());
+    let streams = streams.split('/').filter_map(|name| stream(&world, name)).collect();
+    refused(decision, shared.now_ms()).map_or(Ok(Subscriptions::Binance { streams, combined }), Err)
+}
+
+async fn connect(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    upgrade: WebSocketUpgrade,
+    streams: &str,
+    combined: bool,
+) -> Response {
+    let subscriptions = match admit(&shared, streams, combined) {
+        Ok(subscriptions) => subscriptions,
+        Err(reply) => return reply.send().await,
     };
     upgrade.on_upgrade(move |socket| async move {
-        let connected = shared.lock().connect(Subscriptions::Binance { streams, combined });
+        let connected = shared.lock().connect(subscriptions, shared.uptime());
         let Some(outbox) = connected else { return };
-        let dialogue = Binance::new(shared.clone(), outbox.id, Instant::now());
-        serve_socket(shared, socket, outbox, dialogue).await;
+        let dialogue = Binance::new(shared.clone(), outbox.id, shared.now());
+        socket::serve(shared, socket, outbox, dialogue, peer).await;
     })
 }
 
@@ -262,7 +315,8 @@ const PONG_WITHIN: Duration = Duration::from_secs(60);
 const LIFE: Duration = Duration::from_secs(24 * 3_600);
 const MOST_STREAMS: usize = 1_024;
 
-struct Binance {
+/// A connection's dialogue.
+pub struct Binance {
     shared: Arc<Shared>,
     id: u64,
     opened: Instant,
@@ -272,7 +326,8 @@ struct Binance {
 }
 
 impl Binance {
-    fn new(shared: Arc<Shared>, id: u64, now: Instant) -> Self {
+    /// Of a new connection.
+    pub fn new(shared: Arc<Shared>, id: u64, now: Instant) -> Self {
         let second = Duration::from_secs(1);
         let messages = Budget::new(5, second, second);
         Self { shared, id, opened: now, pinged: now, ponged: now, messages }
@@ -330,7 +385,7 @@ impl Dialogue for Binance {
             return Err(Closed);
         }
         let answer = self.request(text).unwrap_or_else(|error| error);
-        self.shared.lock().send(self.id, Message::Text(answer.to_string().into()));
+        self.shared.lock().send(self.id, Message::Text(answer.to_string().into()), self.shared.uptime());
         Ok(())
     }
 

@@ -54,6 +54,11 @@ pub fn envelope(stream: &str, data: &str) -> String {
 
 /// `<s>@depth`: what changed since the last event, quantities absolute, 0 for a level that is gone.
 pub fn depth_update(symbol: &Symbol, event_ms: i64) -> String {
+    depth_update_with(symbol, event_ms, None)
+}
+
+/// The same with a bid that the book does not have.
+pub fn depth_update_with(symbol: &Symbol, event_ms: i64, bid: Option<Rung>) -> String {
     let mut changed = symbol.pending.clone();
     changed.sort_unstable_by_key(|(side, price)| match side {
         Side::Bid => (0, -price),
@@ -74,7 +79,9 @@ pub fn depth_update(symbol: &Symbol, event_ms: i64) -> String {
         }
         let ladder = &symbol.binance[index];
         let of_side = changed.iter().filter(|(s, _)| *s == side);
-        levels(&mut out, of_side.map(|(_, price)| Rung { price: *price, size: ladder.size_at(*price) }));
+        let added = bid.filter(|_| side == Side::Bid);
+        let rungs = of_side.map(|(_, price)| Rung { price: *price, size: ladder.size_at(*price) });
+        levels(&mut out, added.into_iter().chain(rungs));
     }
     out.push(b'}');
     text(out)
@@ -107,7 +114,8 @@ pub fn book(symbol: &Symbol, depth: usize) -> String {
 
 /// One symbol of `/api/v3/exchangeInfo`.
 pub fn symbol_info(symbol: &Symbol) -> String {
-    let status = if symbol.listing.kind == Kind::Halted { "HALT" } else { "TRADING" };
+    let halted = symbol.listing.kind == Kind::Halted || symbol.held().halted;
+    let status = if halted { "HALT" } else { "TRADING" };
     let (name, base) = (code(symbol), symbol.listing.asset);
     let (tick, lot) = (number(symbol.listing.tick), number(symbol.listing.lot));
     let most = number(symbol.listing.lot.saturating_mul(90_000_000));

@@ -1,29 +1,38 @@
 //! The local exchange servers: Upbit (KRW) and Binance spot (USDT) on loopback, REST and WebSocket.
 //!
-//! What lives here: a seeded synthetic market and real price paths ([`model`], pure), the venues' encoders, routers, limits and faults, and
-//! the `assay exchange` command. What does not: clients and parsers of the venues. The encoders here are written
+//! What lives here: a seeded synthetic market and real price paths ([`model`], pure), the venues' encoders, routers and limits, faults by
+//! script and control API ([`faults`], pure), all of it in virtual time ([`Virtual`]), and the `assay exchange` command. What does not: clients and parsers of the venues. The encoders here are written
 //! independently of the parsers there, so that a mistake in one is not repeated by the other.
 
 mod args;
 mod binance;
 pub mod binance_wire;
 mod control;
+pub mod faults;
+mod frames;
 mod hub;
 mod limits;
 pub mod model;
 mod prices;
+mod reply;
 mod server;
+mod socket;
 pub mod spelling;
 pub mod tape;
+mod tls;
+mod transport;
 mod upbit;
 pub mod upbit_wire;
+mod virtual_time;
 
 pub use args::{Args, GapArg, StartAt, main};
-pub use control::Fault;
+pub use faults::{Fault, Injection, Script, ScriptError};
 pub use model::{MarketKind, PlantedGap};
 pub use prices::{PricesError, read as read_prices};
+pub use reply::Reply;
 pub use server::{Options, Prices, Server, start};
 pub use upbit_wire::{Format, orderbook_frame};
+pub use virtual_time::{Heard, Virtual};
 
 use std::net::SocketAddr;
 
@@ -72,6 +81,23 @@ pub enum ExchangeError {
         first: String,
         /// The last.
         last: String,
+    },
+    /// A script of faults cannot be followed.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// A load is out of range.
+    #[error("a load of {0} messages per second is out of range; ask for 0 to 10000000")]
+    Load(f64),
+    /// No certificate could be made.
+    #[error("no certificate can be made: {0}; look at the addresses to listen on")]
+    Tls(String),
+    /// The authority's certificate cannot be written.
+    #[error("the certificate cannot be written to {}: {source}; choose a file in a folder that can be written to", path.display())]
+    CaFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
     },
     /// The runtime, the signals or the output failed.
     #[error("the exchange cannot run: {0}")]

@@ -1,19 +1,21 @@
 //! The three listeners and the task that moves the market.
 
+use crate::faults::Script;
 use crate::hub::Shared;
 use crate::model::paths::PricePaths;
 use crate::model::track::{self, Source};
 use crate::model::{MarketKind, Model, PlantedGap};
 use crate::tape::{Playing, Tape};
-use crate::{ExchangeError, binance, control, upbit};
+use crate::transport::{Accepting, Peer};
+use crate::{ExchangeError, binance, control, tls, upbit};
 use axum::Router;
-use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// What to serve, and where.
 #[derive(Clone, Debug)]
@@ -36,6 +38,33 @@ pub struct Options {
     pub seed: u64,
     /// Gaps put into the market.
     pub planted: Vec<PlantedGap>,
+    /// Faults on a timeline.
+    pub script: Script,
+    /// Messages per second, over all connections, that sizes are changed for beyond what the market brings; 0 for none.
+    pub load: f64,
+    /// The venues' servers speak TLS, with a certificate of an authority made at the start.
+    pub tls: bool,
+}
+
+impl Options {
+    /// A synthetic market on free ports of loopback, with nothing special about it.
+    pub fn local(symbols: usize, market: MarketKind, seed: u64) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            upbit: any,
+            binance: any,
+            control: any,
+            prices: None,
+            recording: None,
+            symbols,
+            market,
+            seed,
+            planted: Vec::new(),
+            script: Script::default(),
+            load: 0.0,
+            tls: false,
+        }
+    }
 }
 
 /// Real price paths, and where on them the market begins.
@@ -73,6 +102,8 @@ pub struct Server {
     pub control: SocketAddr,
     /// What the prices are, when they are real price paths.
     pub source: Option<Source>,
+    /// The authority's certificate, PEM, when the servers speak TLS.
+    pub ca_pem: Option<String>,
     shared: Handle,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -92,9 +123,9 @@ impl std::fmt::Debug for Handle {
 /// # Errors
 /// An address that cannot be listened on, a market that cannot be made.
 pub async fn start(options: Options) -> Result<Server, ExchangeError> {
-    let mut start_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+    let start_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
     let tape = options.recording.map(open_tape).transpose()?;
-    start_ms = tape.as_ref().map_or(start_ms, |tape| tape.began().as_millis());
+    let start_ms = tape.as_ref().map_or(start_ms, |tape| tape.began().as_millis());
     let model = match &options.prices {
         _ if tape.is_some() => {
             Model::listing_only(tape.as_ref().map(Tape::listings).unwrap_or_default(), start_ms)
@@ -105,19 +136,33 @@ pub async fn start(options: Options) -> Result<Server, ExchangeError> {
             Model::walking(paths, prices.from_ms, options.seed, start_ms, &options.planted)?
         }
     };
+    if !(0.0..=10_000_000.0).contains(&options.load) {
+        return Err(ExchangeError::Load(options.load));
+    }
+    check(&options.script, &model)?;
     let source = model.source();
     let (upbit_listener, upbit) = listen("Upbit", options.upbit).await?;
     let (binance_listener, binance) = listen("Binance", options.binance).await?;
     let (control_listener, control) = listen("control", options.control).await?;
-    let shared = Shared::with(model, start_ms, tape);
+    let secured = options.tls.then(|| tls::make(&[upbit.ip(), binance.ip()])).transpose()?;
+    let acceptor = secured.as_ref().map(|tls| &tls.acceptor);
+    let shared = match tape {
+        Some(tape) => Shared::playing(model, tape),
+        None => Shared::new(model, start_ms),
+    };
+    {
+        let mut world = shared.lock();
+        (world.script, world.load) = (options.script, options.load);
+    }
     let (stop, _) = watch::channel(false);
     let listeners = vec![
-        spawn(upbit_listener, upbit::router(shared.clone()), &stop),
-        spawn(binance_listener, binance::router(shared.clone()), &stop),
-        spawn(control_listener, control::router(shared.clone()), &stop),
+        spawn(upbit_listener, upbit::router(shared.clone()), acceptor, &stop),
+        spawn(binance_listener, binance::router(shared.clone()), acceptor, &stop),
+        spawn(control_listener, control::router(shared.clone()), None, &stop),
     ];
     let market = tokio::spawn(shared.clone().run());
-    Ok(Server { upbit, binance, control, source, shared: Handle(shared), stop, listeners, market })
+    let ca_pem = secured.map(|tls| tls.ca_pem);
+    Ok(Server { upbit, binance, control, source, ca_pem, shared: Handle(shared), stop, listeners, market })
 }
 
 fn open_tape(playing: Playing) -> Result<Tape, ExchangeError> {
@@ -134,17 +179,31 @@ async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, So
     Ok((listener, bound))
 }
 
-fn spawn(listener: TcpListener, router: Router, stop: &watch::Sender<bool>) -> JoinHandle<()> {
+/// Whether everything that a script aims at is there.
+fn check(script: &Script, model: &Model) -> Result<(), ExchangeError> {
+    let mut dry = crate::faults::Faults::default();
+    for fault in &script.faults {
+        let begun = dry.begin(fault.injection.clone(), model, fault.at);
+        begun.map_err(|what| script.wrong(fault, what))?;
+        dry.clear();
+    }
+    Ok(())
+}
+
+fn spawn(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<&TlsAcceptor>,
+    stop: &watch::Sender<bool>,
+) -> JoinHandle<()> {
     let mut stopped = stop.subscribe();
-    let listener = listener.tap_io(|stream| {
-        // Small frames must not wait for each other; a socket that refuses the option still works.
-        let _ = stream.set_nodelay(true);
-    });
+    let listener = Accepting::new(listener, tls.cloned());
+    let service = router.into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
         let signal = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(signal).await {
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(signal).await {
             tracing::error!(%error, "a listener ended");
         }
     })

@@ -1,16 +1,18 @@
 //! Upbit's server: REST and WebSocket.
 
 use crate::Format;
-use crate::control::{gate, json};
-use crate::hub::{Closed, Dialogue, Shared, Subscriptions, UpbitView, World, serve_socket};
+use crate::faults::{Fault, Refusal};
+use crate::hub::{Shared, Subscriptions, UpbitView, World};
 use crate::limits::{Budget, Decision};
+use crate::reply::Reply;
+use crate::socket::{self, Closed, Dialogue};
+use crate::transport::Peer;
 use crate::upbit_wire as wire;
 use axum::Router;
 use axum::extract::ws::{Message, WebSocketUpgrade};
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::Response;
 use axum::routing::{any, get};
 use market::Venue;
 use serde_json::Value;
@@ -18,99 +20,110 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-type Parameters = Query<BTreeMap<String, String>>;
-type Body = fn(&World, &Shared, &BTreeMap<String, String>) -> Result<String, (StatusCode, &'static str)>;
+/// What stands behind the question mark.
+pub type Parameters = BTreeMap<String, String>;
+type Body = fn(&World, &Shared, &Parameters) -> Result<String, (u16, &'static str)>;
+
+/// Path, group and body of each request.
+const ROUTES: [(&str, &str, Body); 6] = [
+    ("/v1/market/all", "market", markets),
+    ("/v1/ticker", "ticker", tickers),
+    ("/v1/ticker/all", "ticker", all_tickers),
+    ("/v1/orderbook", "orderbook", orderbooks),
+    ("/v1/orderbook/instruments", "orderbook", instruments),
+    ("/v1/candles/minutes/1", "candle", candles),
+];
 
 /// The routes.
 pub fn router(shared: Arc<Shared>) -> Router {
-    let rest = |group: &'static str, body: Body| {
-        get(move |State(s): State<Arc<Shared>>, headers: HeaderMap, Query(q): Parameters| async move {
-            answer(&s, group, &headers, &q, body)
-        })
-    };
-    Router::new()
-        .route("/v1/market/all", rest("market", markets))
-        .route("/v1/ticker", rest("ticker", tickers))
-        .route("/v1/ticker/all", rest("ticker", all_tickers))
-        .route("/v1/orderbook", rest("orderbook", orderbooks))
-        .route("/v1/orderbook/instruments", rest("orderbook", instruments))
-        .route("/v1/candles/minutes/1", rest("candle", candles))
+    let rest = get(
+        |State(s): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, Query(q): Query<Parameters>| async move {
+            answer(&s, uri.path(), headers.contains_key(header::ORIGIN), &q).send().await
+        },
+    );
+    let router = ROUTES.iter().fold(Router::new(), |router, (path, ..)| router.route(path, rest.clone()));
+    router
         .route("/websocket/v1", any(connect))
-        .fallback(|| async { error(StatusCode::NOT_FOUND, "no Route matched with those values") })
-        .layer(from_fn_with_state(shared.clone(), gate))
+        .fallback(|| error(404, "no Route matched with those values").send())
         .with_state(shared)
 }
 
-fn error(status: StatusCode, message: &str) -> Response {
-    let body = serde_json::json!({ "error": { "name": status.as_u16(), "message": message } });
-    json(status, body.to_string())
+fn error(status: u16, message: &str) -> Reply {
+    let body = serde_json::json!({ "error": { "name": status, "message": message } });
+    Reply::json(status, body.to_string())
 }
 
-fn refused(decision: Decision) -> Option<Response> {
+fn refused(decision: Decision) -> Option<Reply> {
     match decision {
         Decision::Served { .. } => None,
-        Decision::TooMany { .. } => {
-            Some((StatusCode::TOO_MANY_REQUESTS, "Too many API requests.").into_response())
-        }
+        Decision::TooMany { .. } => Some(Reply::text(429, "Too many API requests.")),
         Decision::Banned { retry } => {
             let body = serde_json::json!({ "error": {
                 "name": "too_many_requests",
                 "message": format!("Blocked for {} seconds.", retry.as_secs().max(1)),
             } });
-            Some(json(StatusCode::IM_A_TEAPOT, body.to_string()))
+            Some(Reply::json(418, body.to_string()))
         }
     }
 }
 
-fn remaining(group: &str, budget: &Budget, decision: Decision) -> Option<HeaderValue> {
+fn failed(refusal: Refusal) -> Reply {
+    let limited = |decision| refused(decision).unwrap_or_else(|| Reply::text(429, ""));
+    match refusal {
+        Refusal::Cut => Reply::text(503, "market data is cut off"),
+        Refusal::Down => error(500, "internal error"),
+        Refusal::TooMany(retry) => limited(Decision::TooMany { retry }).with("retry-after", retry.as_secs()),
+        Refusal::Banned(retry) => limited(Decision::Banned { retry }),
+    }
+}
+
+fn remaining(group: &str, budget: &Budget, decision: Decision) -> Option<String> {
     let left = match decision {
         Decision::Served { used } => budget.limit() - used,
         Decision::TooMany { .. } => 0,
         Decision::Banned { .. } => return None,
     };
-    HeaderValue::from_str(&format!("group={group}; min=600; sec={left}")).ok()
+    Some(format!("group={group}; min=600; sec={left}"))
 }
 
-fn answer(
-    shared: &Shared,
-    group: &'static str,
-    headers: &HeaderMap,
-    query: &BTreeMap<String, String>,
-    body: Body,
-) -> Response {
+/// Answers a GET request of `path`; `origin`: it has an `Origin` header, as a browser's has.
+pub fn answer(shared: &Shared, path: &str, origin: bool, query: &Parameters) -> Reply {
+    let Some((_, group, body)) = ROUTES.iter().find(|(of, ..)| *of == path) else {
+        return error(404, "no Route matched with those values");
+    };
     let mut world = shared.lock();
-    let now = Instant::now();
-    if headers.contains_key(header::ORIGIN)
-        && let Some(response) = refused(world.limits.upbit_origin.take(1, now))
-    {
-        return response;
+    let symbol = query.get("market").or(query.get("markets")).and_then(|code| world.upbit_symbol(code));
+    let request = world.faults.request(Venue::Upbit, symbol, path == "/v1/orderbook", shared.uptime());
+    if let Some(refusal) = request.refusal {
+        return Reply { delay: request.delay, ..failed(refusal) };
+    }
+    let now = shared.now();
+    if origin && let Some(reply) = refused(world.limits.upbit_origin.take(1, now)) {
+        return reply;
     }
     let budget = world.limits.upbit(group);
     let decision = budget.take(1, now);
     let left = remaining(group, budget, decision);
-    let mut response = match refused(decision) {
-        Some(response) => response,
-        None => match body(&world, shared, query) {
-            Ok(text) => json(StatusCode::OK, text),
-            Err((status, message)) => error(status, message),
-        },
-    };
-    if let Some(left) = left {
-        response.headers_mut().insert("remaining-req", left);
+    let reply = refused(decision).unwrap_or_else(|| match body(&world, shared, query) {
+        Ok(text) => Reply::json(200, text),
+        Err((status, message)) => error(status, message),
+    });
+    let reply = Reply { delay: request.delay, ..reply };
+    match left {
+        Some(left) => reply.with("remaining-req", left),
+        None => reply,
     }
-    response
 }
 
-const MISSING: (StatusCode, &str) =
-    (StatusCode::BAD_REQUEST, "Missing request parameter. Check the required parameters!");
-const UNKNOWN: (StatusCode, &str) = (StatusCode::NOT_FOUND, "Code not found");
+const MISSING: (u16, &str) = (400, "Missing request parameter. Check the required parameters!");
+const UNKNOWN: (u16, &str) = (404, "Code not found");
 
 /// The symbols of a comma-separated list, with their codes.
 fn wanted<'q>(
     world: &World,
-    query: &'q BTreeMap<String, String>,
+    query: &'q Parameters,
     key: &str,
-) -> Result<Vec<(usize, &'q str)>, (StatusCode, &'static str)> {
+) -> Result<Vec<(usize, &'q str)>, (u16, &'static str)> {
     let list = query.get(key).filter(|l| !l.is_empty()).ok_or(MISSING)?;
     list.split(',').map(|code| Ok((world.upbit_symbol(code).ok_or(UNKNOWN)?, code))).collect()
 }
@@ -119,13 +132,9 @@ fn array(items: Vec<String>) -> String {
     format!("[{}]", items.join(","))
 }
 
-fn markets(
-    world: &World,
-    _: &Shared,
-    query: &BTreeMap<String, String>,
-) -> Result<String, (StatusCode, &'static str)> {
+fn markets(world: &World, _: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
     let details = query.get("is_details").or_else(|| query.get("isDetails")).is_some_and(|v| v == "true");
-    let listed = world.model.symbols().iter();
+    let listed = world.model.symbols().iter().filter(|s| !s.held().delisted[0]);
     let items = listed.filter_map(|s| s.listing.upbit.as_deref().map(|code| wire::market(s, code, details)));
     Ok(array(items.collect()))
 }
@@ -135,35 +144,23 @@ fn one_ticker(world: &World, shared: &Shared, index: usize, code: &str) -> Strin
     wire::ticker(&world.model.symbols()[index], code, shared.now_ms(), world.fx_mid(), &day)
 }
 
-fn tickers(
-    world: &World,
-    shared: &Shared,
-    query: &BTreeMap<String, String>,
-) -> Result<String, (StatusCode, &'static str)> {
+fn tickers(world: &World, shared: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
     let wanted = wanted(world, query, "markets")?;
     Ok(array(wanted.into_iter().map(|(index, code)| one_ticker(world, shared, index, code)).collect()))
 }
 
-fn all_tickers(
-    world: &World,
-    shared: &Shared,
-    query: &BTreeMap<String, String>,
-) -> Result<String, (StatusCode, &'static str)> {
+fn all_tickers(world: &World, shared: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
     let quotes = query.get("quote_currencies").ok_or(MISSING)?;
     if !quotes.split(',').any(|q| q == "KRW") {
         return Ok("[]".to_owned());
     }
-    let listed = world.model.symbols().iter().enumerate();
+    let listed = world.model.symbols().iter().enumerate().filter(|(_, s)| !s.held().delisted[0]);
     let items =
         listed.filter_map(|(i, s)| s.listing.upbit.as_deref().map(|code| one_ticker(world, shared, i, code)));
     Ok(array(items.collect()))
 }
 
-fn orderbooks(
-    world: &World,
-    shared: &Shared,
-    query: &BTreeMap<String, String>,
-) -> Result<String, (StatusCode, &'static str)> {
+fn orderbooks(world: &World, shared: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
     let wanted = wanted(world, query, "markets")?;
     let depth = match query.get("count") {
         None => 30,
@@ -171,7 +168,7 @@ fn orderbooks(
             .parse::<usize>()
             .ok()
             .filter(|n| (1..=30).contains(n))
-            .ok_or((StatusCode::BAD_REQUEST, "count must be between 1 and 30"))?,
+            .ok_or((400, "count must be between 1 and 30"))?,
     };
     let now = shared.now_ms();
     if let Some(tape) = &world.tape {
@@ -185,11 +182,7 @@ fn orderbooks(
     Ok(array(items.collect()))
 }
 
-fn instruments(
-    world: &World,
-    _: &Shared,
-    query: &BTreeMap<String, String>,
-) -> Result<String, (StatusCode, &'static str)> {
+fn instruments(world: &World, _: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
     let wanted = wanted(world, query, "markets")?;
     if let Some(tape) = &world.tape {
         let known =
@@ -200,11 +193,7 @@ fn instruments(
     Ok(array(items.collect()))
 }
 
-fn candles(
-    world: &World,
-    _: &Shared,
-    query: &BTreeMap<String, String>,
-) -> Result<String, (StatusCode, &'static str)> {
+fn candles(world: &World, _: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
     let code = query.get("market").ok_or(MISSING)?;
     let index = world.upbit_symbol(code).ok_or(UNKNOWN)?;
     let count = match query.get("count") {
@@ -213,11 +202,11 @@ fn candles(
             .parse::<usize>()
             .ok()
             .filter(|n| (1..=200).contains(n))
-            .ok_or((StatusCode::BAD_REQUEST, "count must be between 1 and 200"))?,
+            .ok_or((400, "count must be between 1 and 200"))?,
     };
     let to = match query.get("to").filter(|t| !t.is_empty()) {
         None => i64::MAX,
-        Some(text) => moment(text).ok_or((StatusCode::BAD_REQUEST, "to is no date and time"))?,
+        Some(text) => moment(text).ok_or((400, "to is no date and time"))?,
     };
     let fetched = world.upbit_candles(index, if to == i64::MAX { count } else { 2_000 });
     let symbol = &world.model.symbols()[index];
@@ -234,23 +223,45 @@ fn moment(text: &str) -> Option<i64> {
     parse(&text).or_else(|| parse(&format!("{text}Z")))
 }
 
-async fn connect(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    let decision = shared.lock().limits.upbit_connects.take(1, Instant::now());
-    if let Some(response) = refused(decision) {
-        return response;
+/// Whether a connect is let in; `origin` as for requests.
+///
+/// # Errors
+/// The answer to one that is refused.
+pub fn admit(shared: &Shared, origin: bool) -> Result<Subscriptions, Reply> {
+    let mut world = shared.lock();
+    if world.faults.holds(Fault::Cut, Venue::Upbit, None, shared.uptime()) {
+        return Err(failed(Refusal::Cut));
     }
+    let now = shared.now();
+    if origin && let Some(reply) = refused(world.limits.upbit_origin.take(1, now)) {
+        return Err(reply);
+    }
+    refused(world.limits.upbit_connects.take(1, now)).map_or(Ok(Subscriptions::Upbit(Vec::new())), Err)
+}
+
+async fn connect(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let subscriptions = match admit(&shared, headers.contains_key(header::ORIGIN)) {
+        Ok(subscriptions) => subscriptions,
+        Err(reply) => return reply.send().await,
+    };
     upgrade.on_upgrade(move |socket| async move {
-        let connected = shared.lock().connect(Subscriptions::Upbit(Vec::new()));
+        let connected = shared.lock().connect(subscriptions, shared.uptime());
         let Some(outbox) = connected else { return };
-        let dialogue = Upbit::new(shared.clone(), outbox.id, Instant::now());
-        serve_socket(shared, socket, outbox, dialogue).await;
+        let dialogue = Upbit::new(shared.clone(), outbox.id, shared.now());
+        socket::serve(shared, socket, outbox, dialogue, peer).await;
     })
 }
 
 /// A socket without a sign of life of its client for so long is closed.
 const IDLE: Duration = Duration::from_secs(120);
 
-struct Upbit {
+/// A connection's dialogue.
+pub struct Upbit {
     shared: Arc<Shared>,
     id: u64,
     heard: Instant,
@@ -264,15 +275,16 @@ struct Asked {
     snapshots: Vec<(usize, UpbitView)>,
 }
 
-type Fault = (&'static str, &'static str);
-const WRONG_FORMAT: Fault = ("WRONG_FORMAT", "Format이 맞지 않습니다.");
-const NO_TICKET: Fault = ("NO_TICKET", "티켓이 존재하지 않거나, 유효하지 않습니다.");
-const NO_TYPE: Fault = ("NO_TYPE", "타입 필드가 존재하지 않습니다.");
-const NO_CODES: Fault = ("NO_CODES", "코드 필드가 존재하지 않습니다.");
-const INVALID_PARAM: Fault = ("INVALID_PARAM", "요청 파라미터가 잘못되었습니다.");
+type Wrong = (&'static str, &'static str);
+const WRONG_FORMAT: Wrong = ("WRONG_FORMAT", "Format이 맞지 않습니다.");
+const NO_TICKET: Wrong = ("NO_TICKET", "티켓이 존재하지 않거나, 유효하지 않습니다.");
+const NO_TYPE: Wrong = ("NO_TYPE", "타입 필드가 존재하지 않습니다.");
+const NO_CODES: Wrong = ("NO_CODES", "코드 필드가 존재하지 않습니다.");
+const INVALID_PARAM: Wrong = ("INVALID_PARAM", "요청 파라미터가 잘못되었습니다.");
 
 impl Upbit {
-    fn new(shared: Arc<Shared>, id: u64, now: Instant) -> Self {
+    /// Of a new connection.
+    pub fn new(shared: Arc<Shared>, id: u64, now: Instant) -> Self {
         let second = Duration::from_secs(1);
         Self {
             shared,
@@ -285,10 +297,10 @@ impl Upbit {
     }
 
     fn send(&self, text: String) {
-        self.shared.lock().send(self.id, Message::Binary(text.into_bytes().into()));
+        self.shared.lock().send(self.id, Message::Binary(text.into_bytes().into()), self.shared.uptime());
     }
 
-    fn request(&mut self, text: &str) -> Result<(), Fault> {
+    fn request(&mut self, text: &str) -> Result<(), Wrong> {
         let parts: Vec<Value> = serde_json::from_str(text).map_err(|_| WRONG_FORMAT)?;
         if let Some(method) = parts.iter().find_map(|p| p.get("method")) {
             if method != "LIST_SUBSCRIPTIONS" {
@@ -303,7 +315,7 @@ impl Upbit {
         let asked = read_request(&world, &parts)?;
         world.subscribe(self.id, Subscriptions::Upbit(asked.views));
         for (index, view) in asked.snapshots {
-            world.send_upbit_snapshot(self.id, index, view, now_ms);
+            world.send_upbit_snapshot(self.id, index, view, self.shared.uptime(), now_ms);
         }
         Ok(())
     }
@@ -329,7 +341,7 @@ impl Upbit {
     }
 }
 
-fn read_request(world: &World, parts: &[Value]) -> Result<Asked, Fault> {
+fn read_request(world: &World, parts: &[Value]) -> Result<Asked, Wrong> {
     parts.first().and_then(|p| p.get("ticket")?.as_str()).filter(|t| !t.is_empty()).ok_or(NO_TICKET)?;
     let format = match parts.iter().find_map(|p| p.get("format")).map(|f| f.as_str()) {
         None | Some(Some("DEFAULT")) => Format::Default,
@@ -402,7 +414,8 @@ impl Dialogue for Upbit {
         if now.duration_since(self.heard) >= IDLE {
             return Err(Closed);
         }
-        if self.status.is_some_and(|t| now.duration_since(t) >= Duration::from_secs(10)) {
+        let answers = !self.shared.is_deaf(self.id);
+        if answers && self.status.is_some_and(|t| now.duration_since(t) >= Duration::from_secs(10)) {
             self.status = Some(now);
             return Ok(Some(Message::Binary(UP.into())));
         }

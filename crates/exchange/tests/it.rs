@@ -4,6 +4,8 @@
 
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/prices.rs"]

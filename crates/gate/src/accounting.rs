@@ -4,11 +4,13 @@
 
 mod book;
 mod days;
+mod edges;
 mod equity;
 mod exact;
 mod fills;
 mod flows;
 mod guards;
+mod kindness;
 mod results;
 mod shadows;
 
@@ -29,11 +31,11 @@ pub enum ProblemKind {
     Arithmetic,
     /// Balances that do not add up, or below zero.
     Balance,
-    /// A result that the fills do not give.
+    /// A result, or what a record says of a position, that its fills and decisions do not give.
     Result,
     /// An equity point that holdings and marks do not give.
     Equity,
-    /// Filled better than the book displayed.
+    /// Filled better than the book displayed, before the order arrived, or beyond its limit.
     Kinder,
     /// Both legs on one venue, or in one direction.
     Venue,
@@ -59,7 +61,7 @@ pub struct Close {
     pub position: u64,
     /// Why it was closed.
     pub reason: ExitReason,
-    /// Opened.
+    /// When it opened, by the record of its opening.
     pub opened_at: Timestamp,
     /// Closed.
     pub closed_at: Timestamp,

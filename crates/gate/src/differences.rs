@@ -4,6 +4,7 @@ use crate::judge::{Analysis, PlausibilityFinding};
 use crate::value::{CrossCheck, Value};
 use catalogue::{CRITERIA, KPIS};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// What differs between a recorded and a recomputed judgement: KPI fields, criteria, the decision. Empty: they agree.
 pub fn differences(recorded: &Analysis, recomputed: &Analysis) -> Vec<String> {
@@ -76,19 +77,36 @@ pub fn differences(recorded: &Analysis, recomputed: &Analysis) -> Vec<String> {
     differ("STRATEGY".into(), recorded.strategy.sentence.clone(), recomputed.strategy.sentence.clone());
     differ("reasons".into(), recorded.reasons.join("; "), recomputed.reasons.join("; "));
     differ("judged".into(), recorded.judged.clone(), recomputed.judged.clone());
+    let mut parts = Vec::new();
     for (what, a, b) in [
         ("diagnosis", json(&recorded.diagnosis), json(&recomputed.diagnosis)),
         ("curves and tables", json(&recorded.series), json(&recomputed.series)),
     ] {
-        let same = a.zip(b).is_some_and(|(a, b)| alike(&a, &b));
-        differ(what.into(), "as recorded".into(), if same { "as recorded" } else { "something else" }.into());
+        let same = a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| alike(a, b));
+        if !same {
+            // Too much for a line: the parts that differ are named.
+            parts.push(format!("{what}: the recorded and the recomputed ones differ{}", differing(a, b)));
+        }
     }
     differ("decision".into(), recorded.headline(), recomputed.headline());
+    found.extend(parts);
     found
 }
 
 fn json(part: &impl serde::Serialize) -> Option<Json> {
     serde_json::to_value(part).ok()
+}
+
+/// ` (in loop_latency, pss)`: the fields of two objects that are not alike; nothing for what has none.
+fn differing(a: Option<Json>, b: Option<Json>) -> String {
+    let (Some(Json::Object(a)), Some(Json::Object(b))) = (a, b) else { return String::new() };
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let differs = |key: &&String| match (a.get(*key), b.get(*key)) {
+        (Some(a), Some(b)) => !alike(a, b),
+        _ => true,
+    };
+    let names: Vec<&str> = keys.into_iter().filter(differs).map(String::as_str).collect();
+    if names.is_empty() { String::new() } else { format!(" (in {})", names.join(", ")) }
 }
 
 /// Equal but for the last bit of a number, which writing and reading back may change.

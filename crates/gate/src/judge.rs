@@ -14,6 +14,7 @@ use crate::plausibility;
 use crate::rules::{RuleEngine, RuleName};
 use crate::series;
 use crate::spreads::{Edges, SymbolSpread};
+use crate::trust::{SymbolTrust, UniverseStory};
 use crate::value::{CriterionResult, CrossCheck, KpiResult, Outcome, Value};
 use catalogue::{CriterionId, KPIS, exit_codes};
 use market::Money;
@@ -159,6 +160,12 @@ pub struct Series {
     /// Decided against realised edge; `None` without a journal that says so.
     #[serde(default)]
     pub edges: Option<Edges>,
+    /// For what share of the run the books of each symbol were trusted, the worst first. Empty without a journal that says so.
+    #[serde(default)]
+    pub trust: Vec<SymbolTrust>,
+    /// How the universe changed; `None` without a journal that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub universe: Option<UniverseStory>,
     /// Guard triggers by type.
     pub guards: BTreeMap<String, f64>,
     /// Closed round trips by exit reason.

@@ -11,6 +11,7 @@ pub mod judge;
 pub mod rules;
 pub mod scrape;
 pub mod spreads;
+pub mod trust;
 pub mod value;
 
 mod criteria;

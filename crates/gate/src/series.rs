@@ -27,6 +27,7 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
         }
     };
     let (spreads, edges) = phase.journal.get().map(|entries| crate::spreads::of(entries)).unwrap_or_default();
+    let (trust, universe) = phase.journal.get().map(|entries| crate::trust::of(entries)).unwrap_or_default();
     let mut alerts_by_rule = BTreeMap::new();
     for alert in phase.alerts.get().into_iter().flat_map(|rows| &rows.alerts) {
         *alerts_by_rule.entry(alert.rule_id.clone()).or_insert(0) += 1;
@@ -47,6 +48,8 @@ pub(crate) fn of(evidence: &Evidence, phase: &PhaseEvidence, accounts: Option<&A
         funnel,
         spreads,
         edges,
+        trust,
+        universe,
         guards: map("guard_triggers_by_type"),
         exit_reasons: accounts.map_or_else(|| map("exit_reasons"), Accounts::exit_reasons),
         shadows: accounts.and_then(|accounts| accounts.shadows.clone()),

@@ -9,6 +9,8 @@ pub mod file;
 mod parts;
 pub mod percentiles;
 pub mod record;
+pub mod trust;
+pub mod universe;
 mod withdrawal;
 
 pub use record::{Body, Entry};

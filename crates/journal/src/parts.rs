@@ -62,11 +62,13 @@ pub enum ExitReason {
     TakeProfit,
     /// The end of the run.
     Shutdown,
+    /// The symbol's market was halted, delisted or put under a warning.
+    Halt,
 }
 
 impl ExitReason {
     /// All, in the order in which they are checked.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Emergency,
         Self::KillSwitch,
         Self::StopLoss,
@@ -74,6 +76,7 @@ impl ExitReason {
         Self::TimeLimit,
         Self::TakeProfit,
         Self::Shutdown,
+        Self::Halt,
     ];
 
     /// The name in metrics and reports.
@@ -86,6 +89,7 @@ impl ExitReason {
             Self::TimeLimit => "time_limit",
             Self::TakeProfit => "take_profit",
             Self::Shutdown => "shutdown",
+            Self::Halt => "halt",
         }
     }
 }

@@ -5,6 +5,8 @@ pub use crate::parts::{
     Direction, ExitReason, FxSource, FxUsed, GuardEvent, Mark, Purpose, Quantiles, Taken, Terms, Touch,
 };
 use crate::percentiles::Spread;
+pub use crate::trust::{BookCondition, TrustShares};
+pub use crate::universe::{HaltEvent, Reason, UniverseRefresh};
 pub use crate::withdrawal::{WithdrawalFee, WithdrawalTerms};
 use market::{Asset, Member, Money, Price, Quantity, Refusal, Side, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
@@ -85,6 +87,14 @@ pub enum Body {
         /// The members, in rank order.
         members: Vec<Member>,
     },
+    /// A refresh of the universe was taken: who joined, who left and who stayed against the ranking, and why. The members that
+    /// came of it follow in a `universe` record.
+    UniverseRefresh(Box<UniverseRefresh>),
+    /// A venue's word on a symbol's market changed: halted, delisted, under a warning, or none of it any more.
+    Halt(HaltEvent),
+    /// How long a symbol's books were trusted, and why not for the rest, since the last such record of the symbol: with each
+    /// minute, when it leaves, and at the end.
+    Trust(Box<TrustShares>),
     /// A paper deposit: the starting inventory, and what a symbol that joins later brings.
     Deposit {
         /// Venue.

@@ -8,6 +8,7 @@ mod asset;
 mod book;
 mod decimal;
 mod fx;
+mod halt;
 mod instrument;
 mod ladder;
 #[cfg(feature = "schema")]
@@ -19,6 +20,7 @@ pub use asset::{Asset, AssetError};
 pub use book::{Book, Level, Side, Walk};
 pub use decimal::{DecimalError, Money, NumberError, Price, Quantity, Rounding, SCALE, parse_scaled};
 pub use fx::FxRate;
+pub use halt::{Halt, HaltWhy};
 pub use instrument::{Instrument, KRW_TICKS, Member, Refusal, TickRule, upbit_krw_tick};
 pub use time::{NANOS_PER_SEC, Timestamp};
 pub use venue::Venue;

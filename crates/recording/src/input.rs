@@ -1,7 +1,7 @@
 //! The inputs of the core.
 
 use bytes::Bytes;
-use market::{Asset, Member, Timestamp, Venue};
+use market::{Asset, Halt, Member, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
 
 /// The number of a connection within a session.
@@ -16,6 +16,18 @@ pub struct Record {
     pub at: Timestamp,
     /// What happened.
     pub input: Input,
+}
+
+/// A member that is not among the first of a new ranking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Asset.
+    pub asset: Asset,
+    /// True when it passes every filter and others rank before it.
+    pub fits: bool,
+    /// Why.
+    pub why: String,
 }
 
 /// Everything that can change a decision. Frames and REST answers stay raw: the core parses them, so that a replay
@@ -53,6 +65,20 @@ pub enum Input {
         asked: u32,
         /// The members.
         members: Vec<Member>,
+    },
+    /// What a refresh of the universe found. Who joins and who leaves is the core's decision: it knows the positions.
+    Refresh {
+        /// How many were asked for.
+        asked: u32,
+        /// Those that pass every filter now, best first, at most as many as were asked for.
+        ranked: Vec<Member>,
+        /// Members of the time of the request that are not among them.
+        out: Vec<LeftOut>,
+    },
+    /// Every market of a watched symbol that takes no entries by its venue's word; what is not named does.
+    Halts {
+        /// The markets, in the order of venue and asset.
+        halted: Vec<Halt>,
     },
     /// A socket is open and subscribed.
     ConnUp {

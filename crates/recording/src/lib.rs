@@ -8,4 +8,4 @@ pub mod file;
 mod input;
 pub mod series;
 
-pub use input::{ConnId, Input, Record};
+pub use input::{ConnId, Input, LeftOut, Record};

@@ -3,6 +3,7 @@
 
 use crate::args::{DataSource, RunArgs};
 use crate::error::RunError;
+use crate::following::StreamSection;
 use engine::universe::Filters;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,12 +34,18 @@ pub struct FileConfig {
     pub recording_cap_mb: Option<u64>,
     /// Venue addresses, for `--data-source local`.
     pub endpoints: Option<EndpointConfig>,
+    /// How the venues' streams are followed.
+    pub streams: StreamSection,
     /// Alert delivery.
     pub alerts: AlertSection,
     /// The engine.
     pub engine: engine::Config,
     /// The universe's filters.
     pub filters: Filters,
+    /// How often the universe is ranked anew, seconds; 0: never.
+    pub universe_refresh_s: u64,
+    /// How often the venues are asked whether they still trade the members' markets, seconds; 0: never.
+    pub universe_markets_s: u64,
 }
 
 impl Default for FileConfig {
@@ -54,9 +61,12 @@ impl Default for FileConfig {
             record_inputs: false,
             recording_cap_mb: None,
             endpoints: None,
+            streams: StreamSection::default(),
             alerts: AlertSection::default(),
             engine: engine::Config::default(),
             filters: Filters::default(),
+            universe_refresh_s: 3_600,
+            universe_markets_s: 60,
         }
     }
 }
@@ -73,6 +83,9 @@ pub struct EndpointConfig {
     pub binance_rest: String,
     /// Binance WebSocket, without a path.
     pub binance_ws: String,
+    /// Certificates of authorities, PEM, that alone are trusted; the system's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Alert delivery.
@@ -190,6 +203,7 @@ pub fn effective(
             format!("{}-{:x}", crate::clock::rfc3339(now).replace([':', '-', '.'], ""), std::process::id())
         }
     };
+    config.streams.check().map_err(RunError::Config)?;
     if run_id.is_empty() || !run_id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         return wrong("--run-id takes letters, digits, `-`, `_` and `.`");
     }

@@ -1,6 +1,7 @@
 //! What can end a runner, and with which exit code.
 
 use catalogue::exit_codes;
+use recording::file::FileError;
 use std::path::PathBuf;
 
 /// Why a runner, a replay or a recomputation ended in failure.
@@ -27,6 +28,9 @@ pub enum RunError {
     /// A file to read is not there.
     #[error("{} does not exist", .0.display())]
     NotFound(PathBuf),
+    /// A file to read is there, and is not what it should be: empty, of another kind, damaged, a folder.
+    #[error("{0}")]
+    Unreadable(String),
     /// The operating system refused.
     #[error("cannot {what} {}: {source}; {}", path.display(), advice(source))]
     Io {
@@ -98,12 +102,16 @@ impl RunError {
     /// The exit code of a process that ends with this error.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::MetricsAddress { .. } | Self::JournalExists(_) => exit_codes::USAGE,
-            Self::Import(_) => exit_codes::USAGE,
-            // Both say where a recording is, and what to name instead.
-            Self::Recording(recording::file::FileError::Occupied { .. }) => exit_codes::USAGE,
-            Self::Recording(recording::file::FileError::Empty { .. }) => exit_codes::NOT_FOUND,
-            Self::NotFound(_) => exit_codes::NOT_FOUND,
+            Self::Config(_)
+            | Self::MetricsAddress { .. }
+            | Self::JournalExists(_)
+            | Self::Import(_)
+            | Self::Recording(FileError::OtherRun { .. } | FileError::Occupied { .. }) => exit_codes::USAGE,
+            Self::NotFound(_)
+            | Self::Unreadable(_)
+            | Self::Recording(
+                FileError::NotALog { .. } | FileError::Damaged { .. } | FileError::Empty { .. },
+            ) => exit_codes::NOT_FOUND,
             Self::Differs { .. } => exit_codes::DISAGREES,
             _ => exit_codes::INTERNAL,
         }

@@ -48,7 +48,8 @@ pub fn explain_universe(
         .enable_all()
         .build()
         .map_err(|e| RunError::Internal(format!("no runtime: {e}")))?;
-    let (candidates, fx, _) = runtime.block_on(universe::gather(&rest, topn, &config.filters))?;
+    let (candidates, fx, _) =
+        runtime.block_on(universe::gather(&rest, topn, &config.filters, universe::START))?;
     let at = crate::clock::Clock::start().now();
     let candidates = explain(&candidates, fx, topn, &config.filters);
     Ok(UniverseStory { at, asked, topn, fx: fx.0.to_f64(), candidates })

@@ -19,7 +19,7 @@ use crate::stages::Stopwatch;
 use crate::writer::WriterHandle;
 use engine::recover::Cuts;
 use engine::{Core, Effect};
-use market::{Asset, Timestamp, Venue};
+use market::{Asset, Member, Timestamp, Venue};
 use recording::{Input, Record};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -76,6 +76,10 @@ pub struct Hot<'a> {
     cuts: Cuts,
     /// Snapshots to ask for.
     pub requests: VecDeque<SnapshotRequest>,
+    /// Changes of the universe: who joined and who left.
+    pub changes: VecDeque<(Vec<Member>, Vec<Member>)>,
+    /// Venues to subscribe to once more.
+    pub resubscribe: Vec<Venue>,
     /// Everything is closed, or reported as open.
     pub finished: bool,
     /// The emergency stop latched.
@@ -117,6 +121,8 @@ impl<'a> Hot<'a> {
             out,
             cuts,
             requests: VecDeque::new(),
+            changes: VecDeque::new(),
+            resubscribe: Vec::new(),
             finished: false,
             emergency: false,
         };
@@ -168,6 +174,8 @@ impl<'a> Hot<'a> {
                 Effect::RequestSnapshot { venue, asset, epoch } => {
                     self.requests.push_back(SnapshotRequest { venue, asset, epoch });
                 }
+                Effect::Watch { joined, left } => self.changes.push_back((joined, left)),
+                Effect::Resubscribe { venue } => self.resubscribe.push(venue),
                 Effect::Finished => self.finished = true,
                 Effect::EmergencyExit => {
                     self.finished = true;

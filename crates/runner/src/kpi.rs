@@ -3,14 +3,15 @@
 use crate::args::KpiArgs;
 use crate::error::RunError;
 use engine::kpi::Kpis;
-use journal::file::Reader;
+use journal::Body;
+use journal::file::{FileError, Reader};
 use serde_json::{Map, Value};
 use std::path::Path;
 
 /// `assay kpi`: prints the fields as JSON.
 ///
 /// # Errors
-/// [`RunError::NotFound`], [`RunError::Journal`].
+/// As [`from_journal`].
 pub fn kpi(args: KpiArgs) -> Result<u8, RunError> {
     let kpis = from_journal(&args.from_journal)?;
     print(&kpis)?;
@@ -20,20 +21,40 @@ pub fn kpi(args: KpiArgs) -> Result<u8, RunError> {
 /// Adds up a journal. A torn last line is left out, as a restart would.
 ///
 /// # Errors
-/// [`RunError::NotFound`], [`RunError::Journal`].
+/// [`RunError::NotFound`]; [`RunError::Unreadable`] for a file that is no journal of a session.
 pub fn from_journal(path: &Path) -> Result<Kpis, RunError> {
     if !path.exists() {
         return Err(RunError::NotFound(path.to_owned()));
     }
-    let mut reader = Reader::open(path)?;
+    let unreadable = |error: FileError| match error {
+        FileError::Io { source, .. } => {
+            RunError::Unreadable(format!("cannot read {}: {source}", path.display()))
+        }
+        damaged @ FileError::Damaged { .. } => RunError::Unreadable(damaged.to_string()),
+    };
+    let mut reader = Reader::open(path).map_err(unreadable)?;
     let mut kpis = Kpis::new();
-    while let Some(entry) = reader.next_entry()? {
+    let mut began = false;
+    while let Some(entry) = reader.next_entry().map_err(unreadable)? {
+        // Figures of nothing would look like those of a session without a trade.
+        if !began && !matches!(entry.body, Body::Start { .. }) {
+            return Err(no_start(path, "begins with another record"));
+        }
+        began = true;
         kpis.on(&entry);
+    }
+    if !began {
+        return Err(no_start(path, "holds no whole record"));
     }
     if reader.has_partial_line() {
         eprintln!("{}: a torn last line was left out", path.display());
     }
     Ok(kpis)
+}
+
+fn no_start(path: &Path, what: &str) -> RunError {
+    let path = path.display();
+    RunError::Unreadable(format!("{path} {what}, no start of a session; name the journal.log of a run"))
 }
 
 /// The fields of a KPI file that follow from the journal alone.

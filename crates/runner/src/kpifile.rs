@@ -84,6 +84,8 @@ pub fn document(
     out.insert("complete".to_owned(), ending.complete.into());
     out.insert("data_source".to_owned(), effective.data_source.into());
     out.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+    // A report says so rather than let it be assumed.
+    out.insert("not_built".to_owned(), engine::NOT_BUILT.to_vec().into());
     let began = facts.began.unwrap_or_else(|| facts.clock.started());
     out.insert("started_at".to_owned(), rfc3339(began).into());
     out.insert("config_sha256".to_owned(), facts.config_sha256.clone().into());

@@ -5,8 +5,8 @@
 //! (`alerts`), judgement (`gate`).
 //!
 //! Threads: the main thread carries sockets and core on one current-thread runtime; `writer` appends the journal and only
-//! then publishes; `recorder` writes the input log; `metrics` answers scrapes; `log` writes lines; the dispatcher has its
-//! own. The queues between them are bounded, and a wait of the hot thread is counted.
+//! then publishes; `recorder` writes the input log; `metrics` answers scrapes; `universe` asks what the venues list; `log`
+//! writes lines; the dispatcher has its own. The queues between them are bounded, and a wait of the hot thread is counted.
 
 mod args;
 pub mod books;
@@ -14,9 +14,11 @@ mod clock;
 mod config;
 mod error;
 mod explain;
+mod following;
 mod hot;
 pub mod import;
 pub mod info;
+mod keeper;
 mod kpi;
 mod kpifile;
 mod lines;
@@ -34,8 +36,10 @@ mod screen;
 mod server;
 mod session;
 mod signals;
+mod snapshots;
 mod stages;
 mod store;
+mod streams;
 mod universe;
 mod writer;
 
@@ -43,6 +47,7 @@ pub use args::{DataSource, KpiArgs, LogFormat, RecordArgs, ReplayArgs, RunArgs};
 pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
 pub use explain::{UniverseStory, explain_universe};
+pub use following::{StreamSection, UpbitFormat};
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
 pub use record::record;

@@ -50,6 +50,18 @@ pub fn log(body: &Body) {
         Body::Universe { asked, members } => {
             tracing::info!("universe: {} of {asked} asked", members.len());
         }
+        Body::UniverseRefresh(refresh) => tracing::info!(
+            "universe: refreshed, {} of {} pass the filters, {} joined, {} left, {} stayed against the ranking",
+            refresh.passed,
+            refresh.asked,
+            refresh.joined.len(),
+            refresh.left.len(),
+            refresh.stayed.len()
+        ),
+        Body::Halt(event) => match event.why {
+            Some(why) => tracing::warn!("{} on {}: {}", event.asset, event.venue, why.as_str()),
+            None => tracing::info!("{} on {} trades as usual again", event.asset, event.venue),
+        },
         Body::Resumed { after_seq, cut_records, cut_bytes, positions, orders, .. } => tracing::warn!(
             "the session goes on after record {after_seq}: {positions} positions and {orders} orders came back, \
              {cut_records} records ({cut_bytes} bytes) were cut"

@@ -5,21 +5,22 @@ use crate::clock::{Clock, rfc3339};
 use crate::config::Effective;
 use crate::error::RunError;
 use crate::hot::{Hot, Outcome};
+use crate::keeper::{Keeper, Schedule};
 use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::requests::Requests;
 use crate::restart::Restart;
 use crate::signals::Signals;
 use crate::store;
+use crate::streams::Streams;
 use crate::universe::{self, Chosen};
 use crate::writer::{ShellAlert, WriterHandle};
 use market::{Member, Timestamp, Venue};
 use recording::{ConnId, Input, Record};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use venues::{Endpoints, Rest, Stamped, StreamEvent, StreamHandle};
+use venues::{Endpoints, Rest, Stamped, StreamEvent};
 
 /// Events that wait for the core.
 const QUEUE: usize = 16_384;
@@ -31,8 +32,6 @@ const ANSWERS: usize = 16;
 const SECOND: Duration = Duration::from_secs(1);
 /// How long closing everything may take at the end.
 const CLOSING: Duration = Duration::from_secs(6);
-/// Symbols of one Binance connection.
-const SYMBOLS_PER_CONNECTION: usize = venues::binance::stream::MAX_STREAMS;
 
 /// What a session needs.
 #[derive(Clone, Copy)]
@@ -86,11 +85,25 @@ pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) 
     let (tx, rx) = mpsc::channel(QUEUE);
     // A position's market is watched to its end, even when it is no member any more.
     let watched = watched(&chosen, parts.back);
-    let (conns, streams) = connect(&endpoints, &watched, &chosen.fx_code, &tx);
+    let settings = config.streams.settings(config.engine.seed).sharing(&rest);
+    let streams = Streams::open(&endpoints, &settings, &watched, &chosen.fx_code, &tx);
     drop(tx);
     let requests = Requests::start(Arc::clone(&rest), &watched, &chosen.fx_code);
-    let mut session =
-        Session { parts, hot, rest, conns, rx, requests, end, started: false, blocked: [None; 2] };
+    let keeper = keep(parts, &rest, watched.clone(), &requests)?;
+    let mut session = Session {
+        parts,
+        hot,
+        rest,
+        streams,
+        keeper,
+        watched,
+        fx_code: chosen.fx_code.clone(),
+        rx,
+        requests,
+        end,
+        started: false,
+        blocked: [None; 2],
+    };
     session.feed(Input::Universe {
         asked: parts.effective.topn_size,
         members: chosen.selection.members.clone(),
@@ -104,9 +117,7 @@ pub async fn run(parts: Parts<'_>, endpoints: Endpoints, signals: &mut Signals) 
         krw_per_usdt = %chosen.fx.0,
         "session starts"
     );
-    let outcome = session.drive(signals).await;
-    drop(streams);
-    outcome
+    session.drive(signals).await
 }
 
 /// The first input: a session's, or that of one which goes on.
@@ -131,8 +142,8 @@ fn first(parts: Parts<'_>) -> Result<Record, RunError> {
 
 /// The members of before the restart: a restart is no refresh of the universe.
 fn members_of(restart: &Restart) -> Vec<Member> {
-    let active = restart.state.symbols.iter().filter(|symbol| symbol.active);
-    active.map(|symbol| symbol.member.clone()).collect()
+    let state = &restart.state;
+    state.members.iter().filter_map(|i| Some(state.symbols.get(*i)?.member.clone())).collect()
 }
 
 /// The members, and what still has a position.
@@ -148,30 +159,31 @@ fn watched(chosen: &Chosen, back: Option<&Back>) -> Vec<Member> {
     watched
 }
 
-/// Opens the connections: 0 is Upbit's, the others are Binance's.
-pub(crate) fn connect(
-    endpoints: &Endpoints,
-    members: &[Member],
-    fx_code: &str,
-    tx: &mpsc::Sender<Stamped>,
-) -> (BTreeMap<ConnId, Venue>, Vec<StreamHandle>) {
-    let mut codes: Vec<String> = members.iter().map(|m| m.upbit.code.clone()).collect();
-    codes.push(fx_code.to_owned());
-    let mut conns = BTreeMap::from([(0, Venue::Upbit)]);
-    let mut streams = vec![venues::upbit::stream::spawn(endpoints, 0, codes, tx.clone())];
-    let symbols: Vec<String> = members.iter().map(|m| m.binance.code.clone()).collect();
-    for (conn, part) in (1..).zip(symbols.chunks(SYMBOLS_PER_CONNECTION)) {
-        conns.insert(conn, Venue::Binance);
-        streams.push(venues::binance::stream::spawn(endpoints, conn, part.to_vec(), tx.clone()));
-    }
-    (conns, streams)
+/// Starts the thread that keeps the universe up to date.
+fn keep(
+    parts: Parts<'_>,
+    rest: &Rest,
+    watched: Vec<Member>,
+    requests: &Requests,
+) -> Result<Keeper, RunError> {
+    let config = &parts.effective.config;
+    let every = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+    let schedule =
+        Schedule { refresh: every(config.universe_refresh_s), markets: every(config.universe_markets_s) };
+    let topn = parts.effective.topn_size;
+    Keeper::start(rest, topn, &config.filters, schedule, watched, requests.inputs())
+        .map_err(|e| RunError::Internal(format!("no thread for the universe: {e}")))
 }
 
 struct Session<'a> {
     parts: Parts<'a>,
     hot: Hot<'a>,
     rest: Arc<Rest>,
-    conns: BTreeMap<ConnId, Venue>,
+    streams: Streams,
+    keeper: Keeper,
+    /// Whose books are followed.
+    watched: Vec<Member>,
+    fx_code: String,
     rx: mpsc::Receiver<Stamped>,
     requests: Requests,
     end: Instant,
@@ -187,9 +199,24 @@ impl Session<'_> {
 
     /// Passes the core's requests on.
     fn ask(&mut self) {
+        while let Some((joined, left)) = self.hot.changes.pop_front() {
+            self.change(&joined, &left);
+        }
         while let Some(request) = self.hot.requests.pop_front() {
             self.requests.snapshot(request);
         }
+        while let Some(venue) = self.hot.resubscribe.pop() {
+            self.streams.subscribe_again(venue);
+        }
+    }
+
+    /// The universe has changed: books to follow, and books to drop.
+    fn change(&mut self, joined: &[Member], left: &[Member]) {
+        self.watched.retain(|m| !left.iter().any(|gone| gone.asset == m.asset));
+        self.watched.extend(joined.iter().cloned());
+        self.streams.change(joined, left);
+        self.requests.join(&self.watched, joined, &self.fx_code);
+        self.keeper.follow(self.watched.clone());
     }
 
     async fn drive(&mut self, signals: &mut Signals) -> Result<Outcome, RunError> {
@@ -288,7 +315,7 @@ impl Session<'_> {
     }
 
     fn event(&mut self, (received, event): Stamped) {
-        let venue_of = |conn: &ConnId| self.conns.get(conn).copied().unwrap_or(Venue::Binance);
+        let venue_of = |conn: &ConnId| Streams::venue_of(*conn);
         let input = match event {
             StreamEvent::Frame { conn, payload } => Input::Frame { conn, payload },
             StreamEvent::Alive { conn } => {

@@ -7,14 +7,15 @@ use crate::stages::StageHistograms;
 use engine::kpi::Kpis;
 use engine::probe::Stage;
 use exposition::{Common, Counter, Gauge, Histogram, Registry, RegistryError};
+use journal::record::BookCondition;
 use market::{Asset, Venue};
 use std::sync::{Arc, Mutex};
 use venues::{Stats, VenueStats};
 
 /// Label values of the quantiles over the universe, in the order of `engine::view::QUANTILES`.
 const QUANTILES: [&str; 3] = ["0.05", "0.5", "0.95"];
-/// Kinds of failed requests, each at 0 from the start.
-const ERROR_KINDS: [&str; 6] = ["setup", "unreachable", "blocked", "rate_limited", "status", "parse"];
+/// For what share of its time both books of a member were trusted.
+const TRUSTED: &str = "arb_topn_book_trusted_ratio";
 /// The FX pair.
 const PAIR: &str = "KRW-USDT";
 
@@ -29,6 +30,10 @@ pub struct VenueMetrics {
     pub resyncs: Counter,
     /// Connections opened again.
     pub reconnects: Counter,
+    /// Books that differed from the venue's best quotes.
+    pub mismatches: Counter,
+    /// Codes that were asked for and send nothing.
+    pub silent: Gauge,
     /// Age of a Live book, each second.
     pub book_age: Histogram,
     requests: Counter,
@@ -146,11 +151,15 @@ impl Metrics {
             r.counter("arb_topn_guard_triggers_total", &labels)?;
         }
         for venue in Venue::ALL {
-            for kind in ERROR_KINDS {
+            for kind in venues::RestError::KINDS {
                 r.counter("venue_http_errors_total", &[("venue", venue.as_str()), ("kind", kind)])?;
             }
+            self.venues[venue.index()].silent.set(0.0);
             for state in crate::screen::BOOK_STATES {
                 r.gauge("venue_books", &[("venue", venue.as_str()), ("state", state)])?.set(0.0);
+            }
+            for condition in BookCondition::ALL {
+                book_seconds(r, venue, condition)?;
             }
         }
         let groups: [(Venue, &[&str]); 2] = [
@@ -260,11 +269,16 @@ impl Metrics {
             ours.frames.set_total(theirs.messages as f64);
             ours.resyncs.set_total(theirs.resyncs as f64);
             ours.reconnects.set_total(theirs.reconnects as f64);
+            ours.mismatches.set_total(theirs.mismatches as f64);
+            ours.silent.set(f64::from(theirs.silent));
             for age in &screen.book_ages[venue.index()] {
                 ours.book_age.observe(*age);
             }
             for (state, count) in crate::screen::BOOK_STATES.iter().zip(theirs.books) {
                 r.gauge("venue_books", &[("venue", venue.as_str()), ("state", state)])?.set(f64::from(count));
+            }
+            for (condition, ns) in BookCondition::ALL.into_iter().zip(theirs.book_ns) {
+                book_seconds(r, venue, condition)?.set_total(ns as f64 / 1e9);
             }
         }
         for (name, values) in
@@ -287,12 +301,16 @@ impl Metrics {
         for gone in seen.iter().filter(|known| !view.symbols.iter().any(|(asset, ..)| asset == *known)) {
             series("arb_topn_premium_bps", gone.as_str())?.clear();
             series("arb_topn_edge_bps", gone.as_str())?.clear();
+            self.registry.gauge(TRUSTED, &[("symbol", gone.as_str())])?.clear();
         }
         seen.clear();
         for (asset, premium, edge) in &view.symbols {
             set(&series("arb_topn_premium_bps", asset.as_str())?, *premium);
             set(&series("arb_topn_edge_bps", asset.as_str())?, *edge);
             seen.push(*asset);
+        }
+        for (asset, share) in &view.trust {
+            set(&self.registry.gauge(TRUSTED, &[("symbol", asset.as_str())])?, *share);
         }
         Ok(())
     }
@@ -341,6 +359,10 @@ impl Metrics {
             p.cpu_seconds.set_total(seconds);
         }
     }
+}
+
+fn book_seconds(r: &Registry, venue: Venue, condition: BookCondition) -> Result<Counter, RegistryError> {
+    r.counter("venue_book_seconds_total", &[("venue", venue.as_str()), ("state", condition.as_str())])
 }
 
 /// A value, or none: a measure that is not known has no series.
@@ -401,6 +423,8 @@ fn venue(r: &Registry, venue: Venue) -> Result<VenueMetrics, RegistryError> {
         alive: counter("venue_messages_total", "alive")?,
         resyncs: counter("venue_resyncs_total", "snapshot")?,
         reconnects: counter("venue_reconnects_total", "stream")?,
+        mismatches: r.counter("venue_quote_mismatches_total", &[("venue", name)])?,
+        silent: r.gauge("venue_silent_codes", &[("venue", name)])?,
         book_age: r.histogram("venue_book_age_seconds", &[("venue", name)])?,
         requests: counter("venue_http_requests_total", "rest")?,
     })

@@ -12,12 +12,13 @@ use crate::hot::SnapshotRequest;
 use crate::recorder::{Recorder, RecorderStats};
 use crate::requests::Requests;
 use crate::rolling::{Progress, Rolling, Shown};
+use crate::session;
 use crate::signals::Signals;
+use crate::streams::Streams;
 use crate::universe::{self, Chosen};
-use crate::{live, session};
 use market::{Asset, Timestamp, Venue};
 use recording::series::{Limits, SeriesWriter};
-use recording::{ConnId, Input, Record};
+use recording::{Input, Record};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -110,14 +111,13 @@ struct Market {
     rest: Arc<Rest>,
     requests: Requests,
     assets: BTreeMap<String, Asset>,
-    conns: BTreeMap<ConnId, Venue>,
     rx: mpsc::Receiver<Stamped>,
     wanted: mpsc::UnboundedReceiver<String>,
     /// Snapshots to ask for again, and when.
     later: BTreeMap<Asset, Instant>,
     /// When each was asked for last: a market that never fits must not become a tight loop of requests.
     asked: BTreeMap<Asset, Instant>,
-    _streams: Vec<venues::StreamHandle>,
+    _streams: Streams,
 }
 
 impl Market {
@@ -136,7 +136,8 @@ impl Market {
         let recorder = Recorder::rolling(Rolling::new(series).telling(tell, Arc::clone(&shown)))?;
         let members = chosen.selection.members;
         let (tx, rx) = mpsc::channel(QUEUE);
-        let (conns, streams) = live::connect(endpoints, &members, &chosen.fx_code, &tx);
+        let settings = config.streams.settings(config.engine.seed).sharing(&rest);
+        let streams = Streams::open(endpoints, &settings, &members, &chosen.fx_code, &tx);
         let requests = Requests::start(Arc::clone(&rest), &members, &chosen.fx_code);
         let mut market = Self {
             clock,
@@ -148,7 +149,6 @@ impl Market {
             rest,
             requests,
             assets: members.iter().map(|m| (m.binance.code.clone(), m.asset)).collect(),
-            conns,
             rx,
             wanted,
             later: BTreeMap::new(),
@@ -161,7 +161,6 @@ impl Market {
         tracing::info!(
             out = %args.out.display(),
             members = members.len(),
-            connections = market.conns.len(),
             run_id,
             "recording begins"
         );
@@ -226,18 +225,18 @@ impl Market {
     }
 
     fn event(&mut self, (received, event): Stamped) {
-        let venue =
-            |conns: &BTreeMap<ConnId, Venue>, conn| conns.get(&conn).copied().unwrap_or(Venue::Binance);
         let input = match event {
             StreamEvent::Frame { conn, payload } => Input::Frame { conn, payload },
             StreamEvent::Alive { conn } => Input::Alive { conn },
             StreamEvent::Up { conn } => {
-                tracing::info!(conn, venue = %venue(&self.conns, conn), "connected");
-                Input::ConnUp { conn, venue: venue(&self.conns, conn) }
+                let venue = Streams::venue_of(conn);
+                tracing::info!(conn, %venue, "connected");
+                Input::ConnUp { conn, venue }
             }
             StreamEvent::Down { conn, reason, next_attempt_ms } => {
-                tracing::warn!(conn, venue = %venue(&self.conns, conn), reason, next_attempt_ms, "connection lost");
-                Input::ConnDown { conn, venue: venue(&self.conns, conn), reason }
+                let venue = Streams::venue_of(conn);
+                tracing::warn!(conn, %venue, reason, next_attempt_ms, "connection lost");
+                Input::ConnDown { conn, venue, reason }
             }
         };
         self.push(input, received);

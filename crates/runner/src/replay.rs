@@ -15,6 +15,7 @@ use engine::recover::Cuts;
 use engine::{Core, Effect};
 use journal::Entry;
 use recording::Input;
+use recording::file::FileError;
 use recording::series::{Problem, Series};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -78,18 +79,17 @@ pub fn replay_file(
     expect: Option<&Path>,
     mut sink: impl FnMut(&Entry),
 ) -> Result<ReplayReport, RunError> {
-    let mut series = open(input)?;
+    let mut reader = open(input)?;
     let mut output = Output::new(journal, expect)?;
     let started = Instant::now();
     output.cuts = cuts(input)?;
-    let first =
-        series.next_record()?.ok_or_else(|| RunError::Internal(format!("{} is empty", input.display())))?;
-    if expect.is_some() && series.removed() > 0 && matches!(first.input, Input::Session { .. }) {
+    let first = reader.next_record()?.ok_or_else(|| empty(input))?;
+    if expect.is_some() && reader.removed() > 0 && matches!(first.input, Input::Session { .. }) {
         return Err(RunError::Config(format!(
             "{} begins behind record {}: a journal can be compared with a whole log only, and the cap removed the \
              beginning of this one; raise recording_cap_mb for the next run, and replay this one without --expect",
             input.display(),
-            series.removed()
+            reader.removed()
         )));
     }
     if let Input::Resume { after_seq, .. } = &first.input {
@@ -97,10 +97,10 @@ pub fn replay_file(
     }
     let mut effects = Vec::new();
     let mut core = Core::start(first.seq, first.at, &first.input, &mut effects)
-        .map_err(|e| RunError::Core { seq: first.seq, cause: e.to_string() })?;
+        .map_err(|e| RunError::Unreadable(format!("{} cannot be replayed: {e}", input.display())))?;
     output.take(&mut effects, &mut sink)?;
     let mut inputs = 1;
-    while let Some(record) = series.next_record()? {
+    while let Some(record) = reader.next_record()? {
         core.apply(record.seq, record.at, &record.input, &mut effects);
         output.take(&mut effects, &mut sink)?;
         inputs += 1;
@@ -111,25 +111,32 @@ pub fn replay_file(
         inputs,
         records,
         seconds,
-        torn_at: series.torn_at(),
-        removed: series.removed(),
-        problems: series.problems().to_vec(),
+        torn_at: reader.torn_at(),
+        removed: reader.removed(),
+        problems: reader.problems().to_vec(),
     })
 }
 
 /// Opens a recording: a file with those that go on behind it, or a folder.
 ///
 /// # Errors
-/// [`RunError::NotFound`], [`RunError::Recording`].
+/// [`RunError::NotFound`], [`RunError::Unreadable`], [`RunError::Recording`].
 pub(crate) fn open(path: &Path) -> Result<Series, RunError> {
-    match Series::open(path) {
-        Err(recording::file::FileError::Io { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            Err(RunError::NotFound(path.to_owned()))
+    Series::open(path).map_err(|error| match error {
+        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            RunError::NotFound(path.to_owned())
         }
-        opened => Ok(opened?),
-    }
+        FileError::Io { source, .. } => unreadable(path, &source),
+        other => other.into(),
+    })
+}
+
+fn empty(path: &Path) -> RunError {
+    RunError::Unreadable(format!("{} holds no record: nothing to replay", path.display()))
+}
+
+fn unreadable(path: &Path, source: &std::io::Error) -> RunError {
+    RunError::Unreadable(format!("cannot read {}: {source}", path.display()))
 }
 
 /// Looks through a log for its restarts.
@@ -264,8 +271,7 @@ pub async fn feed(parts: Parts<'_>, signals: &mut Signals) -> Result<Outcome, Ru
         return Err(RunError::Config("--data-source replay needs --recording FILE".to_owned()));
     };
     let mut reader = open(path)?;
-    let first =
-        reader.next_record()?.ok_or_else(|| RunError::Internal(format!("{} is empty", path.display())))?;
+    let first = reader.next_record()?.ok_or_else(|| empty(path))?;
     if matches!(first.input, Input::Resume { after_seq: 1.., .. }) {
         return Err(RunError::Config(format!(
             "{} begins with a restart: the journal before it cannot be made from it; `assay replay` gives the rest",

@@ -252,11 +252,21 @@ pub(crate) fn endpoints(config: &config::FileConfig) -> Result<Endpoints, RunErr
     let Some(given) = config.endpoints.clone() else {
         return Err(RunError::Config("--data-source local needs [endpoints]".to_owned()));
     };
+    let ca_pem = match &given.ca_file {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|e| {
+            RunError::Config(format!(
+                "[endpoints] ca_file {} cannot be read: {e}; check the path",
+                path.display()
+            ))
+        })?),
+    };
     let endpoints = Endpoints {
         upbit_rest: given.upbit_rest,
         upbit_ws: given.upbit_ws,
         binance_rest: given.binance_rest,
         binance_ws: given.binance_ws,
+        ca_pem: ca_pem.map(Into::into),
     };
     if endpoints.is_any_real() {
         return Err(RunError::Config(

@@ -15,10 +15,16 @@ use venues::binance::BinanceSymbol;
 use venues::upbit::UpbitMarket;
 use venues::{Rest, RestError, Ticker};
 
-/// How long an exchange may stay away at the start.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an exchange may stay away, or the budget be used up, before it is given up.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience(pub Duration);
+
+/// At the start.
+pub const START: Patience = Patience(Duration::from_secs(5));
 /// Upbit's smallest order value, KRW.
 const UPBIT_MIN_KRW: i32 = 5_000;
+/// The longest pause between two attempts, unless the venue names one.
+const LONGEST: Duration = Duration::from_secs(30);
 /// Requests for Binance's books at a time.
 const AT_ONCE: usize = 4;
 
@@ -38,7 +44,7 @@ pub struct Chosen {
 /// # Errors
 /// [`RunError::Venue`], [`RunError::EmptyUniverse`].
 pub async fn choose(rest: &Rest, topn: u32, filters: &Filters) -> Result<Chosen, RunError> {
-    let (candidates, fx, fx_code) = gather(rest, topn, filters).await?;
+    let (candidates, fx, fx_code) = gather(rest, topn, filters, START).await?;
     let selection = select(&candidates, fx, topn, filters);
     if selection.members.is_empty() {
         return Err(RunError::EmptyUniverse(why_empty(&selection)));
@@ -54,16 +60,17 @@ pub async fn gather(
     rest: &Rest,
     topn: u32,
     filters: &Filters,
+    patience: Patience,
 ) -> Result<(Vec<Candidate>, FxRate, String), RunError> {
-    let markets = patient(Venue::Upbit, || rest.upbit_markets()).await?;
-    let upbit_tickers = patient(Venue::Upbit, || rest.upbit_tickers_krw()).await?;
-    let symbols = patient(Venue::Binance, || rest.binance_exchange_info()).await?;
-    let binance_tickers = patient(Venue::Binance, || rest.binance_tickers()).await?;
+    let markets = patient(Venue::Upbit, patience, || rest.upbit_markets()).await?;
+    let upbit_tickers = patient(Venue::Upbit, patience, || rest.upbit_tickers_krw()).await?;
+    let symbols = patient(Venue::Binance, patience, || rest.binance_exchange_info()).await?;
+    let binance_tickers = patient(Venue::Binance, patience, || rest.binance_tickers()).await?;
     let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
-    let fx = fx(rest, &fx_code).await?;
+    let fx = fx(rest, &fx_code, patience).await?;
     let mut candidates = candidates(&markets, &upbit_tickers, &symbols, &binance_tickers, fx);
     let wanted = prerank(&candidates, filters, topn);
-    books(rest, &mut candidates, &wanted, topn).await?;
+    books(rest, &mut candidates, &wanted, topn, patience).await?;
     Ok((candidates, fx, fx_code))
 }
 
@@ -72,10 +79,10 @@ pub async fn gather(
 /// # Errors
 /// [`RunError::Venue`]; [`RunError::Config`] names those that are not listed on both venues.
 pub async fn named(rest: &Rest, assets: &[Asset]) -> Result<Chosen, RunError> {
-    let markets = patient(Venue::Upbit, || rest.upbit_markets()).await?;
-    let symbols = patient(Venue::Binance, || rest.binance_exchange_info()).await?;
+    let markets = patient(Venue::Upbit, START, || rest.upbit_markets()).await?;
+    let symbols = patient(Venue::Binance, START, || rest.binance_exchange_info()).await?;
     let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
-    let fx = fx(rest, &fx_code).await?;
+    let fx = fx(rest, &fx_code, START).await?;
     let found = candidates(&markets, &[], &symbols, &[], fx);
     let mut members = Vec::new();
     let mut unknown = Vec::new();
@@ -96,7 +103,7 @@ pub async fn named(rest: &Rest, assets: &[Asset]) -> Result<Chosen, RunError> {
             "not listed against KRW on Upbit and against USDT on Binance: {unknown}; leave them out of --symbols"
         )));
     }
-    Ok(Chosen { selection: Selection { members, out: Vec::new() }, fx, fx_code })
+    Ok(Chosen { selection: Selection { members, ..Selection::default() }, fx, fx_code })
 }
 
 /// The members of before a restart, with the rate as it is now.
@@ -105,27 +112,34 @@ pub async fn named(rest: &Rest, assets: &[Asset]) -> Result<Chosen, RunError> {
 /// [`RunError::Venue`].
 pub async fn again(rest: &Rest, members: Vec<Member>) -> Result<Chosen, RunError> {
     let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
-    let fx = fx(rest, &fx_code).await?;
-    Ok(Chosen { selection: Selection { members, out: Vec::new() }, fx, fx_code })
+    let fx = fx(rest, &fx_code, START).await?;
+    Ok(Chosen { selection: Selection { members, ..Selection::default() }, fx, fx_code })
 }
 
-/// Repeats a request for [`PATIENCE`] while repeating can help.
+/// Repeats a request while repeating can help and patience lasts.
 async fn patient<T, F: Future<Output = Result<T, RestError>>>(
     venue: Venue,
+    Patience(patience): Patience,
     mut ask: impl FnMut() -> F,
 ) -> Result<T, RunError> {
     let started = Instant::now();
     let mut wait = Duration::from_millis(250);
     loop {
-        match ask().await {
+        let error = match ask().await {
             Ok(value) => return Ok(value),
-            Err(error) if error.is_terminal() || started.elapsed() + wait > PATIENCE => {
-                return Err(RunError::Venue { venue, cause: error.to_string(), next: next_step(&error) });
-            }
-            Err(error) => tracing::warn!(%venue, %error, "trying again"),
+            Err(error) => error,
+        };
+        // A used-up budget names its time.
+        let named = error.retry_after(crate::requests::wall());
+        let pause = named.map_or(wait, |named| named.max(wait));
+        if error.is_terminal() || started.elapsed() + pause > patience {
+            return Err(RunError::Venue { venue, cause: error.to_string(), next: next_step(&error) });
         }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
+        if named.is_none() {
+            tracing::warn!(%venue, %error, "trying again");
+        }
+        tokio::time::sleep(pause).await;
+        wait = (wait * 2).min(LONGEST);
     }
 }
 
@@ -135,14 +149,16 @@ fn next_step(error: &RestError) -> String {
         RestError::Parse { .. } => {
             "the venue's answer has changed: update Assay, or report the answer if there is no newer version"
         }
+        RestError::Blocked { .. } => "run from a network and a country that the venue serves",
+        RestError::Maintenance { .. } => "wait until the venue's maintenance has ended, then start again",
         _ => "check the address under [endpoints] and the network, then start again",
     }
     .to_owned()
 }
 
-async fn fx(rest: &Rest, code: &str) -> Result<FxRate, RunError> {
+async fn fx(rest: &Rest, code: &str, patience: Patience) -> Result<FxRate, RunError> {
     let codes = [code.to_owned()];
-    let books = patient(Venue::Upbit, || rest.upbit_orderbooks(&codes)).await?;
+    let books = patient(Venue::Upbit, patience, || rest.upbit_orderbooks(&codes)).await?;
     let mid = books.iter().find(|(asset, _)| *asset == Asset::USDT).and_then(|(_, book)| book.mid());
     mid.map(FxRate).ok_or_else(|| RunError::Venue {
         venue: Venue::Upbit,
@@ -223,6 +239,7 @@ async fn books(
     candidates: &mut [Candidate],
     wanted: &[Asset],
     topn: u32,
+    patience: Patience,
 ) -> Result<(), RunError> {
     let wanted: BTreeSet<Asset> = wanted.iter().copied().collect();
     let of = |candidate: &&mut Candidate| wanted.contains(&candidate.asset);
@@ -232,15 +249,15 @@ async fn books(
         return Ok(());
     }
     let upbit: BTreeMap<Asset, Book> =
-        patient(Venue::Upbit, || rest.upbit_orderbooks(&codes)).await?.into_iter().collect();
+        patient(Venue::Upbit, patience, || rest.upbit_orderbooks(&codes)).await?.into_iter().collect();
     let ticks: BTreeMap<Asset, Price> =
-        patient(Venue::Upbit, || rest.upbit_instruments(&codes)).await?.into_iter().collect();
+        patient(Venue::Upbit, patience, || rest.upbit_instruments(&codes)).await?.into_iter().collect();
     let symbols: Vec<(Asset, String)> = candidates
         .iter()
         .filter(|c| wanted.contains(&c.asset))
         .map(|c| (c.asset, c.binance.code.clone()))
         .collect();
-    let mut binance = binance_books(rest, &symbols, universe_depth(topn)).await?;
+    let mut binance = binance_books(rest, &symbols, universe_depth(topn), patience).await?;
     for candidate in candidates.iter_mut().filter(of) {
         let Some(book) = upbit.get(&candidate.asset) else { continue };
         if let (Some(tick), Some(mid)) = (ticks.get(&candidate.asset), book.mid())
@@ -259,12 +276,13 @@ async fn binance_books(
     rest: &Rest,
     symbols: &[(Asset, String)],
     depth: u16,
+    patience: Patience,
 ) -> Result<BTreeMap<Asset, Book>, RunError> {
     use futures_util::stream::{self, StreamExt};
     let ask = |(asset, symbol): &(Asset, String)| {
         let (asset, symbol) = (*asset, symbol.clone());
         async move {
-            let body = patient(Venue::Binance, || rest.binance_depth_raw(&symbol, depth)).await?;
+            let body = patient(Venue::Binance, patience, || rest.binance_depth_raw(&symbol, depth)).await?;
             let mut levels = venues::LevelBuffer::new();
             venues::binance::wire::parse_snapshot(&body, &mut levels).map_err(|e| RunError::Venue {
                 venue: Venue::Binance,

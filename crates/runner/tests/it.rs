@@ -3,6 +3,8 @@
 
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/imports.rs"]
 mod imports;
 #[path = "it/live.rs"]

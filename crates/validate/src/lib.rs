@@ -5,6 +5,7 @@
 pub mod analyze;
 pub mod archive;
 pub mod attest;
+pub mod doctor;
 pub mod explain;
 pub mod init;
 pub mod logwatch;

@@ -1,6 +1,7 @@
 //! Where the venues are: base URLs, the only thing that differs between the real venues and a local exchange.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Base URLs without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Endpoints {
     pub binance_rest: String,
     /// Binance's WebSocket base.
     pub binance_ws: String,
+    /// Certificates of authorities, PEM, that alone are trusted, instead of the system's: those of a local exchange.
+    pub ca_pem: Option<Arc<str>>,
 }
 
 const UPBIT_HOSTS: [&str; 1] = ["api.upbit.com"];
@@ -27,6 +30,7 @@ impl Endpoints {
             upbit_ws: "wss://api.upbit.com".to_owned(),
             binance_rest: "https://api.binance.com".to_owned(),
             binance_ws: "wss://stream.binance.com:9443".to_owned(),
+            ca_pem: None,
         }
     }
 
@@ -37,13 +41,15 @@ impl Endpoints {
             upbit_ws: format!("ws://{upbit}"),
             binance_rest: format!("http://{binance}"),
             binance_ws: format!("ws://{binance}"),
+            ca_pem: None,
         }
     }
 
     /// True when all four are hosts of the venues over TLS: what is measured there is the market.
     pub fn is_real(&self) -> bool {
         let [upbit_rest, upbit_ws, binance_rest, binance_ws] = self.real_each();
-        upbit_rest && upbit_ws && binance_rest && binance_ws
+        // Whoever signs for himself can be anybody.
+        self.ca_pem.is_none() && upbit_rest && upbit_ws && binance_rest && binance_ws
     }
 
     /// True when any of the four is a host of the venues over TLS.
@@ -98,5 +104,7 @@ mod tests {
         let data =
             Endpoints { binance_rest: "https://data-api.binance.vision".to_owned(), ..Endpoints::real() };
         assert!(data.is_real());
+        let own = Endpoints { ca_pem: Some("".into()), ..Endpoints::real() };
+        assert!(!own.is_real() && own.is_any_real(), "an authority of one's own can sign for anybody");
     }
 }

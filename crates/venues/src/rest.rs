@@ -1,7 +1,9 @@
 //! The REST client of both venues: one connection pool, a budget per venue, counters. The endpoints stand in each
 //! venue's `rest`.
 
-use crate::limits::{Budget, Group};
+use crate::cause::{Cause, chain, is_maintenance};
+use crate::limits::{Budget, Group, Priority, Share};
+use crate::rest_error::RestError;
 use crate::text::{until_in, wait_in};
 use crate::{Endpoints, WireError, install_crypto};
 use bytes::Bytes;
@@ -9,120 +11,19 @@ use market::{Timestamp, Venue};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Timeout of a request, connect included.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest wait for the budget inside a request; longer ones are the caller's to plan.
+/// The longest wait for the budget inside a request at a start; longer ones are the caller's to plan.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Share of a budget that is used unless [`Rest::set_share`] says otherwise.
-const SHARE: f64 = 0.8;
+/// The same for work that goes on beside a session: it has nothing better to do than to wait for its turn.
+const LONG_PATIENCE: Duration = Duration::from_secs(120);
+/// How soon to look again while something more urgent waits for the same budget.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The longest ban that Binance documents.
 const LONGEST_BAN: Duration = Duration::from_secs(3 * 86_400);
-
-/// Why a request has no answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RestError {
-    /// The client could not be built.
-    #[error("cannot set up the http client: {source_text}; check the system's certificates")]
-    Setup {
-        /// What the library said.
-        source_text: String,
-    },
-    /// No answer: no network, no name, no connection, a timeout.
-    #[error("no answer from {url}: {source_text}; check network, proxy and firewall")]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// What the library said.
-        source_text: String,
-    },
-    /// The venue or something in between refuses this address.
-    #[error("{url} answers {status}: {}; try from another network", blocked_by(*.status))]
-    Blocked {
-        /// What was asked.
-        url: String,
-        /// 403, 407 or 451, or 200 with a page instead of data.
-        status: u16,
-        /// How the body begins.
-        body: String,
-    },
-    /// Too many requests, by the venue's word or our own budget.
-    #[error("the request budget is used up; try again after {} UTC", time_of_day(*.until))]
-    RateLimited {
-        /// When it may be tried again.
-        until: Timestamp,
-    },
-    /// Any other status than 200.
-    #[error("{url} answers {status}: {body}")]
-    Status {
-        /// What was asked.
-        url: String,
-        /// The status.
-        status: u16,
-        /// The first 200 characters of the body.
-        body: String,
-        /// The `Retry-After` header.
-        retry_after: Option<Duration>,
-    },
-    /// The answer is not what the venue documents.
-    #[error("cannot read the answer of {url}: {source}; the venue may have changed its interface")]
-    Parse {
-        /// What was asked.
-        url: String,
-        /// What is wrong.
-        source: WireError,
-    },
-}
-
-fn blocked_by(status: u16) -> &'static str {
-    match status {
-        451 => "not available from this country",
-        407 => "a proxy demands a login",
-        403 => "a firewall refuses this address",
-        _ => "a page instead of data, as a proxy or a login portal sends",
-    }
-}
-
-fn time_of_day(at: Timestamp) -> String {
-    let seconds = at.as_millis().div_euclid(1_000).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
-}
-
-impl RestError {
-    /// True when trying again will not help: someone has to change something first.
-    pub const fn is_terminal(&self) -> bool {
-        match self {
-            Self::Setup { .. } | Self::Blocked { .. } | Self::Parse { .. } => true,
-            Self::Status { status, .. } => *status < 500,
-            Self::Unreachable { .. } | Self::RateLimited { .. } => false,
-        }
-    }
-
-    /// How long to wait before trying again, as far as the venue said.
-    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        match self {
-            Self::RateLimited { until } => {
-                Some(Duration::from_nanos(u64::try_from(until.since(now)).unwrap_or(0)))
-            }
-            Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// The kind in counters: `setup`, `unreachable`, `blocked`, `rate_limited`, `status`, `parse`.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Setup { .. } => "setup",
-            Self::Unreachable { .. } => "unreachable",
-            Self::Blocked { .. } => "blocked",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Status { .. } => "status",
-            Self::Parse { .. } => "parse",
-        }
-    }
-}
 
 /// What happened with one venue since the start.
 #[derive(Debug, Clone, Default)]
@@ -148,19 +49,27 @@ pub struct Stats {
     pub binance: VenueStats,
 }
 
-/// The client of both venues.
+/// The client of both venues. Clones share connections, budgets and counters; each asks with a [`Priority`] of its own.
+#[derive(Clone)]
 pub struct Rest {
     client: reqwest::Client,
     pub(crate) endpoints: Endpoints,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    by: Priority,
 }
 
 struct State {
+    /// A cap on every priority's share, 0 to 1.
     share: f64,
     stats: Stats,
+    /// Requests that wait for a budget.
+    waiting: BTreeMap<(Lane, Priority), u32>,
     upbit: Budget<crate::upbit::limits::Group>,
     binance: Budget<crate::binance::limits::Group>,
 }
+
+/// What is waited for together: a group of Upbit, or Binance's weight.
+type Lane = Option<crate::upbit::limits::Group>;
 
 /// What to take from which budget.
 #[derive(Clone, Copy)]
@@ -199,30 +108,61 @@ impl Rest {
     /// # Errors
     /// [`RestError::Setup`].
     pub fn new(endpoints: Endpoints) -> Result<Self, RestError> {
-        install_crypto();
-        let mut builder = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(TIMEOUT)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")));
-        if !endpoints.upbit_rest.starts_with("https:") && !endpoints.binance_rest.starts_with("https:") {
-            // Loopback without TLS: neither a proxy nor the system's certificates have a part in it.
-            builder = builder.no_proxy().tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|e| RestError::Setup { source_text: chain(&e) })?;
-        let state = Mutex::new(State {
-            share: SHARE,
+        let client = client(&endpoints)?;
+        let state = Arc::new(Mutex::new(State {
+            share: 1.0,
             stats: Stats::default(),
+            waiting: BTreeMap::new(),
             upbit: Budget::new(),
             binance: Budget::new(),
-        });
-        Ok(Self { client, endpoints, state })
+        }));
+        Ok(Self { client, endpoints, state, by: Priority::default() })
     }
 
-    /// Sets the share of every budget that may be used, 0 to 1 (0.8 at first; a refresh takes 0.2).
+    /// The same client for requests of another urgency ([`Priority::Start`] unless said otherwise). Where several wait for
+    /// one budget, the most urgent goes first.
+    #[must_use]
+    pub fn with_priority(&self, by: Priority) -> Self {
+        Self { by, ..self.clone() }
+    }
+
+    /// The same client with connections of its own, for another runtime: budgets and counters stay shared.
+    ///
+    /// # Errors
+    /// [`RestError::Setup`].
+    pub fn apart(&self) -> Result<Self, RestError> {
+        Ok(Self { client: client(&self.endpoints)?, ..self.clone() })
+    }
+
+    /// Caps the share of every budget that may be used, 0 to 1, whatever the priority. 1 at first: the priorities' own
+    /// shares hold.
     pub fn set_share(&self, share: f64) {
         self.state().share = share;
+    }
+
+    /// Weight that Binance still lets us use now below this client's share.
+    pub fn binance_room(&self) -> u32 {
+        let state = self.state();
+        let share = self.by.share().min(state.share);
+        state.binance.room(crate::binance::limits::Group::Weight, wall_clock(), share)
+    }
+
+    /// Takes one connect of `venue` from its budget.
+    ///
+    /// # Errors
+    /// When it may be tried again.
+    pub(crate) fn take_connect(&self, venue: Venue) -> Result<(), Timestamp> {
+        let (now, share) = (wall_clock(), self.by.share());
+        let mut state = self.state();
+        match venue {
+            Venue::Upbit => state.upbit.try_take(crate::upbit::limits::Group::Connect, 1, now, share),
+            Venue::Binance => state.binance.try_take(crate::binance::limits::Group::Connect, 1, now, share),
+        }
+    }
+
+    /// A connect was refused (429, 418): the venue counts addresses, so nothing is asked there before `until`.
+    pub(crate) fn refused_connect(&self, venue: Venue, until: Timestamp) {
+        self.state().punish(venue, until);
     }
 
     /// Where the venues are.
@@ -258,14 +198,14 @@ impl Rest {
     }
 
     async fn ask(&self, path_and_query: &str, charge: Charge) -> Result<Answer, RestError> {
-        self.take(charge).await?;
+        let _under_way = self.take(charge).await?;
         let base = match charge {
             Charge::Upbit(_) => &self.endpoints.upbit_rest,
             Charge::Binance(_) => &self.endpoints.binance_rest,
         };
         let url = format!("{}{path_and_query}", base.trim_end_matches('/'));
         let unreachable =
-            |e: reqwest::Error| RestError::Unreachable { url: short(&url), source_text: chain(&e) };
+            |e: reqwest::Error| RestError::Unreachable { url: short(&url), cause: Cause::of(&e) };
         self.state().of(charge.venue()).requests += 1;
         let started = Instant::now();
         let response = self.client.get(&url).send().await.map_err(unreachable)?;
@@ -277,13 +217,18 @@ impl Rest {
         Ok(Answer { url: short(&url), body, headers, rtt })
     }
 
-    async fn take(&self, charge: Charge) -> Result<(), RestError> {
+    /// Waits for the budget; what comes back gives the weight back to the window when the request is over.
+    async fn take(&self, charge: Charge) -> Result<UnderWay<'_>, RestError> {
         let started = Instant::now();
+        let patience = if self.by == Priority::Start { PATIENCE } else { LONG_PATIENCE };
+        let _waiting = Waiting::enter(self, charge);
         loop {
             let now = wall_clock();
-            let Err(until) = self.state().take(charge, now) else { return Ok(()) };
+            let Err(until) = self.state().take(charge, self.by, now) else {
+                return Ok(UnderWay { rest: self, charge });
+            };
             let wait = Duration::from_nanos(u64::try_from(until.since(now)).unwrap_or(0));
-            if started.elapsed() + wait > PATIENCE {
+            if started.elapsed() + wait > patience {
                 return Err(RestError::RateLimited { until });
             }
             tokio::time::sleep(wait + Duration::from_millis(1)).await;
@@ -338,11 +283,34 @@ impl Rest {
                 self.state().punish(charge.venue(), until);
                 Err(RestError::RateLimited { until })
             }
+            _ if (code >= 500 || page) && is_maintenance(&head) => {
+                Err(RestError::Maintenance { url, status: code, body: head, retry_after })
+            }
             403 | 407 | 451 => Err(RestError::Blocked { url, status: code, body: head }),
             200 => Err(RestError::Blocked { url, status: code, body: head }),
             _ => Err(RestError::Status { url, status: code, body: head, retry_after }),
         }
     }
+}
+
+/// Connections of their own.
+fn client(endpoints: &Endpoints) -> Result<reqwest::Client, RestError> {
+    install_crypto();
+    let mut builder = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .connect_timeout(TIMEOUT)
+        .tcp_nodelay(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")));
+    if let Some(pem) = &endpoints.ca_pem {
+        let trusted = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+            .map_err(|e| RestError::Setup { source_text: chain(&e) })?;
+        builder = builder.no_proxy().tls_certs_only(trusted);
+    } else if !endpoints.upbit_rest.starts_with("https:") && !endpoints.binance_rest.starts_with("https:") {
+        // Loopback without TLS: neither a proxy nor the system's certificates have a part in it.
+        builder = builder.no_proxy().tls_certs_only([]);
+    }
+    builder.build().map_err(|e| RestError::Setup { source_text: chain(&e) })
 }
 
 impl State {
@@ -357,13 +325,23 @@ impl State {
         *self.of(venue).errors.entry(error.kind()).or_default() += 1;
     }
 
-    fn take(&mut self, charge: Charge, now: Timestamp) -> Result<(), Timestamp> {
-        let share = self.share;
+    fn take(&mut self, charge: Charge, by: Priority, now: Timestamp) -> Result<(), Timestamp> {
+        let lane = charge.lane();
+        let urgent = self.waiting.iter().any(|((waits, who), n)| *n > 0 && *waits == lane && *who < by);
+        if urgent {
+            return Err(now.plus(LOOK_AGAIN));
+        }
+        let share = Share { total: by.share().min(self.share), own: by.own_share().min(self.share) };
         match charge {
-            Charge::Upbit(group) => self.upbit.try_take(group, 1, now, share),
-            Charge::Binance(weight) => {
-                self.binance.try_take(crate::binance::limits::Group::Weight, weight, now, share)
-            }
+            Charge::Upbit(group) => self.upbit.begin(group, 1, by, now, share),
+            Charge::Binance(weight) => self.binance.begin(WEIGHT, weight, by, now, share),
+        }
+    }
+
+    fn finish(&mut self, charge: Charge, by: Priority, now: Timestamp) {
+        match charge {
+            Charge::Upbit(group) => self.upbit.finish(group, 1, by, now),
+            Charge::Binance(weight) => self.binance.finish(WEIGHT, weight, by, now),
         }
     }
 
@@ -375,7 +353,51 @@ impl State {
     }
 }
 
+const WEIGHT: crate::binance::limits::Group = crate::binance::limits::Group::Weight;
+
+/// A request that waits for its budget; also when it is given up.
+struct Waiting<'a> {
+    rest: &'a Rest,
+    key: (Lane, Priority),
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(rest: &'a Rest, charge: Charge) -> Self {
+        let key = (charge.lane(), rest.by);
+        *rest.state().waiting.entry(key).or_default() += 1;
+        Self { rest, key }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(n) = self.rest.state().waiting.get_mut(&self.key) {
+            *n = n.saturating_sub(1);
+        }
+    }
+}
+
+/// A request that the venue has yet to answer; also when it is given up.
+struct UnderWay<'a> {
+    rest: &'a Rest,
+    charge: Charge,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let by = self.rest.by;
+        self.rest.state().finish(self.charge, by, wall_clock());
+    }
+}
+
 impl Charge {
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Upbit(group) => Some(group),
+            Self::Binance(_) => None,
+        }
+    }
+
     const fn venue(self) -> Venue {
         match self {
             Self::Upbit(_) => Venue::Upbit,
@@ -419,18 +441,6 @@ fn message_of(body: &[u8]) -> String {
 /// A URL for messages: a list of a hundred markets helps nobody.
 fn short(url: &str) -> String {
     url.chars().take(160).collect()
-}
-
-/// An error with its causes: the library's own text often ends before the cause.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// The wall clock.

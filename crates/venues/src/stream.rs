@@ -1,15 +1,15 @@
-//! A WebSocket connection that never gives up: connect, subscribe, keep alive, notice silence, reconnect. What the
-//! venues do differently stands in each venue's `stream` as a [`Protocol`].
+//! A WebSocket connection that never gives up: connect, subscribe, reconnect. What happens while it is up stands in
+//! [`crate::link`], how it is made in [`crate::dial`], and what the venues do differently in each venue's `stream` as a [`Spec`].
 
+use crate::dial::{DialError, Proxies, dial};
+use crate::link::{End, Link, Live};
+use crate::{Rest, rest::wall_clock};
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use market::{Timestamp, Venue};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep};
 
 /// What a connection reports, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,35 +45,121 @@ pub enum StreamEvent {
 /// An event with the instant at which its reader had it in hand: whatever waits behind that is queueing.
 pub type Stamped = (std::time::Instant, StreamEvent);
 
+/// What is asked of a running connection.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Follow these from now on, and no others.
+    Set(Vec<String>),
+    /// Subscribe to the same once more.
+    Again,
+}
+
 /// A running connection; dropping it ends the connection.
 #[derive(Debug)]
-pub struct StreamHandle(tokio::task::JoinHandle<()>);
+pub struct StreamHandle {
+    task: tokio::task::JoinHandle<()>,
+    commands: UnboundedSender<Command>,
+}
 
 impl StreamHandle {
+    /// Follows exactly these codes (Upbit) or symbols (Binance) from now on, on the same connection where it is up, within the
+    /// venue's limit on messages. Others on it go on without a pause.
+    pub fn follow(&self, set: Vec<String>) {
+        // After the end there is nobody to tell.
+        let _ = self.commands.send(Command::Set(set));
+    }
+
+    /// Subscribes to the same once more: codes were silent.
+    pub fn subscribe_again(&self) {
+        let _ = self.commands.send(Command::Again);
+    }
+
     /// Ends the connection.
     pub fn abort(&self) {
-        self.0.abort();
+        self.task.abort();
     }
 
     /// True after [`Self::abort`], or when nobody listens any more.
     pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
+        self.task.is_finished()
     }
 }
 
 impl Drop for StreamHandle {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
-/// What a venue demands of a connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Protocol {
+/// What the connections of a process have in common.
+#[derive(Clone)]
+pub struct StreamSettings {
+    /// Seed of the waits between attempts.
+    pub seed: u64,
+    /// How Upbit is asked to write its books.
+    pub upbit: crate::upbit::stream::Books,
+    /// Follow Binance's best quotes beside its diffs.
+    pub book_ticker: bool,
+    /// A Binance connection gets a successor at this age at the latest: the venue ends it after 24 h.
+    pub renew_after: Duration,
+    /// The way out of this network.
+    pub proxies: Proxies,
+    /// Whose budgets connects are taken from; `None`: nobody counts them.
+    pub connects: Option<Rest>,
+}
+
+/// Binance ends a connection after 24 h; the successor is made up to 1/32 earlier, each connection at its own time.
+const RENEW_AFTER: Duration = Duration::from_secs(23 * 3_600 + 1_800);
+
+impl StreamSettings {
+    /// The usual ones: proxies of the environment, no best quotes, connects counted by nobody.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            upbit: crate::upbit::stream::Books::default(),
+            book_ticker: false,
+            renew_after: RENEW_AFTER,
+            proxies: Proxies::from_env(),
+            connects: None,
+        }
+    }
+
+    /// Takes connects from the budgets of `rest`: a venue counts them by address, and a venue that refuses one is asked
+    /// nothing until it says.
+    #[must_use]
+    pub fn sharing(mut self, rest: &Rest) -> Self {
+        self.connects = Some(rest.clone());
+        self
+    }
+}
+
+/// May a message be sent at this time, and if not, when? It counts what it allows.
+pub(crate) type Pace = Box<dyn FnMut(Timestamp) -> Result<(), Timestamp> + Send>;
+
+/// How a connection begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
     /// The complete address.
     pub url: String,
     /// Sent after the connect.
     pub hello: Vec<String>,
+}
+
+/// How a connection that follows a set begins.
+pub(crate) type Begin = Box<dyn Fn(&[String]) -> Plan + Send + Sync>;
+/// The messages that bring an open connection from one set to another.
+pub(crate) type Change = Box<dyn Fn(&[String], &[String]) -> Vec<String> + Send + Sync>;
+
+/// What a venue demands of a connection.
+pub(crate) struct Spec {
+    /// The venue.
+    pub venue: Venue,
+    /// How a connection that follows a set begins.
+    pub plan: Begin,
+    /// The messages that change the set (from, to) on an open connection.
+    pub change: Change,
+    /// The limit on messages of one connection.
+    pub pace: fn() -> Pace,
     /// A text sent regularly.
     pub keep_alive: Option<(&'static str, Duration)>,
     /// True for a frame with which the venue announces that it goes away.
@@ -82,6 +168,12 @@ pub(crate) struct Protocol {
     pub timing: Timing,
     /// First wait, so that several connections do not start at once.
     pub stagger: Duration,
+    /// A successor is made after this long, before the venue ends the connection.
+    pub renew_after: Option<Duration>,
+    /// What all connections share.
+    pub settings: StreamSettings,
+    /// Authorities that alone are trusted, PEM.
+    pub ca_pem: Option<Arc<str>>,
 }
 
 /// Waits of a connection.
@@ -104,48 +196,47 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// A connection that lived this long starts the waits over.
 const STABLE: Duration = Duration::from_secs(10);
-/// Larger messages are no market data.
-const MAX_MESSAGE: usize = 16 << 20;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// Why a connection ended.
-enum End {
-    /// Nobody listens any more.
-    Closed,
-    /// Try again after the usual wait.
-    Lost(String),
-    /// The venue said goodbye: try again at once.
-    Goodbye,
-}
 
 /// Starts a connection on the current runtime. A slow listener slows the reading down; nothing is dropped.
-pub(crate) fn spawn(protocol: Protocol, conn: u16, tx: Sender<Stamped>) -> StreamHandle {
+pub(crate) fn spawn(spec: Spec, conn: u16, set: Vec<String>, tx: Sender<Stamped>) -> StreamHandle {
     crate::install_crypto();
-    StreamHandle(tokio::spawn(run(protocol, conn, tx)))
+    let (commands, received) = unbounded_channel();
+    StreamHandle { task: tokio::spawn(run(Arc::new(spec), conn, set, tx, received)), commands }
 }
 
-async fn run(protocol: Protocol, conn: u16, tx: Sender<Stamped>) {
-    sleep(protocol.stagger).await;
+async fn run(
+    spec: Arc<Spec>,
+    conn: u16,
+    mut set: Vec<String>,
+    tx: Sender<Stamped>,
+    mut commands: UnboundedReceiver<Command>,
+) {
+    sleep(spec.stagger).await;
     let mut attempt: u32 = 0;
     loop {
+        while let Ok(command) = commands.try_recv() {
+            if let Command::Set(new) = command {
+                set = new;
+            }
+        }
         let started = Instant::now();
-        let end = match connect(&protocol).await {
-            Ok(socket) => serve(&protocol, conn, socket, &tx).await,
-            Err(reason) => End::Lost(reason),
+        let (end, at_least) = match open(Arc::clone(&spec), set.clone()).await {
+            Ok(live) => (Link::new(&spec, conn, live, &mut set, &tx, &mut commands).serve().await, None),
+            Err(error) => (End::Lost(error.to_string()), error.wait),
         };
         let lived = started.elapsed();
         if lived >= STABLE {
             attempt = 0;
         }
+        let usual = backoff(spec.settings.seed, conn, attempt).max(at_least.unwrap_or_default());
         let (reason, wait) = match end {
             End::Closed => return,
             // A server that says goodbye to everyone at once must not be hammered.
             End::Goodbye if lived >= Duration::from_secs(1) => {
                 ("the venue announced a shutdown".to_owned(), Duration::ZERO)
             }
-            End::Goodbye => ("the venue announced a shutdown".to_owned(), backoff(conn, attempt)),
-            End::Lost(reason) => (reason, backoff(conn, attempt)),
+            End::Goodbye => ("the venue announced a shutdown".to_owned(), usual),
+            End::Lost(reason) => (reason, usual),
         };
         attempt = attempt.saturating_add(1);
         tracing::debug!(conn, reason, ?wait, "stream down");
@@ -157,116 +248,36 @@ async fn run(protocol: Protocol, conn: u16, tx: Sender<Stamped>) {
     }
 }
 
-async fn connect(protocol: &Protocol) -> Result<Socket, String> {
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-    let connecting = connect_async_with_config(protocol.url.as_str(), Some(config), true);
-    let (mut socket, _) = timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .map_err(|_| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))?
-        .map_err(|e| connect_error(&e))?;
-    for text in &protocol.hello {
-        socket.send(Message::text(text.clone())).await.map_err(|e| format!("cannot subscribe: {e}"))?;
-    }
-    Ok(socket)
-}
-
-fn connect_error(error: &WsError) -> String {
-    match error {
-        WsError::Http(response) => match response.status().as_u16() {
-            status @ (403 | 451) => format!("cannot connect: {status}, this address is refused"),
-            status @ (418 | 429) => format!("cannot connect: {status}, too many connects"),
-            status => format!("cannot connect: status {status}"),
-        },
-        other => format!("cannot connect: {other}"),
-    }
-}
-
-async fn serve(protocol: &Protocol, conn: u16, mut socket: Socket, tx: &Sender<Stamped>) -> End {
-    if tx.send(stamped(StreamEvent::Up { conn })).await.is_err() {
-        return End::Closed;
-    }
-    let (text, every) = protocol.keep_alive.unwrap_or(("", Duration::from_secs(3_600)));
-    let mut keep_alive = interval_at(Instant::now() + every, every);
-    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut heard = Instant::now();
-    let mut probed = false;
-    loop {
-        let deadline = heard + if probed { protocol.timing.silence } else { protocol.timing.probe_after };
-        let message = tokio::select! {
-            message = socket.next() => message,
-            _ = keep_alive.tick(), if protocol.keep_alive.is_some() => {
-                if let Err(end) = send(&mut socket, Message::text(text)).await {
-                    return end;
-                }
-                continue;
-            }
-            () = tokio::time::sleep_until(deadline) => {
-                if probed {
-                    return End::Lost(format!("silent for {:?}", protocol.timing.silence));
-                }
-                probed = true;
-                if let Err(end) = send(&mut socket, Message::Ping(Bytes::from_static(b"assay"))).await {
-                    return end;
-                }
-                continue;
-            }
-        };
-        let event = match message {
-            Some(Ok(message)) => match take(conn, message) {
-                Ok(event) => stamped(event),
-                Err(end) => return end,
-            },
-            Some(Err(error)) => return End::Lost(format!("connection lost: {error}")),
-            None => return End::Lost("connection closed".to_owned()),
-        };
-        let goodbye =
-            matches!(&event.1, StreamEvent::Frame { payload, .. } if (protocol.is_goodbye)(payload));
-        if tx.send(event).await.is_err() {
-            return End::Closed;
+/// Connects within the venue's limit on connects, and subscribes.
+pub(crate) async fn open(spec: Arc<Spec>, set: Vec<String>) -> Result<Box<Live>, DialError> {
+    if let Some(rest) = &spec.settings.connects {
+        while let Err(until) = rest.take_connect(spec.venue) {
+            let wait = u64::try_from(until.since(wall_clock())).unwrap_or(0);
+            sleep(Duration::from_nanos(wait) + Duration::from_millis(1)).await;
         }
-        if goodbye {
-            return End::Goodbye;
+    }
+    let plan = (spec.plan)(&set);
+    match dial(&plan.url, &spec.settings.proxies, spec.ca_pem.as_deref(), CONNECT_TIMEOUT).await {
+        Ok(socket) => Live::begin(&spec, socket, plan.hello, set).await,
+        Err(error) => {
+            if let (Some(rest), Some(wait), true) = (&spec.settings.connects, error.wait, error.too_many) {
+                rest.refused_connect(spec.venue, wall_clock().plus(wait));
+            }
+            Err(error)
         }
-        // Taken after the hand-over, so that a slow listener does not look like a silent venue.
-        heard = Instant::now();
-        probed = false;
     }
 }
 
-fn stamped(event: StreamEvent) -> Stamped {
+pub(crate) fn stamped(event: StreamEvent) -> Stamped {
     (std::time::Instant::now(), event)
 }
 
-/// Pongs to the venue's pings are queued by the library and written while reading goes on.
-fn take(conn: u16, message: Message) -> Result<StreamEvent, End> {
-    let payload = match message {
-        Message::Text(text) => Bytes::from(text),
-        Message::Binary(bytes) => bytes,
-        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(StreamEvent::Alive { conn }),
-        Message::Close(None) => return Err(End::Lost("closed by the venue".to_owned())),
-        Message::Close(Some(frame)) => {
-            return Err(End::Lost(format!("closed by the venue: {} {}", frame.code, frame.reason)));
-        }
-    };
-    Ok(StreamEvent::Frame { conn, payload })
-}
-
-async fn send(socket: &mut Socket, message: Message) -> Result<(), End> {
-    // A peer that takes nothing any more must not hold the loop.
-    match timeout(CONNECT_TIMEOUT, socket.send(message)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(End::Lost(format!("cannot send: {error}"))),
-        Err(_) => Err(End::Lost("cannot send: the peer takes nothing".to_owned())),
-    }
-}
-
-/// The wait before attempt `attempt + 1`: doubling, minus up to a quarter by the connection's number, so that
-/// connections that fell together do not return together.
-fn backoff(conn: u16, attempt: u32) -> Duration {
+/// The wait before attempt `attempt + 1`: doubling, minus up to a quarter drawn from the seed, so that connections that
+/// fell together do not return together.
+pub(crate) fn backoff(seed: u64, conn: u16, attempt: u32) -> Duration {
     let (first, last) = BACKOFF;
     let wait = first.saturating_mul(1 << attempt.min(16)).min(last);
-    let spread = mix(u64::from(conn) << 32 | u64::from(attempt)) % 256;
+    let spread = mix(seed ^ (u64::from(conn) << 32 | u64::from(attempt))) % 256;
     wait - wait.mul_f64(spread as f64 / 1_024.0)
 }
 
@@ -282,11 +293,12 @@ pub(crate) const fn mix(seed: u64) -> u64 {
 mod tests {
     use super::*;
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     #[test]
     fn waits_double_up_to_ten_seconds() {
-        for conn in 0..20 {
-            let waits: Vec<_> = (0..8).map(|attempt| backoff(conn, attempt)).collect();
+        for (seed, conn) in (0..20).map(|conn| (7 * u64::from(conn), conn)) {
+            let waits: Vec<_> = (0..8).map(|attempt| backoff(seed, conn, attempt)).collect();
             assert!(waits[0] > Duration::from_millis(187) && waits[0] <= Duration::from_millis(250));
             assert!(waits[7] > Duration::from_millis(7_500) && waits[7] <= Duration::from_secs(10));
             assert!(waits.windows(2).take(5).all(|w| w[1] > w[0]));
@@ -306,16 +318,21 @@ mod tests {
             }
         });
         let timing = Timing { probe_after: Duration::from_millis(100), silence: Duration::from_millis(200) };
-        let protocol = Protocol {
-            url,
-            hello: Vec::new(),
+        let spec = Spec {
+            venue: Venue::Binance,
+            plan: Box::new(move |_| Plan { url: url.clone(), hello: Vec::new() }),
+            change: Box::new(|_, _| Vec::new()),
+            pace: || Box::new(|_| Ok(())),
             keep_alive: None,
             is_goodbye: |_| false,
             timing,
             stagger: Duration::ZERO,
+            renew_after: None,
+            settings: StreamSettings::new(1),
+            ca_pem: None,
         };
         let (tx, mut rx) = tokio::sync::mpsc::channel(8);
-        let _handle = spawn(protocol, 3, tx);
+        let _handle = spawn(spec, 3, Vec::new(), tx);
         let mut next = async || timeout(Duration::from_secs(20), rx.recv()).await.unwrap().unwrap().1;
         assert_eq!(next().await, StreamEvent::Up { conn: 3 });
         let StreamEvent::Down { reason, next_attempt_ms, .. } = next().await else { panic!("no Down") };

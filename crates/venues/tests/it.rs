@@ -6,6 +6,7 @@ mod it {
     pub mod captures;
     pub mod data;
     pub mod differential;
+    pub mod folders;
     pub mod frames;
     pub mod limits;
     pub mod mutate;

@@ -13,13 +13,14 @@ pub const LICENCES: [(&str, &str); 8] = [
 ];
 
 /// Crates that are built in more than one version, and why we cannot help it. An entry that no longer holds is an error.
-pub const DUPLICATES: [(&str, &str); 8] = [
+pub const DUPLICATES: [(&str, &str); 9] = [
     ("base64", "axum is a version behind hyper-util and reqwest"),
     ("cpufeatures", "sha1 and sha2 0.10 against the chacha20 of proptest's rand (tests only)"),
     ("getrandom", "ring, rand 0.9 and tempfile (tests only) each have their own"),
     ("rand", "ours is tungstenite's; proptest is ahead (tests only)"),
     ("rand_core", "follows rand"),
     ("syn", "miette's derive is behind the other macros; built for macros only"),
+    ("synstructure", "the macros behind rcgen's certificate parser, which is off: named, not built"),
     ("unicode-width", "miette is behind indicatif"),
     ("webpki-roots", "tokio-tungstenite asks for 0.26, which is an empty shell around 1.0"),
 ];

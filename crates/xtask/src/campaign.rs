@@ -56,6 +56,14 @@ pub const CAMPAIGNS: &[Campaign] = &[
         about: "random sessions of the engine, added up by the judge to the last unit",
     },
     Campaign {
+        name: "faults",
+        package: "e2e",
+        binary: "e2e",
+        filter: "faults_at_random::",
+        length: ("ASSAY_FAULT_SEEDS", "1000"),
+        about: "every fault of the venues at random, 100 symbols, 10 min of virtual time a seed: every Live book equals the server's",
+    },
+    Campaign {
         name: "fuzz",
         package: "venues",
         binary: "it",

@@ -151,7 +151,10 @@ fn replay(log: &Path, instants: impl Iterator<Item = i64>) -> Seen {
                 Effect::Record(entry) if matches!(entry.body, Body::Figures { .. } | Body::Equity { .. }) => {
                 }
                 Effect::Record(entry) => seen.entries.push(entry),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Watch { .. }
+                | Effect::Resubscribe { .. }
+                | Effect::Finished
+                | Effect::EmergencyExit => {}
             }
         }
     }

@@ -45,7 +45,10 @@ impl Sink for Killable {
                     self.entries.push(entry);
                 }
                 Effect::RequestSnapshot { asset, epoch, .. } => wanted.push((asset, epoch)),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Watch { .. }
+                | Effect::Resubscribe { .. }
+                | Effect::Finished
+                | Effect::EmergencyExit => {}
             }
         }
         if self.entries.len() > before {

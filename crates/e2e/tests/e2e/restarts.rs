@@ -231,18 +231,7 @@ impl Market {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let any = SocketAddr::from(([127, 0, 0, 1], 0));
-                let options = exchange::Options {
-                    upbit: any,
-                    binance: any,
-                    control: any,
-                    symbols: 30,
-                    market: MarketKind::Edge,
-                    seed,
-                    planted: Vec::new(),
-                    prices: None,
-                    recording: None,
-                };
+                let options = exchange::Options::local(30, MarketKind::Edge, seed);
                 let server = exchange::start(options).await.unwrap();
                 ready.send((server.upbit, server.binance, server.control)).unwrap();
                 let _ = stopped.await;

@@ -182,7 +182,7 @@ fn trades_add_up() {
     assert_eq!(
         fields["exit_reasons"],
         json!({"emergency": 0, "kill_switch": 0, "stop_loss": 1, "spread_reversal": 0, "time_limit": 1,
-               "take_profit": 1, "shutdown": 1})
+               "take_profit": 1, "shutdown": 1, "halt": 0})
     );
 }
 

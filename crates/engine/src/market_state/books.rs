@@ -3,12 +3,13 @@
 //! States: `Syncing` (no usable book yet), `Live`, `Stale` (the connection behind it is gone or silent), `Broken` (crossed).
 //! Edges come from Live/Live pairs only. A quiet symbol stays Live: staleness is about its connection.
 
+use super::cross_check::CrossCheck;
 use crate::liquidity::LiquidityModel;
 use market::{Book, Price, Side, Timestamp, Venue};
 use recording::ConnId;
 use venues::LevelBuffer;
 use venues::binance::sequencer::{Kind, Outcome as BinanceOutcome, Sequencer as BinanceSequencer, Why};
-use venues::binance::wire::{DepthDiff, Snapshot};
+use venues::binance::wire::{BookTicker, DepthDiff, Snapshot};
 use venues::upbit::sequencer::{Outcome as UpbitOutcome, Sequencer as UpbitSequencer};
 
 /// Why a book is stale.
@@ -18,6 +19,10 @@ pub enum StaleWhy {
     Disconnected,
     /// Its connection gives no sign of life.
     Silent,
+    /// The venue does not trade it: what the book shows is no market.
+    Halted,
+    /// Its connection brings frames, and the venue's time in them stands still.
+    TimeStopped,
 }
 
 /// Why a book is broken.
@@ -97,6 +102,14 @@ pub struct SymbolBook {
     pub epoch: u32,
     /// When to ask for a snapshot again.
     pub retry_at: Option<Timestamp>,
+    halted: bool,
+    /// Snapshots in a row that failed.
+    pub attempts: u32,
+    /// Its connection has brought something for it.
+    pub heard: bool,
+    /// It was asked for and stays silent.
+    pub silent: bool,
+    check: CrossCheck,
     sequence: Sequence,
 }
 
@@ -116,6 +129,11 @@ impl SymbolBook {
             last_mid: None,
             epoch: 0,
             retry_at: None,
+            halted: false,
+            attempts: 0,
+            heard: false,
+            silent: false,
+            check: CrossCheck::default(),
             sequence,
         }
     }
@@ -132,6 +150,7 @@ impl SymbolBook {
 
     /// Takes a whole book of Upbit.
     pub fn on_whole(&mut self, at: Timestamp, levels: &LevelBuffer) -> Change {
+        self.heard = true;
         let Sequence::Upbit(sequencer) = &mut self.sequence else { return Change::NONE };
         let same = same_levels(&self.book, levels);
         if sequencer.on_frame(at, levels, &mut self.book) == UpbitOutcome::Ignored {
@@ -147,6 +166,7 @@ impl SymbolBook {
 
     /// Takes a diff of Binance.
     pub fn on_diff(&mut self, diff: &DepthDiff<'_>, levels: &LevelBuffer) -> Change {
+        self.heard = true;
         let Sequence::Binance(sequencer) = &mut self.sequence else { return Change::NONE };
         let outcome = sequencer.on_diff(diff, levels, &mut self.book);
         self.after(outcome, Some(diff.at), !levels.bids.is_empty() || !levels.asks.is_empty())
@@ -179,6 +199,7 @@ impl SymbolBook {
             }
             BinanceOutcome::Synced => {
                 self.retry_at = None;
+                self.attempts = 0;
                 self.settle();
                 Change { changed: true, ..Change::NONE }
             }
@@ -202,7 +223,7 @@ impl SymbolBook {
             Some(_) if self.book.is_crossed() => BookState::Broken(BrokenWhy::Crossed),
             Some(mid) => {
                 self.last_mid = Some(mid);
-                BookState::Live
+                if self.halted { BookState::Stale(StaleWhy::Halted) } else { BookState::Live }
             }
         };
         self.memory.on_book(&self.book);
@@ -216,6 +237,41 @@ impl SymbolBook {
         }
         self.book.clear();
         self.retry_at = None;
+        self.check.reset();
+    }
+
+    /// Takes a best quote of Binance. Nothing of it gets into the book.
+    pub fn on_quote(&mut self, quote: &BookTicker<'_>, now: Timestamp) {
+        let Sequence::Binance(sequencer) = &self.sequence else { return };
+        self.check.on_quote(quote, sequencer.last_id(), &self.book, now);
+    }
+
+    /// Compares the book, which has just changed, with the quotes that came for it.
+    pub fn compare_quotes(&mut self, now: Timestamp) {
+        let Sequence::Binance(sequencer) = &self.sequence else { return };
+        if let Some(last_id) = sequencer.last_id() {
+            self.check.on_book(last_id, &self.book, now);
+        }
+    }
+
+    /// What is wrong with a Live book when it has differed from the venue's quotes for `limit_ns`.
+    pub fn disagrees(&self, now: Timestamp, limit_ns: i64) -> Option<&'static str> {
+        self.check.lasting(now, limit_ns).filter(|_| self.is_live())
+    }
+
+    /// Starts over: the next diff asks for a snapshot.
+    pub fn start_over(&mut self) {
+        self.restart();
+        self.state = BookState::Syncing;
+        // A snapshot that is still under way belongs to what was.
+        self.epoch += 1;
+    }
+
+    /// The venue's time on its connection stands still: stale until it moves.
+    pub fn time_stopped(&mut self) {
+        if self.state == BookState::Live {
+            self.state = BookState::Stale(StaleWhy::TimeStopped);
+        }
     }
 
     /// The connection behind it is gone: stale until a frame (Upbit) or a snapshot (Binance) brings a whole book.
@@ -223,6 +279,7 @@ impl SymbolBook {
         self.restart();
         self.state = BookState::Stale(StaleWhy::Disconnected);
         self.conn = None;
+        (self.heard, self.silent) = (false, false);
     }
 
     /// The connection behind it gives no sign of life: stale until the next message that fits.
@@ -230,6 +287,26 @@ impl SymbolBook {
         if self.state == BookState::Live {
             self.state = BookState::Stale(StaleWhy::Silent);
         }
+    }
+
+    /// The venue stops trading it, or trades it again.
+    pub fn halt(&mut self, halted: bool) {
+        self.halted = halted;
+        match self.state {
+            BookState::Live if halted => self.state = BookState::Stale(StaleWhy::Halted),
+            BookState::Stale(StaleWhy::Halted) if !halted => self.settle(),
+            _ => {}
+        }
+    }
+
+    /// Nobody looks at it any more: the levels are gone; the last mid stays for the accounts, and what we took stays taken.
+    pub fn leave(&mut self) {
+        self.restart();
+        self.state = BookState::Syncing;
+        self.conn = None;
+        (self.heard, self.silent) = (false, false);
+        // A snapshot under way would bring back what nothing keeps up to date.
+        self.epoch += 1;
     }
 
     /// Drops far levels, so that a book does not grow for hours.

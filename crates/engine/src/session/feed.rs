@@ -26,7 +26,9 @@ impl Core {
             Input::Session { .. } | Input::Resume { .. } => {
                 self.trouble("a second session record in the log was left out".to_owned())
             }
-            Input::Universe { asked, members } => self.on_universe(*asked, members),
+            Input::Universe { asked, members } => self.set_members(*asked, members),
+            Input::Refresh { asked, ranked, out } => self.on_refresh(*asked, ranked, out),
+            Input::Halts { halted } => self.on_halts(halted),
             Input::ConnUp { conn, venue } => self.on_conn_up(*conn, *venue),
             Input::ConnDown { conn, venue, reason } => self.on_conn_down(*conn, *venue, reason),
             Input::Frame { conn, payload } => self.on_frame(*conn, payload),
@@ -56,7 +58,8 @@ impl Core {
         }
     }
 
-    fn on_universe(&mut self, asked: u32, members: &[Member]) {
+    /// These are the members from now on.
+    pub(crate) fn set_members(&mut self, asked: u32, members: &[Member]) {
         self.record(Body::Universe { asked, members: members.to_vec() });
         for symbol in &mut self.symbols {
             symbol.active = false;
@@ -67,12 +70,18 @@ impl Core {
                 let symbol = &mut self.symbols[*i];
                 symbol.member = member.clone();
                 symbol.active = true;
+                symbol.watched = true;
             } else {
                 joined += 1;
                 self.by_asset.insert(member.asset, self.symbols.len());
                 self.index.insert(member.asset, self.symbols.len());
-                self.symbols.push(new_symbol(member, &self.config, &*self.liquidity));
+                let symbol = new_symbol(member, &self.config, &*self.liquidity);
+                self.symbols.push(Symbol { joined: self.now, ..symbol });
             }
+        }
+        self.members = members.iter().filter_map(|m| self.by_asset.get(&m.asset).copied()).collect();
+        for m in 0..self.members.len() {
+            self.watch_books(self.members[m]);
         }
         self.universe_set = true;
         for health in &mut self.health {
@@ -102,8 +111,20 @@ impl Core {
         self.health[v].on_up(self.now, again);
         let now = self.now;
         let shown = Timestamp(i64::MIN);
-        self.conns
-            .insert(conn, Conn { venue, up: true, last_life: now, last_frame: now, shown, stale: false });
+        let known = Conn {
+            venue,
+            up: true,
+            last_life: now,
+            last_frame: now,
+            shown,
+            stale: false,
+            since: now,
+            newest: None,
+            newest_before: None,
+            moved: now,
+            stopped: false,
+        };
+        self.conns.insert(conn, known);
         let reconnects = self.health[v].recent_reconnects(self.now);
         let storm = reconnects > self.config.health.reconnect_storm;
         if storm && !self.storm[v] {
@@ -131,6 +152,7 @@ impl Core {
                 book.epoch += 1;
             }
         }
+        self.track_all();
         if self.fx.conn == Some(conn) {
             self.fx.disconnect();
         }
@@ -194,18 +216,32 @@ impl Core {
     }
 
     fn on_upbit(&mut self, conn: ConnId, payload: &[u8], levels: &mut LevelBuffer) {
-        let frame = match upbit::wire::parse(payload, levels) {
-            Ok(upbit::wire::Message::Orderbook(frame)) => frame,
-            Ok(upbit::wire::Message::Status | upbit::wire::Message::Other) => {
+        match upbit::wire::parse(payload, levels) {
+            Ok(message) => self.on_upbit_message(conn, &message, levels),
+            Err(e) => {
+                // A list of several messages, in a list format.
+                let mut read = 0;
+                let all = upbit::wire::parse_each(payload, levels, |message, levels| {
+                    read += 1;
+                    self.on_upbit_message(conn, &message, levels);
+                });
+                if all.is_err() {
+                    self.trouble(format!("a frame of upbit cannot be read, {read} messages before: {e}"));
+                }
+            }
+        }
+    }
+
+    fn on_upbit_message(&mut self, conn: ConnId, message: &upbit::wire::Message<'_>, levels: &LevelBuffer) {
+        let frame = match message {
+            upbit::wire::Message::Orderbook(frame) => frame,
+            upbit::wire::Message::Status | upbit::wire::Message::Other => {
                 self.on_reply(conn, Venue::Upbit);
                 return;
             }
-            Ok(upbit::wire::Message::Error { name, message }) => {
-                self.trouble(format!("upbit refused a subscription: {name}: {message}"));
-                return;
-            }
-            Err(e) => {
-                self.trouble(format!("a frame of upbit cannot be read: {e}"));
+            upbit::wire::Message::Error { name, message } => {
+                let next = upbit::wire::next_step(name);
+                self.trouble(format!("upbit refused a subscription: {name}: {message}; {next}"));
                 return;
             }
         };
@@ -213,14 +249,18 @@ impl Core {
         let Some(asset) = upbit::wire::base_of(frame.code) else { return };
         self.clocks[Venue::Upbit.index()].observe(self.now, frame.at);
         self.on_shown(conn, self.on_our_clock(Venue::Upbit, frame.at));
+        let stopped = self.on_venue_time(conn, frame.at);
         if asset == Asset::USDT {
             self.on_fx(conn, frame.at, levels);
             return;
         }
-        let Some(i) = self.index.get(asset) else { return };
+        let Some(i) = self.followed(asset) else { return };
         let book = &mut self.symbols[i].books[Venue::Upbit.index()];
         book.conn = Some(conn);
         let change = book.on_whole(frame.at, levels);
+        if stopped {
+            book.time_stopped();
+        }
         self.after_change(i, Venue::Upbit, change);
     }
 
@@ -228,6 +268,11 @@ impl Core {
         use binance::wire::Message;
         let diff = match binance::wire::parse(payload, levels) {
             Ok(Message::Depth(diff)) => diff,
+            Ok(Message::BookTicker(quote)) => {
+                self.mark(probe::Stage::Book);
+                self.on_quote(&quote);
+                return;
+            }
             Ok(Message::SubscribeAck { ok: false, .. }) => {
                 self.trouble("binance refused a subscription".to_owned());
                 return;
@@ -242,13 +287,23 @@ impl Core {
         let Some(asset) = diff.symbol.strip_suffix("USDT").and_then(|base| Asset::new(base).ok()) else {
             return;
         };
-        let Some(i) = self.index.get(asset) else { return };
+        let Some(i) = self.followed(asset) else { return };
         self.clocks[Venue::Binance.index()].observe(self.now, diff.at);
+        let (stopped, now) = (self.on_venue_time(conn, diff.at), self.now);
         self.on_shown(conn, self.on_our_clock(Venue::Binance, diff.at));
         let book = &mut self.symbols[i].books[Venue::Binance.index()];
         book.conn = Some(conn);
         let change = book.on_diff(&diff, levels);
+        book.compare_quotes(now);
+        if stopped {
+            book.time_stopped();
+        }
         self.after_change(i, Venue::Binance, change);
+    }
+
+    /// The symbol of a frame; none of a member that left, whose last messages may still come.
+    pub(crate) fn followed(&self, asset: Asset) -> Option<usize> {
+        self.index.get(asset).filter(|i| self.symbols[*i].watched)
     }
 
     fn on_fx(&mut self, conn: ConnId, venue_time: Timestamp, levels: &LevelBuffer) {
@@ -282,6 +337,7 @@ impl Core {
     /// After a message for a symbol's book: deposits, orders that are due, then the decision.
     fn after_change(&mut self, i: usize, venue: Venue, change: Change) {
         self.mark(probe::Stage::Decide);
+        self.track(i, venue);
         self.count(i, |c: &mut Counts| c.stage(Stage::Updates));
         let asset = self.symbols[i].member.asset;
         if change.changed {
@@ -321,15 +377,8 @@ impl Core {
     }
 
     fn need_snapshot(&mut self, i: usize, venue: Venue, why: &str, resync: bool) {
-        let asset = self.symbols[i].member.asset;
         if resync {
-            self.view.venues[venue.index()].resyncs += 1;
-            self.note("warning", format!("{venue} {asset} starts over: {why}"));
-            let message = format!(
-                "the book of {asset} on {venue} starts over ({why}); no edge of it until the snapshot fits"
-            );
-            let labels = [("venue", venue.to_string()), ("asset", asset.to_string())];
-            self.alert("BOOK-RESYNC", "Book resync", message, &labels);
+            self.tell_resync(i, venue, why);
         }
         self.request_snapshot(i, venue);
     }
@@ -363,14 +412,14 @@ impl Core {
                             "warning",
                             format!("the snapshot of {asset} on {venue} does not fit: {why}"),
                         );
-                        self.retry_snapshot(i, venue, 1_000);
+                        self.retry_snapshot(i, venue, 0);
                     }
                     None => self.after_change(i, venue, change),
                 }
             }
             Err(e) => {
                 self.trouble(format!("the snapshot of {asset} on {venue} cannot be read: {e}"));
-                self.retry_snapshot(i, venue, 1_000);
+                self.retry_snapshot(i, venue, 0);
             }
         }
         self.levels = levels;
@@ -387,14 +436,8 @@ impl Core {
         let Some(i) = self.by_asset.get(&asset).copied() else { return };
         if self.symbols[i].books[venue.index()].epoch == epoch {
             self.note("warning", format!("the snapshot of {asset} on {venue} failed with status {status}"));
-            self.retry_snapshot(i, venue, i64::from(retry_after_ms).max(1_000));
+            self.retry_snapshot(i, venue, i64::from(retry_after_ms));
         }
-    }
-
-    fn retry_snapshot(&mut self, i: usize, venue: Venue, after_ms: i64) {
-        let at = Timestamp(self.now.0.saturating_add(after_ms.saturating_mul(1_000_000)));
-        self.symbols[i].books[venue.index()].retry_at = Some(at);
-        self.next_retry = Some(self.next_retry.map_or(at, |next| next.min(at)));
     }
 
     fn on_candles(&mut self, venue: Venue, asset: Asset, payload: &[u8]) {
@@ -566,6 +609,10 @@ pub(crate) fn new_symbol(member: &Member, config: &crate::Config, liquidity: &dy
     Symbol {
         member: member.clone(),
         active: true,
+        watched: true,
+        halted: [None; 2],
+        trust: None,
+        joined: Timestamp(i64::MIN),
         books: Venue::ALL.map(|venue| SymbolBook::new(venue, liquidity.fresh())),
         levels: Direction::ALL.map(|_| new_level(config)),
         seeded: false,

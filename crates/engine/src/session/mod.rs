@@ -1,16 +1,20 @@
 //! What happens inside [`Core`]: inputs (`feed`), entries and exits (`trade`), orders and positions (`orders`), timers and
-//! figures (`second`), guards (`judging`), shadow positions (`shadows`), moving coin between the venues (`rebalance`), the end
+//! figures (`second`), guards (`judging`), shadow positions (`shadows`), streams that went wrong (`repair`), moving coin between
+//! the venues (`rebalance`), the universe in mid-run (`refresh`), how long books were trusted (`trusting`), the end
 //! (`stop`). This file holds how records and alerts come out.
 
 mod feed;
 mod judging;
 mod orders;
 mod rebalance;
+mod refresh;
+mod repair;
 mod resume;
 mod second;
 mod shadows;
 mod stop;
 mod trade;
+mod trusting;
 
 pub(crate) use orders::{book_fill, retry_pause_ms};
 

@@ -275,6 +275,11 @@ impl Core {
             self.advance(p);
             return;
         }
+        if self.symbols[i].halted != [None; 2] {
+            self.begin_exit(p, ExitReason::Halt);
+            self.advance(p);
+            return;
+        }
         self.judge_positions_of(i);
         self.publish_guards();
     }

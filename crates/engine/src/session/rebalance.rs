@@ -98,6 +98,7 @@ impl Core {
         let symbol = &self.symbols[i];
         let asset = symbol.member.asset;
         let ready = symbol.active
+            && symbol.halted == [None; 2]
             && symbol.deposited == [true, true]
             && symbol.books.iter().all(crate::market_state::SymbolBook::is_live)
             && self.ledger.under_way().iter().all(|transit| transit.asset != asset)

@@ -10,7 +10,7 @@ use crate::core::{Core, Effect, StartError, Stop};
 use crate::recover::{Latest, State, SymbolState};
 use crate::session::feed::new_symbol;
 use journal::Body;
-use market::{Asset, Side, Timestamp};
+use market::{Asset, HaltWhy, Side, Timestamp};
 use recording::Input;
 use std::collections::BTreeMap;
 
@@ -65,6 +65,11 @@ impl Core {
             self.index.insert(symbol.member.asset, i);
             let mut new = new_symbol(&symbol.member, &self.config, &*self.liquidity);
             new.active = symbol.active;
+            new.watched = symbol.active || state.positions.iter().any(|p| p.symbol == i);
+            new.halted = symbol.halted;
+            for (book, why) in new.books.iter_mut().zip(symbol.halted) {
+                book.halt(why.is_some_and(HaltWhy::is_closed));
+            }
             new.deposited = symbol.deposited;
             new.last_entry = symbol.last_entry;
             new.residue = symbol.residue;
@@ -75,6 +80,7 @@ impl Core {
             }
             self.symbols.push(new);
         }
+        self.members = state.members;
         self.krw_due = state.krw_due;
         self.ledger = state.ledger;
         self.positions = state.positions;
@@ -106,6 +112,7 @@ impl Core {
         let symbols = self.symbols.iter().map(|symbol| SymbolState {
             member: symbol.member.clone(),
             active: symbol.active,
+            halted: symbol.halted,
             deposited: symbol.deposited,
             last_entry: symbol.last_entry,
             residue: symbol.residue,
@@ -121,6 +128,7 @@ impl Core {
             input_seq: self.input_seq,
             at: self.now,
             symbols: symbols.collect(),
+            members: self.members.clone(),
             krw_due: self.krw_due,
             ledger: self.ledger.clone(),
             positions: self.positions.clone(),

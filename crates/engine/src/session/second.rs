@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::edge::{Quote, displayed};
 use crate::funnel::Counts;
 use crate::legs::Phase;
-use crate::market_state::BookState;
+use crate::market_state::{BookState, Trust};
 use crate::strategy::size;
 use journal::Body;
 use journal::record::{Direction, ExitReason, Mark};
@@ -79,11 +79,15 @@ impl Core {
         self.fx.refresh(self.now);
         self.fx.sample(self.now);
         self.check_conns();
+        self.check_times();
+        self.check_silent();
+        self.check_quotes();
         for health in &mut self.health {
             health.on_second();
         }
         self.sample_levels();
         self.judge_all();
+        self.track_all();
         self.publish_guards();
         if self.fx.rate().is_some() {
             self.fx_moved();
@@ -201,8 +205,9 @@ impl Core {
         });
     }
 
-    /// The funnel since the last such record.
+    /// The funnel since the last such record, and how long the books were trusted.
     pub(crate) fn record_funnel(&mut self) {
+        self.record_trust();
         let total = std::mem::take(&mut self.funnel);
         self.record(Body::Funnel { asset: None, counts: total.by_name() });
         for i in 0..self.symbols.len() {
@@ -256,6 +261,8 @@ impl Core {
         let (mut premiums, mut edges) = (Vec::new(), Vec::new());
         let mut symbols = std::mem::take(&mut self.view.symbols);
         symbols.clear();
+        let mut trust = std::mem::take(&mut self.view.trust);
+        trust.clear();
         let mut imbalance = 0.0f64;
         for symbol in &self.symbols {
             let [a, b] =
@@ -271,6 +278,7 @@ impl Core {
             edges.extend(edge);
             if symbol.active && symbols.len() < crate::view::MAX_SYMBOLS {
                 symbols.push((symbol.member.asset, premium, edge));
+                trust.push((symbol.member.asset, symbol.trust.as_ref().and_then(Trust::share)));
             }
             let asset = symbol.member.asset;
             let [a, b] = Venue::ALL.map(|venue| self.ledger.balance(venue, asset));
@@ -287,6 +295,7 @@ impl Core {
             (self.exposure_usd().unwrap_or(Money(i128::MAX)), self.results.net, self.fx.age_ms(self.now));
         let view = &mut self.view;
         view.symbols = symbols;
+        view.trust = trust;
         view.premium_bps = quantiles(premiums);
         view.edge_bps = quantiles(edges);
         view.inventory_imbalance = imbalance;

@@ -6,7 +6,7 @@ use crate::funnel::{Counts, Stage, Why};
 use crate::guards::{Scope, Verdict, rules};
 use crate::legs::{Decided, Phase, Position, cash_flow_usd};
 use crate::liquidity::LiquidityModel;
-use crate::market_state::{BookState, SymbolBook};
+use crate::market_state::{BookState, StaleWhy, SymbolBook};
 use crate::shadow::left;
 use crate::strategy::{ExitFigures, exit_reason, orderable, size};
 use journal::Body;
@@ -50,6 +50,7 @@ impl Core {
             match book.state {
                 BookState::Live => {}
                 BookState::Syncing => return Err(Why::Syncing),
+                BookState::Stale(StaleWhy::Halted) => return Err(Why::Halted),
                 BookState::Stale(_) => return Err(Why::Stale),
                 BookState::Broken(_) => return Err(Why::Broken),
             }
@@ -66,6 +67,10 @@ impl Core {
     fn look_for_entry(&mut self, i: usize, fx: FxRate) {
         if !self.symbols[i].active {
             self.count(i, |c: &mut Counts| c.suppressed(Why::NotMember));
+            return;
+        }
+        if self.symbols[i].halted != [None; 2] {
+            self.count(i, |c: &mut Counts| c.suppressed(Why::Halted));
             return;
         }
         let mut best: Option<Candidate> = None;

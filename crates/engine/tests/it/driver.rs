@@ -30,6 +30,8 @@ pub struct Driver {
     pub recovered: State,
     /// A test reached inside the core: the journal cannot know of that.
     pub meddled: bool,
+    /// How far each venue's clock is ahead of ours, milliseconds.
+    pub ahead_ms: [i64; 2],
 }
 
 pub fn member(name: &str) -> Member {
@@ -101,6 +103,7 @@ impl Driver {
             start,
             recovered: State::new(),
             meddled: false,
+            ahead_ms: [0; 2],
         };
         d.take(effects);
         d
@@ -194,7 +197,7 @@ impl Driver {
     }
 
     fn upbit_text(&self, code: &str, mid: f64, half: f64, size: f64) -> String {
-        let (bid, ask, ms) = (mid * (1.0 - half), mid * (1.0 + half), self.at.as_millis());
+        let (bid, ask, ms) = (mid * (1.0 - half), mid * (1.0 + half), self.at.as_millis() + self.ahead_ms[0]);
         format!(
             r#"{{"type":"orderbook","code":"{code}","timestamp":{ms},"total_ask_size":{size},"total_bid_size":{size},"orderbook_units":[{{"ask_price":{ask:.4},"bid_price":{bid:.4},"ask_size":{size},"bid_size":{size}}}],"stream_type":"REALTIME","level":0}}"#
         )
@@ -221,7 +224,8 @@ impl Driver {
         let (bid, ask) = (format!("{:.4}", 9.999), format!("{:.4}", 10.001));
         self.touch[i] = Some((bid.clone(), ask.clone()));
         self.ids[i] += step;
-        let (id, ms, name, size) = (self.ids[i], self.at.as_millis(), self.names[i], self.size[i]);
+        let (id, name, size) = (self.ids[i], self.names[i], self.size[i]);
+        let ms = self.at.as_millis() + self.ahead_ms[1];
         self.frame(
             Venue::Binance,
             format!(

@@ -4,22 +4,22 @@
 //! Upbit's names, list and depth are what the subscriber asked for. Where the recording lost a connection, so do the clients; at
 //! the end of a loop too, because the ids begin anew.
 
-use super::{Connection, Subscriptions, UpbitView, World};
+use super::{Class, Connection, Subscriptions, Treatment, UpbitView, World};
 use crate::binance_wire;
-use crate::control::Fault;
-use crate::hub::BinanceView;
 use crate::model::history::Candle;
+use crate::socket::Ending;
 use crate::tape::{Delivery, Tape};
 use crate::upbit_wire::Format;
 use axum::extract::ws::Message;
 use bytes::Bytes;
 use market::{Timestamp, Venue};
-use std::time::Instant;
+use std::time::Duration;
 
 impl World {
     /// Lets the recording go on to where `now` is. Gives its time, ms since 1970.
-    pub fn play(&mut self, now: Instant) -> Option<i64> {
+    pub fn play(&mut self, now: Duration, now_ms: i64) -> Option<i64> {
         let mut tape = self.tape.take()?;
+        self.follow(now, now_ms);
         let listened = self.connections.values().any(Connection::listens);
         if self.play_from.is_none() && listened {
             self.play_from = Some(now);
@@ -27,27 +27,33 @@ impl World {
         let began = tape.began();
         let mut at = began;
         if let Some(from) = self.play_from {
-            let passed = now.saturating_duration_since(from).mul_f64(tape.playing().speed);
+            let passed = now.saturating_sub(from).mul_f64(tape.playing().speed);
             at = began.plus(passed);
-            self.play_to(&mut tape, at);
+            self.play_to(&mut tape, at, now);
         }
         if tape.is_over() && tape.playing().looped && self.play_from.take().is_some() {
-            self.disconnect_all();
+            let ids: Vec<u64> = self.connections.keys().copied().collect();
+            self.end_all(&ids, Ending::Drop);
             at = began;
             if let Err(error) = tape.rewind() {
                 tracing::error!(%error, "the recording cannot be played again");
             }
         }
         self.tape = Some(tape);
+        self.send_late(now);
+        for id in std::mem::take(&mut self.slow) {
+            tracing::warn!(connection = id, "a client reads too slowly and is disconnected");
+            self.disconnect(id);
+        }
         Some(at.as_millis())
     }
 
-    fn play_to(&mut self, tape: &mut Tape, at: Timestamp) {
+    fn play_to(&mut self, tape: &mut Tape, at: Timestamp, now: Duration) {
         loop {
             match tape.advance(at) {
                 Ok(None) => return,
                 Ok(Some(None)) => {}
-                Ok(Some(Some(delivery))) => self.deliver(tape, delivery),
+                Ok(Some(Some(delivery))) => self.hand_on(tape, delivery, now),
                 Err(error) => {
                     tracing::error!(%error, "the recording ends here");
                     return;
@@ -56,50 +62,34 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, tape: &Tape, delivery: Delivery) {
-        let faults = self.faults.all(Instant::now());
-        let held = faults.contains(&Fault::Silent) || faults.contains(&Fault::Freeze);
-        let mut slow = Vec::new();
+    /// Faults of delivery meet a recorded message as any other; those that change a book's content do not.
+    fn hand_on(&mut self, tape: &Tape, delivery: Delivery, now: Duration) {
+        let still =
+            |world: &Self, i: usize, venue: Venue| world.model.symbols()[i].held().still[venue.index()];
         match delivery {
-            Delivery::Upbit(_) | Delivery::Binance(..) if held => {}
-            Delivery::Upbit(i) => {
-                let listeners = self.upbit[i].clone();
-                for (view, id) in listeners {
-                    let Some(message) = self.taped_book(tape, i, view, "REALTIME") else { continue };
-                    self.pass(id, message, &mut slow);
-                }
-            }
-            Delivery::Binance(_, BinanceView::Diff, _) if faults.contains(&Fault::DropDiffs) => {}
-            Delivery::Binance(i, view, data) => {
-                let code = self.model.symbols()[i].listing.binance.as_deref().unwrap_or_default();
-                let stream = format!("{}@{}", code.to_ascii_lowercase(), view.name());
-                let twice = view == BinanceView::Diff && faults.contains(&Fault::DuplicateDiffs);
-                let listeners = self.binance[i].clone();
-                for (_, combined, id) in listeners.into_iter().filter(|(v, ..)| *v == view) {
-                    let text = if combined { binance_wire::envelope(&stream, &data) } else { data.clone() };
-                    for _ in 0..=usize::from(twice) {
-                        self.pass(id, Message::Text(text.clone().into()), &mut slow);
+            Delivery::Upbit(i) if !still(self, i, Venue::Upbit) => {
+                let how = self.faults.message(Venue::Upbit, i, Class::Whole, now);
+                for (view, id) in self.upbit[i].clone() {
+                    if let Some(message) = self.taped_book(tape, i, view, "REALTIME") {
+                        self.deliver(id, (i, Class::Whole), message, None, &how, now);
                     }
                 }
             }
+            Delivery::Binance(i, view, data) if !still(self, i, Venue::Binance) => {
+                let code = self.model.symbols()[i].listing.binance.as_deref().unwrap_or_default();
+                let stream = format!("{}@{}", code.to_ascii_lowercase(), view.name());
+                let how = self.faults.message(Venue::Binance, i, view.class(), now);
+                for (_, combined, id) in self.binance[i].clone().into_iter().filter(|(v, ..)| *v == view) {
+                    let text = if combined { binance_wire::envelope(&stream, &data) } else { data.clone() };
+                    self.deliver(id, (i, view.class()), Message::Text(text.into()), None, &how, now);
+                }
+            }
             Delivery::Down(venue) => {
-                let of = |c: &Connection| {
-                    matches!(c.subscriptions, Subscriptions::Upbit(_)) == (venue == Venue::Upbit)
-                };
-                slow.extend(self.connections.iter().filter(|(_, c)| of(c)).map(|(id, _)| *id));
+                let meant = self.connections.iter().filter(|(_, c)| c.subscriptions.venue() == venue);
+                let ids: Vec<u64> = meant.map(|(id, _)| *id).collect();
+                self.end_all(&ids, Ending::Drop);
             }
-        }
-        for id in slow {
-            self.disconnect(id);
-        }
-    }
-
-    fn pass(&mut self, id: u64, message: Message, slow: &mut Vec<u64>) {
-        if let Some(connection) = self.connections.get(&id) {
-            self.frames += 1;
-            if connection.out.try_send(message).is_err() {
-                slow.push(id);
-            }
+            Delivery::Upbit(_) | Delivery::Binance(..) => {}
         }
     }
 
@@ -112,11 +102,17 @@ impl World {
     }
 
     /// A book as the first frame of a subscription; nothing where the recording has none yet.
-    pub fn send_taped_snapshot(&mut self, id: u64, i: usize, view: UpbitView) {
-        let Some(tape) = &self.tape else { return };
-        if let Some(message) = self.taped_book(tape, i, view, "SNAPSHOT") {
-            self.frames += 1;
-            self.send(id, message);
+    pub fn send_taped_snapshot(
+        &mut self,
+        id: u64,
+        i: usize,
+        view: UpbitView,
+        how: &Treatment,
+        now: Duration,
+    ) {
+        let message = self.tape.as_ref().and_then(|tape| self.taped_book(tape, i, view, "SNAPSHOT"));
+        if let Some(message) = message {
+            self.deliver(id, (i, Class::Whole), message, None, how, now);
         }
     }
 

@@ -7,12 +7,15 @@
 //! on top of them, and spreads, depths and message rates stay synthetic. What does not live here: sockets, clocks, encodings.
 
 pub mod history;
+mod hold;
 pub mod ladder;
 pub mod listing;
 pub mod noise;
 pub mod paths;
 pub mod premium;
 pub mod track;
+
+pub use hold::Hold;
 
 use history::{Candle, Live};
 use ladder::{Ladder, Shape};
@@ -88,6 +91,9 @@ pub struct Symbol {
     /// Upbit's tick where it is none of the bands'.
     krw_tick: Option<i64>,
     quoted: (f64, f64),
+    held: Hold,
+    /// How it is held has changed since the last quote.
+    disturbed: bool,
     upbit_live: Live,
     binance_live: Live,
 }
@@ -235,15 +241,12 @@ impl Model {
         self.track.as_ref().map_or(self.fx_bid as f64 + 0.5, |track| track.fx(self.elapsed()))
     }
 
-    /// Lets 50 ms pass. While `frozen`, time passes and no book changes.
-    pub fn step(&mut self, frozen: bool, changes: &mut Changes) {
+    /// Lets 50 ms pass.
+    pub fn step(&mut self, changes: &mut Changes) {
         self.steps += 1;
         changes.upbit.clear();
         changes.binance.clear();
         changes.tops.clear();
-        if frozen {
-            return;
-        }
         self.open_and_close_gaps();
         let fx_moved = self.track.is_none() && {
             self.move_common();
@@ -278,7 +281,7 @@ impl Model {
         let (price, share) = symbol.quoted;
         let now = symbol.fair(common);
         let moved = (now / price - 1.0).abs() > 1.5e-4 || (symbol.premium_bps() - share).abs() > 1.5;
-        if active || moved || fx_moved {
+        if active || moved || fx_moved || std::mem::take(&mut symbol.disturbed) {
             self.requote(index, changes);
         }
         if !self.symbols[index].pending.is_empty() {
@@ -322,22 +325,24 @@ impl Model {
     }
 
     fn requote(&mut self, index: usize, changes: &mut Changes) {
-        let fx_bid = self.fx_bid;
         let fx_mid = self.fx_mid();
         let minute = self.minute();
         let common = self.common;
         let symbol = &mut self.symbols[index];
+        let [krw, usdt] = symbol.held.factor;
+        let fx_bid = (self.fx_bid as f64 * krw).round() as i64;
         let price = symbol.fair(common);
         symbol.quoted = (price, symbol.premium_bps());
-        if symbol.listing.upbit.is_some() {
+        if symbol.listing.upbit.is_some() && !symbol.held.still[0] {
             let is_fx = symbol.listing.kind == Kind::Fx;
-            let middle = match symbol.spot {
-                _ if is_fx => fx_mid,
-                Some(spot) => spot.krw * symbol.share(),
-                None => symbol.quoted.0 * fx_mid * symbol.share(),
-            };
+            let middle = krw
+                * match symbol.spot {
+                    _ if is_fx => fx_mid,
+                    Some(spot) => spot.krw * symbol.share(),
+                    None => symbol.quoted.0 * fx_mid * symbol.share(),
+                };
             if is_fx && self.track.is_some() {
-                track::quote_fx(symbol, fx_mid, &mut self.touched);
+                track::quote_fx(symbol, middle, &mut self.touched);
             } else {
                 let fixed = is_fx.then_some((fx_bid * KRW, (fx_bid + 1) * KRW));
                 symbol.quote_upbit(middle, fixed, fx_mid, &mut self.touched);
@@ -349,9 +354,9 @@ impl Model {
             symbol.upbit_live.record(minute, nearest(middle, symbol.upbit_tick(middle)));
         }
         if symbol.has_live_binance() || (symbol.listing.binance.is_some() && symbol.update_id == 0) {
-            symbol.quote_binance(price, &mut self.touched);
+            symbol.quote_binance(price * usdt, &mut self.touched);
             symbol.note(&mut self.touched, index, changes);
-            symbol.binance_live.record(minute, nearest(price, symbol.listing.tick));
+            symbol.binance_live.record(minute, nearest(price * usdt, symbol.listing.tick));
         }
     }
 
@@ -444,6 +449,8 @@ impl Symbol {
             own: 0.0,
             spot: None,
             krw_tick: None,
+            held: Hold::default(),
+            disturbed: false,
             upbit_live: Live::default(),
             binance_live: Live::default(),
         }
@@ -488,7 +495,7 @@ impl Symbol {
     }
 
     fn has_live_binance(&self) -> bool {
-        self.listing.binance.is_some() && self.listing.kind != Kind::Halted
+        self.listing.binance.is_some() && self.listing.kind != Kind::Halted && !self.held.still[1]
     }
 
     fn drift(&mut self) {

@@ -14,18 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub async fn server(market: MarketKind, symbols: usize, planted: Vec<PlantedGap>) -> Server {
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let options = Options {
-        recording: None,
-        prices: None,
-        upbit: any,
-        binance: any,
-        control: any,
-        symbols,
-        market,
-        seed: 7,
-        planted,
-    };
+    let options = Options { planted, ..Options::local(symbols, market, 7) };
     exchange::start(options).await.unwrap()
 }
 

@@ -32,7 +32,7 @@ fn fingerprint(seed: u64) -> Vec<(i64, i64, u64)> {
     let mut model = market(30, MarketKind::Edge, seed, &[]);
     let mut changes = Changes::default();
     for _ in 0..600 {
-        model.step(false, &mut changes);
+        model.step(&mut changes);
     }
     let top = |s: &Symbol| s.upbit[0].rungs().first().map_or((0, 0), |r| (r.price, r.size));
     model.symbols().iter().map(|s| (top(s).0, top(s).1, s.update_id)).collect()
@@ -51,7 +51,7 @@ fn a_calm_market_never_comes_near_the_costs() {
         let mut model = market(20, MarketKind::Calm, seed, &[]);
         let mut changes = Changes::default();
         for _ in 0..3 * 60 * 20 {
-            model.step(false, &mut changes);
+            model.step(&mut changes);
             for symbol in members(&model) {
                 let (down, up) = gaps(symbol, model.fx_mid());
                 worst = worst.max(down).max(up);
@@ -68,7 +68,7 @@ fn an_edge_market_has_episodes_that_open_and_close() {
     let mut changes = Changes::default();
     let (mut open, mut opened, mut closed) = (vec![false; 50], 0, 0);
     for _ in 0..60 * 20 {
-        model.step(false, &mut changes);
+        model.step(&mut changes);
         for (index, symbol) in members(&model).enumerate() {
             let (down, up) = gaps(symbol, model.fx_mid());
             let widest = down.max(up);
@@ -95,7 +95,7 @@ fn a_planted_gap_opens_within_a_tick_and_closes() {
         let mut changes = Changes::default();
         let mut seen = Vec::new();
         for _ in 0..100 {
-            model.step(false, &mut changes);
+            model.step(&mut changes);
             let (down, up) = gaps(&model.symbols()[0], model.fx_mid());
             seen.push(if bps > 0.0 { down } else { up });
         }
@@ -111,7 +111,7 @@ fn books_are_sane_at_every_step() {
     let mut model = market(70, MarketKind::Edge, 11, &[]);
     let mut changes = Changes::default();
     for _ in 0..1_200 {
-        model.step(false, &mut changes);
+        model.step(&mut changes);
         for symbol in model.symbols() {
             for book in [&symbol.upbit, &symbol.binance] {
                 let [bids, asks] = book;
@@ -162,7 +162,7 @@ fn pending_changes_name_every_level_that_differs() {
     let mut changes = Changes::default();
     let mut mirror: Vec<_> = model.symbols().iter().map(|s| s.binance.clone()).collect();
     for _ in 0..400 {
-        model.step(false, &mut changes);
+        model.step(&mut changes);
         for &index in &changes.binance.clone() {
             let symbol = model.symbol_mut(index);
             let was = &mirror[index];
@@ -237,7 +237,7 @@ fn trade(model: &mut Model, seconds: u64) -> Vec<(&'static str, f64)> {
     let mut open: Vec<Option<Position>> = model.symbols().iter().map(|_| None).collect();
     let mut done = Vec::new();
     for step in 0..seconds * 20 {
-        model.step(false, &mut changes);
+        model.step(&mut changes);
         for (index, symbol) in members(model).enumerate() {
             let (down, up) = gaps(symbol, model.fx_mid());
             let spreads = -(down + up);

@@ -5,7 +5,6 @@ use exchange::model::{Changes, Model, PlantedGap};
 use exchange::{ExchangeError, MarketKind, Options, Prices, read_prices};
 use market::Asset;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +80,7 @@ fn both_venues_stand_where_the_candles_say_and_the_rate_is_their_median() {
     assert!(source.krw_usdt.starts_with("median over the symbols"));
     let mut changes = Changes::default();
     for step in 0..(MINUTES - 35) * 60 * 20 {
-        model.step(false, &mut changes);
+        model.step(&mut changes);
         let minute = 30 + (step + 1) / 1_200;
         if (step + 1) % 6_000 != 0 || minute == 100 {
             continue;
@@ -185,20 +184,8 @@ fn what_is_no_folder_of_candles_is_refused_with_the_reason() {
 #[tokio::test]
 async fn servers_say_what_their_prices_are() {
     let dir = folder();
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let prices = Some(Prices { paths: Arc::new(read_prices(dir.path()).unwrap()), from_ms: None });
-    let (symbols, market, seed, planted) = (1, MarketKind::Calm, 1, Vec::new());
-    let options = Options {
-        upbit: any,
-        binance: any,
-        control: any,
-        prices,
-        recording: None,
-        symbols,
-        market,
-        seed,
-        planted,
-    };
+    let options = Options { prices, ..Options::local(1, MarketKind::Calm, 1) };
     let server = exchange::start(options).await.unwrap();
     assert_eq!(server.source.as_ref().unwrap().symbols, ["BTC", "ETH", "XRP"]);
     server.shutdown().await;

@@ -321,18 +321,7 @@ async fn a_gap_can_be_planted_while_it_runs() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let server = server(MarketKind::Calm, 1, vec![]).await;
-    let any = "127.0.0.1:0".parse().unwrap();
-    let options = Options {
-        prices: None,
-        recording: None,
-        upbit: any,
-        binance: server.binance,
-        control: any,
-        symbols: 1,
-        market: MarketKind::Calm,
-        seed: 1,
-        planted: vec![],
-    };
+    let options = Options { binance: server.binance, ..Options::local(1, MarketKind::Calm, 1) };
     let error = exchange::start(options).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Bind { what: "Binance", .. }), "{error}");
     server.shutdown().await;

@@ -2,13 +2,16 @@
 //! from the records must equal. What balances hold is `flows`, what a position brought `results`.
 
 use super::days::Days;
+use super::edges::{Edges, Said};
 use super::equity::{Equity, Point, Worth};
 use super::fills::Sent;
 use super::flows::{Cause, Flows};
 use super::guards::Watch;
+use super::kindness::Shown;
 use super::results::{Leg, Outcome, outcome};
 use super::shadows::Shadows;
 use super::{AccountError, Accounts, Close, Problem, ProblemKind, Trigger};
+use crate::trust::Clocks;
 use journal::record::{Direction, Purpose, Terms};
 use journal::{Body, Entry};
 use market::{Money, SCALE, Timestamp, Venue};
@@ -34,6 +37,7 @@ pub(super) struct Position {
     /// Gross that the decision promised, of what was matched once it opened, and the exit's; the inner `None`: the exit's books were not usable.
     decided_gross: Option<i128>,
     exit_gross: Option<Option<i128>>,
+    pub(super) said: Said,
 }
 
 pub(super) struct Book {
@@ -45,6 +49,9 @@ pub(super) struct Book {
     trigger_index: BTreeMap<u64, usize>,
     watch: Watch,
     shadows: Shadows,
+    clocks: Clocks,
+    pub(super) edges: Edges,
+    pub(super) shown: Shown,
     pub(super) equity: Equity,
     days: Days,
     /// What did not fit when it was read and is looked at again when its input's records are all read.
@@ -70,6 +77,9 @@ pub fn account(entries: &[Entry]) -> Result<Accounts, AccountError> {
         trigger_index: BTreeMap::new(),
         watch: Watch::default(),
         shadows: Shadows::default(),
+        clocks: Clocks::default(),
+        edges: Edges::default(),
+        shown: Shown::default(),
         equity: Equity::default(),
         days: Days::new(terms.day_offset_s),
         open_points: Vec::new(),
@@ -116,11 +126,17 @@ impl Book {
         let seq = entry.seq;
         self.watch.take(entry);
         self.shadows.take(entry);
+        if let Some(text) = self.clocks.take(entry) {
+            self.problem(ProblemKind::Arithmetic, seq, text);
+        }
         match &entry.body {
             Body::Start { run_id, .. } if *run_id != self.accounts.run_id => {
                 self.problem(ProblemKind::Sequence, seq, format!("a record of another run, {run_id}"));
             }
-            Body::Universe { members, .. } => self.accounts.members = Some(members.len() as u64),
+            Body::Universe { members, .. } => {
+                self.accounts.members = Some(members.len() as u64);
+                self.lots(members);
+            }
             Body::Deposit { venue, asset, amount } => {
                 if amount.0 < 0 {
                     self.problem(ProblemKind::Balance, seq, format!("a deposit of {amount} {asset}"));
@@ -143,14 +159,16 @@ impl Book {
                 held.decided_quantity = quantity.0;
                 held.decided_gross = Some(gross_usd.0);
                 self.equity.seen(*asset, touch);
+                self.decision(entry);
             }
-            Body::Exit { position, gross_usd, .. } => {
+            Body::Exit { position, reason, gross_usd, .. } => {
+                self.exit(seq, *position, *reason);
                 let held = self.positions.entry(*position).or_default();
                 held.exit_gross = Some(gross_usd.map(|gross| gross.0));
             }
-            Body::Order { .. } => self.order(&entry.body),
+            Body::Order { .. } => self.order(entry),
             Body::Rejected { order, .. } => self.refused(seq, *order),
-            Body::Fill { .. } => self.fill(seq, &entry.body)?,
+            Body::Fill { .. } => self.fill(entry)?,
             Body::Balance { venue, asset, change, balance, order, transfer } => {
                 let cause = match (*order, *transfer) {
                     (0, 0) => Cause::Deposit,
@@ -170,10 +188,10 @@ impl Book {
                 });
                 held.direction = Some(*direction);
                 held.opened = true;
+                self.opening(entry)?;
             }
-            Body::Closed {
-                position, reason, opened_at, gross_usd, fees_usd, net_usd, slippage_usd, ..
-            } => {
+            Body::Closed { position, reason, gross_usd, fees_usd, net_usd, slippage_usd, .. } => {
+                let opened_at = self.closing(entry);
                 let held = self.positions.entry(*position).or_default();
                 let known = held.opened;
                 let prices = held.legs.iter().map(|l| (l.venue, l.price())).collect();
@@ -189,7 +207,7 @@ impl Book {
                 self.accounts.closes.push(Close {
                     position: *position,
                     reason: *reason,
-                    opened_at: *opened_at,
+                    opened_at,
                     closed_at: entry.at,
                     net: net_usd.0,
                     prices,
@@ -387,6 +405,7 @@ impl Book {
     /// Looks again at what did not fit when it was read: the input's records are all there now.
     fn settle(&mut self) -> Option<()> {
         self.equity.forget();
+        self.shown.forget();
         for position in std::mem::take(&mut self.open_results) {
             self.check_result(position);
         }
@@ -432,6 +451,7 @@ impl Book {
     }
 
     fn finish(&mut self) {
+        self.finish_edges();
         for position in self.positions.keys().copied().collect::<Vec<_>>() {
             self.check_position(position);
         }

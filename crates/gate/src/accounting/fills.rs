@@ -1,28 +1,38 @@
 //! Orders and fills while a journal is read: each order is answered once, and a fill has the quantity, notional and fee that its
-//! levels and the terms give.
+//! levels and the terms give. Whether it was kinder than the market is `kindness`.
 
 use super::ProblemKind;
 use super::book::Book;
 use super::exact::{times_down, times_up, up};
 use super::flows::Cause;
+use super::kindness::{Filled, too_much};
 use super::results::Leg;
-use journal::Body;
 use journal::record::{Purpose, Taken};
-use market::{Asset, Money, Quantity, SCALE, Side, Venue};
+use journal::{Body, Entry};
+use market::{Asset, Money, Price, Quantity, SCALE, Side, Timestamp, Venue};
 
 /// An order as sent, until it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
+    what: What,
+    quantity: i128,
+    arrives: Timestamp,
+    limit: Option<Price>,
+}
+
+/// What an order and its fill both say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct What {
     position: u64,
     purpose: Purpose,
     venue: Venue,
     asset: Asset,
     takes: Side,
-    quantity: i128,
 }
 
 impl Book {
-    pub(super) fn fill(&mut self, seq: u64, body: &Body) -> Option<()> {
+    pub(super) fn fill(&mut self, entry: &Entry) -> Option<()> {
+        let seq = entry.seq;
         let Body::Fill {
             order,
             position,
@@ -36,20 +46,16 @@ impl Book {
             fee,
             fee_asset,
             fx,
-        } = body
+        } = &entry.body
         else {
             return Some(());
         };
         let buys = *takes == Side::Ask;
-        let sent = Sent {
-            position: *position,
-            purpose: *purpose,
-            venue: *venue,
-            asset: *asset,
-            takes: *takes,
-            quantity: quantity.0,
-        };
-        self.answered(seq, *order, sent);
+        let what =
+            What { position: *position, purpose: *purpose, venue: *venue, asset: *asset, takes: *takes };
+        let filled = Filled { seq, at: entry.at, order: *order, venue: *venue, asset: *asset, buys, levels };
+        self.answered(filled, what, quantity.0);
+        self.out_of_the_book(filled)?;
         let fee_in_base = *venue == Venue::Binance && buys;
         let expected_asset = if fee_in_base { *asset } else { venue.quote() };
         if *fee_asset != expected_asset {
@@ -103,20 +109,25 @@ impl Book {
         Some(())
     }
 
-    pub(super) fn order(&mut self, body: &Body) {
-        let Body::Order { order, position, purpose, venue, asset, takes, quantity, .. } = body else {
+    pub(super) fn order(&mut self, entry: &Entry) {
+        let Body::Order { order, position, purpose, venue, asset, takes, quantity, arrives, limit } =
+            &entry.body
+        else {
             return;
         };
         self.accounts.orders += 1;
-        let sent = Sent {
-            position: *position,
-            purpose: *purpose,
-            venue: *venue,
-            asset: *asset,
-            takes: *takes,
-            quantity: quantity.0,
-        };
-        self.orders.insert(*order, sent);
+        if *arrives < entry.at {
+            let early = entry.at.secs_since(*arrives);
+            let text = format!("order {order}: it arrives {early} s before it was sent");
+            self.problem(ProblemKind::Kinder, entry.seq, text);
+        }
+        let what =
+            What { position: *position, purpose: *purpose, venue: *venue, asset: *asset, takes: *takes };
+        let sent = Sent { what, quantity: quantity.0, arrives: *arrives, limit: *limit };
+        if self.orders.insert(*order, sent).is_some() {
+            let text = format!("order {order}: sent a second time");
+            self.problem(ProblemKind::Arithmetic, entry.seq, text);
+        }
     }
 
     pub(super) fn refused(&mut self, seq: u64, order: u64) {
@@ -126,26 +137,29 @@ impl Book {
         }
     }
 
-    /// An order has one fill, of what it asked for or less. A journal without any order record leaves nothing to compare.
-    fn answered(&mut self, seq: u64, order: u64, fill: Sent) {
+    /// An order has one fill, of what it asked for or less, on its terms. A journal without any order record leaves nothing to
+    /// compare.
+    fn answered(&mut self, fill: Filled<'_>, what: What, quantity: i128) {
         if self.accounts.orders == 0 {
             return;
         }
-        let text = match self.orders.remove(&order) {
-            None => format!("order {order}: filled without being sent, or answered twice"),
-            Some(sent) if fill.quantity > sent.quantity => {
-                let (more, asked) = (Quantity(fill.quantity), Quantity(sent.quantity));
-                format!("order {order}: {more} filled, {asked} asked for")
-            }
-            Some(sent) if (Sent { quantity: fill.quantity, ..sent }) != fill => {
-                format!("order {order}: its fill is not what was sent")
-            }
-            Some(_) => return,
+        let (seq, order) = (fill.seq, fill.order);
+        let Some(sent) = self.orders.remove(&order) else {
+            let text = format!("order {order}: filled without being sent, or answered twice");
+            self.problem(ProblemKind::Arithmetic, seq, text);
+            return;
         };
-        self.problem(ProblemKind::Arithmetic, seq, text);
+        if let Some(text) = too_much(order, quantity, sent.quantity) {
+            self.problem(ProblemKind::Arithmetic, seq, text);
+        }
+        if what != sent.what {
+            let text = format!("order {order}: its fill is not what was sent");
+            self.problem(ProblemKind::Arithmetic, seq, text);
+        }
+        self.on_its_terms(fill, sent.arrives, sent.limit);
     }
 
-    /// Levels: they give the quantity and the notional, in the order of the book, never more than was displayed.
+    /// Levels give the quantity and the notional.
     fn levels(
         &mut self,
         seq: u64,
@@ -162,22 +176,6 @@ impl Book {
             let paid =
                 if buys { times_up(level.quantity.0, price)? } else { times_down(level.quantity.0, price)? };
             value = value.checked_add(paid)?;
-            if level.quantity > level.displayed {
-                let text = format!(
-                    "order {order}: {} taken at {}, {} displayed",
-                    level.quantity, level.price, level.displayed
-                );
-                self.problem(ProblemKind::Kinder, seq, text);
-            }
-        }
-        let ordered =
-            levels.windows(2).all(|w| if buys { w[0].price <= w[1].price } else { w[0].price >= w[1].price });
-        if !ordered {
-            self.problem(
-                ProblemKind::Kinder,
-                seq,
-                format!("order {order}: its levels are not in the book's order"),
-            );
         }
         if (quantity, value) != said {
             let text = format!(

@@ -417,13 +417,15 @@ impl Desk {
             self.fill(id, Purpose::Entry, Venue::Binance, true, usd, bought),
             self.fill(id, Purpose::Entry, Venue::Upbit, false, sold_at * RATE, quantity),
         ];
+        // What was bought at `usd`, fee included, for the matched part of it; the sale at its own price.
+        let notional = down(up(usd * bought, SCALE) * quantity, bought);
         self.push(Body::Opened {
             position: id,
             asset: coin(),
             direction: Direction::BuyBinance,
             quantity: Quantity(quantity),
-            notional_usd: Money(200 * SCALE),
-            gap_bps: 100.0,
+            notional_usd: Money(notional),
+            gap_bps: (sold_at as f64 / usd as f64 - 1.0) * 1e4,
             decided_edge_bps: 60.0,
             realised_edge_bps: 60.0,
             decided_edge_usd: 1.2,

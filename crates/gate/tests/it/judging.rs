@@ -422,6 +422,18 @@ fn differences_name_what_differs() {
 }
 
 #[test]
+fn a_table_that_differs_is_called_different() {
+    let honest = judge(&evidence());
+    let mut edited = honest.clone();
+    edited.series.memory_plain_pct = Some(77.0);
+    let text = differences(&honest, &edited);
+    assert_eq!(
+        text,
+        ["curves and tables: the recorded and the recomputed ones differ (in memory_plain_pct)"]
+    );
+}
+
+#[test]
 fn caps_are_listed() {
     let mut custom = evidence();
     custom.settings.custom_differences = vec!["main 60 s".into()];

@@ -20,31 +20,29 @@ impl Exchange {
     }
 
     fn with_gaps(planted: Vec<exchange::PlantedGap>) -> Self {
-        Self::with(planted, None)
+        Self::with(planted, exchange::Script::default(), None)
     }
 
     /// One that plays a recording.
     pub fn playing(recording: exchange::tape::Playing) -> Self {
-        Self::with(Vec::new(), Some(recording))
+        Self::with(Vec::new(), exchange::Script::default(), Some(recording))
     }
 
-    fn with(planted: Vec<exchange::PlantedGap>, recording: Option<exchange::tape::Playing>) -> Self {
+    fn with(
+        planted: Vec<exchange::PlantedGap>,
+        script: exchange::Script,
+        recording: Option<exchange::tape::Playing>,
+    ) -> Self {
         let (ready, started) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = exchange::start(exchange::Options {
-                    recording,
-                    prices: None,
-                    upbit: any,
-                    binance: any,
-                    control: any,
-                    symbols: 12,
-                    market: exchange::MarketKind::Edge,
-                    seed: 7,
                     planted,
+                    script,
+                    recording,
+                    ..exchange::Options::local(12, exchange::MarketKind::Edge, 7)
                 })
                 .await
                 .unwrap();
@@ -324,4 +322,57 @@ fn a_killed_run_keeps_what_it_reported() {
     let config = folder.path().join("assay.toml");
     let more = ["--data-source", "local", "--config", config.to_str().unwrap()];
     assert_eq!(run(args(folder.path(), &more)).unwrap_err().exit_code(), 64);
+}
+
+/// The universe is ranked anew every two seconds, with everything allowed to change. One member is halted in mid-run and one
+/// leaves the list: the venues' word, the new ranking and what came of both are in the journal, the newcomers' books come alive
+/// on the connections that are there, and the log with all of it replays to the same journal.
+#[test]
+fn the_universe_is_refreshed_in_mid_run() {
+    use journal::Body;
+    let script = "[[fault]]\nat_ms = 4000\nkind = \"halt\"\nasset = \"ETH\"\nlasts_ms = 60000\n\n\
+                  [[fault]]\nat_ms = 4000\nkind = \"delist\"\nvenue = \"upbit\"\nasset = \"SOL\"\nlasts_ms = 60000\n";
+    let exchange = Exchange::with(Vec::new(), exchange::Script::parse("script", script).unwrap(), None);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("assay.toml");
+    let text = format!(
+        "linger_ms = 100\nprobe_every_ms = 500\nrecord_inputs = true\nuniverse_refresh_s = 2\nuniverse_markets_s = 1\n{}\n[engine]\nuniverse_change_pct = 100\n",
+        exchange.endpoints
+    );
+    std::fs::write(&config, text).unwrap();
+    let more = ["--data-source", "local", "--run-duration-seconds", "12", "--topn-size", "5"];
+    let more = [&more[..], &["--config", config.to_str().unwrap(), "--run-id", "it.main"]].concat();
+    assert_eq!(run(args(folder.path(), &more)).unwrap(), 0);
+    let (journal, log) = (folder.path().join("journal/journal.log"), folder.path().join("journal/input.rec"));
+    let (mut refreshes, mut halts, mut reconnects) = (Vec::new(), Vec::new(), 0);
+    let mut trusted = std::collections::BTreeMap::new();
+    let report = replay_file(&log, None, Some(&journal), |entry| match &entry.body {
+        Body::UniverseRefresh(refresh) => refreshes.push((**refresh).clone()),
+        Body::Halt(event) => halts.push((event.asset.to_string(), event.venue, event.why)),
+        Body::Trust(shares) => {
+            let sums = trusted.entry(shares.asset.to_string()).or_insert((0i64, 0i64));
+            sums.0 += shares.both_ns;
+            sums.1 += entry.at.since(shares.from);
+        }
+        Body::Note { level, text } => {
+            assert_ne!(level, "error", "{text}");
+            reconnects += usize::from(text.contains("is down"));
+        }
+        _ => {}
+    })
+    .unwrap();
+    assert_eq!(report.torn_at, None);
+    println!("{refreshes:?}\n{halts:?}\n{trusted:?}");
+    use market::{HaltWhy, Venue};
+    assert!(halts.contains(&("ETH".to_owned(), Venue::Binance, Some(HaltWhy::Halted))), "{halts:?}");
+    assert!(halts.contains(&("SOL".to_owned(), Venue::Upbit, Some(HaltWhy::Delisted))), "{halts:?}");
+    let left: Vec<String> = refreshes.iter().flat_map(|r| &r.left).map(|r| r.asset.to_string()).collect();
+    assert!(left.contains(&"ETH".to_owned()) && left.contains(&"SOL".to_owned()), "{refreshes:?}");
+    let joined: Vec<String> = refreshes.iter().flat_map(|r| &r.joined).map(ToString::to_string).collect();
+    assert!(joined.len() >= 2, "{refreshes:?}");
+    for name in &joined {
+        assert!(trusted[name].0 > 0, "{name} joined and never came alive: {trusted:?}");
+    }
+    assert!(trusted.values().all(|(both, whole)| both <= whole));
+    assert_eq!(reconnects, 0, "those that stay go on on their connection");
 }

@@ -75,3 +75,38 @@ fn a_missing_recording_is_exit_66() {
     let error = replay_file(Path::new("/nowhere/input.rec"), None, None, |_| {}).unwrap_err();
     assert_eq!(error.exit_code(), 66);
 }
+
+/// Input that is no input is the caller's matter: exit 66, and never figures that look like those of a quiet session.
+#[test]
+fn what_is_no_journal_and_no_log_is_exit_66() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, journal) = (folder.path().join("input.rec"), folder.path().join("journal.log"));
+    record(&log);
+    replay_file(&log, Some(&journal), None, |_| {}).unwrap();
+    let whole = std::fs::read(&journal).unwrap();
+    let bad = folder.path().join("bad");
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    let headless = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for (what, bytes) in [
+        ("holds no whole record", &b""[..]),
+        ("holds no whole record", b"12345"),
+        ("damaged", &damaged),
+        ("no start of a session", &whole[headless..]),
+    ] {
+        std::fs::write(&bad, bytes).unwrap();
+        let error = from_journal(&bad).map(drop).unwrap_err();
+        assert_eq!(error.exit_code(), 66, "{what}: {error}");
+        assert!(error.to_string().contains(what), "{what}: {error}");
+    }
+    let log = std::fs::read(&log).unwrap();
+    for bytes in [&b""[..], b"12345", b"no log of ours at all", &log[..12], &whole] {
+        std::fs::write(&bad, bytes).unwrap();
+        let error = replay_file(&bad, None, None, |_| {}).unwrap_err();
+        assert_eq!(error.exit_code(), 66, "{error}");
+    }
+    assert_eq!(from_journal(folder.path()).map(drop).unwrap_err().exit_code(), 66);
+    // A folder is a recording where it holds one.
+    let nothing = tempfile::tempdir().unwrap();
+    assert_eq!(replay_file(nothing.path(), None, None, |_| {}).unwrap_err().exit_code(), 66);
+}

@@ -344,6 +344,7 @@ fn derive_class(
             upbit_ws: upbit_ws.clone(),
             binance_rest: binance_rest.clone(),
             binance_ws: binance_ws.clone(),
+            ca_pem: None,
         }
         .is_real());
     if !real || metadata.profile.data_source == DataSource::Local {

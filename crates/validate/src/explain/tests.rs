@@ -6,12 +6,18 @@ use crate::terminal::Paint;
 use journal::file::Writer;
 use std::path::Path;
 
+fn entries() -> Vec<Entry> {
+    include_str!("tests/session.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// The session as a journal.
 fn session(dir: &Path) -> Source {
+    written(dir, &entries())
+}
+
+fn written(dir: &Path, entries: &[Entry]) -> Source {
     let path = dir.join("journal.log");
-    let entries: Vec<Entry> =
-        include_str!("tests/session.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    Writer::append(&path).unwrap().write_batch(&entries).unwrap();
+    Writer::append(&path).unwrap().write_batch(entries).unwrap();
     journal_at(&path)
 }
 
@@ -51,6 +57,52 @@ fn an_orphan_leg_is_told_with_its_levels_its_refusal_and_the_guard_that_held() {
     assert_eq!((story.guards[0].began_ms, story.guards[0].ended_ms), (-4_000.0, Some(1_000.0)));
     let painted = text::trade(&story, Paint(true));
     assert!(painted.contains("\u{1b}[1;31m-0.2219 USD\u{1b}[0m"), "{painted}");
+}
+
+/// Trade 2 buys ETH on Binance: a block of another symbol, of the other direction or of another symbol's route is none of its own.
+#[test]
+fn guards_of_other_symbols_and_directions_are_not_the_trades() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries = entries();
+    let of = |position: u64| move |entry: &Entry| matches!(entry.body, journal::Body::Decision { position: id, .. } if id == position);
+    let held = entries.iter().position(|entry| matches!(entry.body, journal::Body::Guard(_))).unwrap();
+    let scopes = ["DOT:buy_upbit", "DOT:buy_binance", "ETH:buy_upbit", "ETHFI", "BTC", "buy_upbit"];
+    let own = ["ETH:buy_binance", "*", "upbit", "buy_binance"];
+    let event = |trigger: usize, scope: &str| {
+        let mut entry = entries[held].clone();
+        if let journal::Body::Guard(event) = &mut entry.body {
+            (event.trigger, event.scope) = (100 + trigger as u64, scope.to_owned());
+        }
+        entry
+    };
+    let more: Vec<Entry> = scopes.iter().chain(&own).enumerate().map(|(i, scope)| event(i, scope)).collect();
+    // Those of others begin once more while the trade lives.
+    let later: Vec<Entry> = scopes.iter().enumerate().map(|(i, scope)| event(50 + i, scope)).collect();
+    let at = entries.iter().position(of(2)).unwrap();
+    entries.splice(at + 1..at + 1, later);
+    entries.splice(at..at, more);
+    let story = trade(&written(dir.path(), &entries), 2).unwrap();
+    let told: Vec<&str> = story.guards.iter().map(|guard| guard.scope.as_str()).collect();
+    assert_eq!(told, ["ETH", "ETH:buy_binance", "*", "upbit", "buy_binance"]);
+}
+
+#[test]
+fn coin_that_earlier_trades_left_is_no_rounding_of_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries = entries();
+    for entry in &mut entries {
+        if let journal::Body::Fill { order: 4, quantity, .. } = &mut entry.body {
+            quantity.0 += 10_000;
+        }
+    }
+    let story = trade(&written(dir.path(), &entries), 1).unwrap();
+    let told = text::trade(&story, Paint(false));
+    assert!(!told.contains("left over") && !told.contains("by rounding to lots"), "{told}");
+    let line = told.lines().find(|line| line.contains("taken along")).unwrap();
+    assert!(
+        line.ends_with("0.0000458 ETH that earlier trades of it had left, counted at its last price"),
+        "{line}"
+    );
 }
 
 #[test]

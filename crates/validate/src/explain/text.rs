@@ -251,11 +251,7 @@ fn money(story: &TradeStory, paint: Paint) -> String {
     }
     let mut rows = Vec::new();
     if story.ended != Ended::Open && story.left_over != Quantity::ZERO {
-        let left = quantity(story.left_over);
-        rows.push((
-            "left over",
-            format!("{left} {} by rounding to lots, counted at its last price", story.asset),
-        ));
+        rows.push(left_over(story));
     }
     match &story.ended {
         Ended::Closed { gross_usd, fees_usd, net_usd, .. } => {
@@ -293,4 +289,15 @@ fn money(story: &TradeStory, paint: Paint) -> String {
         let _ = writeln!(out, "  {}  {text}", paint.ink(Ink::Soft, &format!("{label:<width$}")));
     }
     out
+}
+
+/// What the fills do not make even. The exit takes along what earlier trades left below a lot: then more went than this trade had brought.
+fn left_over(story: &TradeStory) -> (&'static str, String) {
+    let (left, asset) = (story.left_over, story.asset);
+    if left.is_negative() {
+        let taken = quantity(Quantity(left.0.saturating_neg()));
+        let text = format!("{taken} {asset} that earlier trades of it had left, counted at its last price");
+        return ("taken along", text);
+    }
+    ("left over", format!("{} {asset} by rounding to lots, counted at its last price", quantity(left)))
 }

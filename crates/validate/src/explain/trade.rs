@@ -324,6 +324,9 @@ impl Teller {
             self.holding.remove(&event.trigger);
         }
         let Some(story) = &mut self.story else { return };
+        if !concerns(&event.scope, story.asset, story.direction) {
+            return;
+        }
         let since = ms(story.decided.at, at);
         let known = self.triggers.iter().position(|trigger| *trigger == event.trigger);
         match (event.start, known) {
@@ -379,6 +382,7 @@ impl Teller {
             exposure_usd: figures.map(|f| f.3),
             daily_net_usd: figures.map(|f| f.4),
         };
+        self.holding.retain(|_, (_, event)| concerns(&event.scope, *asset, *direction));
         self.triggers = self.holding.keys().copied().collect();
         self.story = Some(TradeStory {
             run_id: self.run_id.clone(),
@@ -397,6 +401,17 @@ impl Teller {
             slippage: None,
         });
     }
+}
+
+/// A guard concerns a trade when its scope holds the trade's symbol and direction: `*`, a venue (a trade has a leg on both), the asset, a
+/// direction, or a route of both (`ETH:buy_upbit`).
+fn concerns(scope: &str, asset: Asset, direction: Direction) -> bool {
+    let own = if direction == Direction::BuyUpbit { "buy_upbit" } else { "buy_binance" };
+    let of = |part: &str| match part {
+        "buy_upbit" | "buy_binance" => part == own,
+        part => matches!(part, "*" | "upbit" | "binance") || part == asset.as_str(),
+    };
+    scope.split(':').all(of)
 }
 
 fn guard_state(event: &GuardEvent, began_ms: f64) -> GuardState {
@@ -538,6 +553,9 @@ fn exited(body: &Body, at_ms: f64, terms: Option<&Terms>) -> Option<Exited> {
         ExitReason::Emergency => Some("the emergency stop closes everything".to_owned()),
         ExitReason::KillSwitch => Some("the kill switch closes everything".to_owned()),
         ExitReason::Shutdown => Some("the session ended".to_owned()),
+        ExitReason::Halt => {
+            Some("a venue halted the market, dropped it or put it under a warning".to_owned())
+        }
     };
     Some(Exited {
         at_ms,

@@ -93,7 +93,7 @@ pub(super) fn console_port(context: &Context<'_>) -> Finding {
     }
 }
 
-fn port(text: &str, key: &str) -> Finding {
+pub(crate) fn port(text: &str, key: &str) -> Finding {
     let Ok(address) = text.parse::<SocketAddr>() else {
         return Finding::failed(
             format!("`{key}` is {text:?}, which is no address"),

@@ -11,6 +11,7 @@ mod machine;
 mod venue;
 
 pub use lock::{Holder, LockError, RunLock, running};
+pub(crate) use machine::port;
 
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
@@ -108,11 +109,11 @@ pub struct Report {
 
 /// What a check hands back.
 #[derive(Debug)]
-struct Finding {
-    outcome: Outcome,
-    found: String,
+pub(crate) struct Finding {
+    pub(crate) outcome: Outcome,
+    pub(crate) found: String,
     changed: Option<String>,
-    next_step: Option<String>,
+    pub(crate) next_step: Option<String>,
 }
 
 impl Finding {

@@ -64,10 +64,17 @@ fn advice(error: &RestError, real: bool) -> &'static str {
         RestError::Parse { .. } => {
             "the venue's answer has changed: update Assay, or report the answer if there is no newer version"
         }
+        RestError::Maintenance { .. } => "wait until the venue's maintenance has ended; its notices say when",
         RestError::Setup { .. } => "check the system's certificates",
-        RestError::Unreachable { .. } | RestError::Status { .. } => {
-            "check network, proxy and firewall, then try again"
-        }
+        RestError::Unreachable { cause, .. } => match cause.kind() {
+            "dns" => "check the address and this machine's dns",
+            "tls" => {
+                "check this machine's clock and certificates (SSL_CERT_FILE), and whether a proxy reads along"
+            }
+            "proxy" => "check HTTPS_PROXY, ALL_PROXY and the login in them",
+            _ => "check network, proxy and firewall, then try again",
+        },
+        RestError::Status { .. } => "check network, proxy and firewall, then try again",
     }
 }
 

@@ -105,6 +105,7 @@ pub(super) fn funnel(report: &Report<'_>, lang: Lang) -> Vec<Block> {
             head: vec![w.col_stage, w.col_count],
             rows,
         }));
+        blocks.push(Block::Text(w.funnel_units.to_owned()));
         if stages.keys().any(|stage| stage.starts_with("blocked:")) {
             blocks.push(Block::Text(w.funnel_several.to_owned()));
         }

@@ -146,6 +146,11 @@ fn render_block(block: &Block, document: &Document, html: &mut String) {
             html.push_str("</ul>\n");
         }
         Block::Table(found) => table(found, html),
+        Block::Folded(summary, found) => {
+            let _ = writeln!(html, "<details><summary>{}</summary>", Esc(summary));
+            table(found, html);
+            html.push_str("</details>\n");
+        }
         // Focusable, so that a long block can be scrolled without a mouse.
         Block::Verbatim { caption, text } => {
             let _ = writeln!(

@@ -68,6 +68,11 @@ fn render_block(block: &Block, document: &Document, md: &mut String) {
             }
         }
         Block::Table(found) => table(found, md),
+        Block::Folded(summary, found) => {
+            let _ = writeln!(md, "<details><summary>{}</summary>\n", text(summary));
+            table(found, md);
+            md.push_str("\n</details>\n");
+        }
         Block::Verbatim { caption, text: verbatim } => {
             let fence = "`".repeat(longest_run(verbatim).max(2) + 1);
             let _ = write!(

@@ -1,12 +1,13 @@
 //! `report.md` and `report.html`: what the run showed, for a person, in English or Korean.
 //!
 //! `first` and `sections` say what is said, `markdown` and `html` how it looks, `charts` draws, `words` holds every label in
-//! both languages, `said` the Korean of the judge's own sentences. Nothing is judged here and no figure is made here: all of them come from the analysis, the evidence and the
+//! both languages, `said` and `findings` the Korean of the judge's own sentences. Nothing is judged here and no figure is made here: all of them come from the analysis, the evidence and the
 //! metadata. What is not there is said with its reason, never left blank.
 
 mod charts;
 mod facts;
 mod figures;
+mod findings;
 mod first;
 mod html;
 mod markdown;
@@ -17,6 +18,7 @@ mod sections;
 mod setup;
 mod shadows;
 mod spreads;
+mod trust;
 mod words;
 
 #[cfg(test)]

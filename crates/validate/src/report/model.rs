@@ -64,6 +64,8 @@ pub(super) enum Block {
     Sub(String, Option<(Tone, String)>),
     List(Vec<String>),
     Table(Table),
+    /// A table that is opened on demand, behind its summary.
+    Folded(String, Table),
     /// Verbatim text of others: log lines, crash blocks.
     Verbatim {
         caption: String,

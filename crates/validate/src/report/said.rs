@@ -3,6 +3,7 @@
 //! The judge speaks English, and its words are evidence. Here its fixed phrases get a Korean reading by pattern; a phrase that
 //! no pattern knows stays as it was said. Figures are carried over untouched. The report's own labels are in `words`.
 
+use super::findings;
 use super::words::{Words, fill};
 use catalogue::{CRITERIA, RULES};
 use gate::value::figure;
@@ -34,7 +35,7 @@ fn korean(text: &str) -> String {
 
 /// `1 episode` as `1 episodes`: Korean makes no difference, so that one pattern serves both.
 fn in_plural(text: &str) -> String {
-    const SINGULAR: [&str; 14] = [
+    const SINGULAR: [&str; 17] = [
         "episode",
         "close",
         "round trip",
@@ -49,6 +50,9 @@ fn in_plural(text: &str) -> String {
         "opportunity",
         "poll",
         "crash block",
+        "log line",
+        "ERROR line",
+        "hang",
     ];
     let mut out = text.to_owned();
     for word in SINGULAR {
@@ -79,7 +83,7 @@ fn reading(text: &str, depth: usize) -> String {
     if let Some(found) = exact(text) {
         return found.to_owned();
     }
-    for (pattern, sentence) in PATTERNS {
+    for (pattern, sentence) in PATTERNS.iter().chain(findings::PATTERNS) {
         if let Some(parts) = parts(text, pattern) {
             let read: Vec<String> = parts.into_iter().map(|part| reading(part, depth - 1)).collect();
             return fill(sentence, &read.iter().map(String::as_str).collect::<Vec<_>>());
@@ -119,10 +123,15 @@ fn split_outside<'a>(text: &'a str, glue: &str) -> Vec<&'a str> {
 }
 
 fn exact(text: &str) -> Option<&'static str> {
-    EXACT.iter().find(|(english, _)| *english == text).map(|(_, korean)| *korean).or_else(|| {
-        let rule = RULES.iter().find(|rule| rule.title == text).map(|rule| rule.title_ko);
-        rule.or_else(|| CRITERIA.iter().find(|c| c.title == text).map(|c| c.title_ko))
-    })
+    EXACT
+        .iter()
+        .chain(findings::EXACT)
+        .find(|(english, _)| *english == text)
+        .map(|(_, korean)| *korean)
+        .or_else(|| {
+            let rule = RULES.iter().find(|rule| rule.title == text).map(|rule| rule.title_ko);
+            rule.or_else(|| CRITERIA.iter().find(|c| c.title == text).map(|c| c.title_ko))
+        })
 }
 
 /// What stands in the places of a pattern; `None` when the text is another one. `{}` takes any words, `{#}` a figure.
@@ -188,7 +197,7 @@ const EXACT: &[(&str, &str)] = &[
     ),
     ("judged on Assay's own dispatcher", "Assay 자체 디스패처로 판정"),
     ("declared not applicable", "해당 없음으로 선언됨"),
-    ("no delivery table: by the runner's own counters", "전송 기록 표가 없어 실행기 자체 카운터로 판정함"),
+    ("no delivery table: by the runner's own counters", "전송 기록 표가 없어 러너 자체 카운터로 판정함"),
     (
         "every panel is declared not applicable, and C6 is never waived whole",
         "모든 패널이 해당 없음으로 선언되었으나 C6은 전체를 면제할 수 없습니다",
@@ -541,7 +550,7 @@ mod tests {
 
     #[test]
     fn places_match_between_the_languages() {
-        for (pattern, sentence) in PATTERNS {
+        for (pattern, sentence) in PATTERNS.iter().chain(findings::PATTERNS) {
             for place in 0..pattern.matches('{').count() {
                 assert!(sentence.contains(&format!("{{{place}}}")), "{pattern}: {place}");
             }
@@ -558,6 +567,38 @@ mod tests {
             let words = criterion.threshold.split(|c: char| !c.is_ascii_alphabetic());
             let plain = words.into_iter().all(|word| word.is_empty() || word == "ms");
             assert!(plain || has_hangul(&korean(criterion.threshold)), "{}", criterion.threshold);
+        }
+    }
+
+    /// What stands in quotes in a source file of the engine, on the lines that `of` accepts. The report names what the engine names, and
+    /// may not depend on it.
+    fn quoted(file: &str, of: impl Fn(&str) -> bool) -> Vec<String> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/src").join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let second = |line: &str| line.split('"').skip(1).step_by(2).last().map(str::to_owned);
+        text.lines().filter(|line| of(line)).filter_map(second).collect()
+    }
+
+    #[test]
+    fn every_rule_of_the_guards_has_words() {
+        let rules =
+            quoted("guards/rules.rs", |line| line.starts_with("pub const") && line.contains("Verdict::"));
+        assert!(rules.len() >= 30, "{rules:?}");
+        for rule in rules {
+            let read = super::super::words::name(&format!("blocked:{rule}"), crate::report::Lang::Ko);
+            let own = read.strip_prefix("차단됨: ").unwrap();
+            assert!(!own.contains('_') && has_hangul(own), "{rule}: {read}");
+            let read = super::super::words::name(&rule, crate::report::Lang::En);
+            assert!(!read.contains('_'), "{rule}: {read}");
+        }
+    }
+
+    #[test]
+    fn what_the_engine_does_not_hold_reads_in_korean() {
+        let parts = quoted("lib.rs", |line| line.starts_with("    \"") && line.ends_with("\","));
+        assert!(!parts.is_empty());
+        for part in parts {
+            assert!(has_hangul(&korean(&part)), "{part}");
         }
     }
 
@@ -593,6 +634,34 @@ mod tests {
             (
                 "M3 (75 closes: stop_loss 7, take_profit 40); M2 (net -1.5 USD, 1 episode) [funnel: evaluated 61230, filled 83]",
                 "M3 (청산 75건: 손절 7, 익절 40); M2 (순손익 -1.5 USD, 에피소드 1개) [퍼널: 평가 61230, 체결 83]",
+            ),
+            ("12.2583 (journal: holdings at marks)", "12.2583 (저널: 보유 자산을 평가 가격으로 계산)"),
+            ("50 (metrics), 50 (sum by type)", "50 (메트릭), 50 (유형별 합계)"),
+            ("10 (metrics), 10 log lines", "10 (메트릭), 로그 10행"),
+            ("1 (metrics), 1 log line", "1 (메트릭), 로그 1행"),
+            ("2 (delivery table), 2 (KPI file)", "2 (전송 기록), 2 (KPI 파일)"),
+            (
+                "local_log 2 sent, 0 failed (delivery table), local_log 100 (KPI file)",
+                "local_log 성공 2건, 실패 0건 (전송 기록), local_log 100 (KPI 파일)",
+            ),
+            (
+                "exit code 0, 0 crash blocks in the log, 0 hangs",
+                "종료 코드 0, 로그의 크래시 블록 0개, 진행 정지 0회",
+            ),
+            (
+                "cpu_usage_pct agrees; memory_usage_mb agrees; duration 60 s by the runner, 62 s by the supervisor",
+                "cpu_usage_pct 일치; memory_usage_mb 일치; 실행 시간: 러너 60초, 감독자 62초",
+            ),
+            ("for 30 s", "30초 지속"),
+            ("within 60 s", "60초 이내"),
+            ("at once", "즉시"),
+            (
+                "order 7: filled 59.94 s before it arrived; position 3: opened.gap_bps 100, the records give -3.5; and 4 more",
+                "주문 7: 거래소에 도착하기 59.94초 전에 체결됨; 포지션 3: opened.gap_bps 값이 100로 기록되었으나 다른 기록으로 계산하면 -3.5; 그 외 4건",
+            ),
+            (
+                "position 3: closed by take_profit, its exit was decided by stop_loss",
+                "포지션 3: 청산 사유가 익절로 기록되었으나 결정된 사유는 손절",
             ),
             ("something nobody foresaw 7", "something nobody foresaw 7"),
         ] {

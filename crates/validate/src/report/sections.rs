@@ -35,6 +35,7 @@ pub(super) fn all(report: &Report<'_>, lang: Lang) -> Vec<Section> {
         section("money", w.money, super::money::money(report, lang)),
         section("exits", w.exit_reasons, figures::exits(report, lang)),
         section("funnel", w.funnel, figures::funnel(report, lang)),
+        section("books", w.books, super::trust::blocks(report, lang)),
         section("shadows", w.shadows, shadows::shadows(report, w)),
         section("alerts", w.alerts, figures::alerts(report, w)),
         section("latency", w.latency, figures::latency(report, w)),
@@ -145,14 +146,14 @@ fn kpi_row(kpi: &Kpi, found: Option<&KpiResult>, w: &'static Words) -> Vec<Cell>
     match found {
         Some(found) => row.extend([
             value(&found.value, w),
-            Cell::Text(unit(found.unit, w).to_owned()),
+            Cell::Text(unit(found.unit, kpi, w).to_owned()),
             provenance(found, w),
             cross_check(&found.cross_check, w),
             Cell::Text(aid),
         ]),
         None => row.extend([
             Cell::Badge(Tone::Bad, w.kpi_missing.to_owned()),
-            Cell::Text(unit(kpi.unit, w).to_owned()),
+            Cell::Text(unit(kpi.unit, kpi, w).to_owned()),
             Cell::Text(w.none.to_owned()),
             Cell::Text(w.none.to_owned()),
             Cell::Text(aid),
@@ -177,8 +178,10 @@ pub(super) fn value(value: &Value, w: &'static Words) -> Cell {
     }
 }
 
-fn unit(unit: Unit, w: &'static Words) -> &'static str {
+fn unit(unit: Unit, kpi: &Kpi, w: &'static Words) -> &'static str {
     match unit {
+        // Korean counts events in one word and cases in another.
+        Unit::Count if kpi.title_ko.ends_with("횟수") => w.unit_times,
         Unit::Count => w.unit_count,
         Unit::Map => w.unit_map,
         other if other.as_str().is_empty() => other.name(),
@@ -205,9 +208,13 @@ fn provenance(found: &KpiResult, w: &'static Words) -> Cell {
 
 fn cross_check(check: &CrossCheck, w: &'static Words) -> Cell {
     match check {
-        CrossCheck::Agreed { figure } => Cell::Text(fill(w.agreed, &[figure])),
-        CrossCheck::Disagreed { ours, theirs } => Cell::Badge(Tone::Bad, fill(w.disagreed, &[ours, theirs])),
-        CrossCheck::NotAvailable { why } => Cell::Badge(Tone::Quiet, fill(w.no_cross_check, &[why])),
+        CrossCheck::Agreed { figure } => Cell::Text(fill(w.agreed, &[&said(figure, w)])),
+        CrossCheck::Disagreed { ours, theirs } => {
+            Cell::Badge(Tone::Bad, fill(w.disagreed, &[&said(ours, w), &said(theirs, w)]))
+        }
+        CrossCheck::NotAvailable { why } => {
+            Cell::Badge(Tone::Quiet, fill(w.no_cross_check, &[&said(why, w)]))
+        }
     }
 }
 
@@ -287,16 +294,16 @@ fn rules(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
 
 /// The rule's condition as in the profile of record, and this run's own where it is another.
 fn condition(rule: &catalogue::Rule, report: &Report<'_>, w: &'static Words) -> String {
-    let said = said(rule.condition, w);
-    let Ok(record) = profile::load("d77-4") else { return said };
+    let text = said(rule.condition, w);
+    let Ok(record) = profile::load("d77-4") else { return text };
     let of = |rules: &[RuleSpec]| rules.iter().find(|spec| spec.name == rule.id).cloned();
     match (of(&report.metadata.profile.rules), of(&record.profile.rules)) {
         (Some(ours), Some(theirs)) if ours != theirs => {
             let same = ours.when == theirs.when && ours.and == theirs.and;
             let here = if same { ours.window.to_string() } else { ours.to_string() };
-            format!("{said} ({})", fill(w.window_here, &[&here]))
+            format!("{text} ({})", fill(w.window_here, &[&said(&here, w)]))
         }
-        _ => said,
+        _ => text,
     }
 }
 

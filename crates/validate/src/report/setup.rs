@@ -115,7 +115,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_graces, format!("{}, {}", p.watch.start_grace, p.watch.overrun_grace)),
         (w.set_handled, p.watch.handled_after.to_string()),
         (w.set_interim, p.watch.interim_every.to_string()),
-        (w.set_windows, windows(report)),
+        (w.set_windows, windows(report, w)),
         (
             w.set_memory,
             format!("{}, {}, {}", p.measure.memory_skip, p.measure.memory_min, p.measure.memory_window),
@@ -130,6 +130,10 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_stores, format!("{}, {}", p.stores.alerts, p.stores.state)),
         (w.set_notifiers, list(&p.notifiers)),
     ];
+    if let Some(missing) = not_built(report) {
+        let missing: Vec<String> = missing.iter().map(|part| said(part, w)).collect();
+        settings.push((w.set_not_built, missing.join("; ")));
+    }
     settings.push((
         w.set_exchange,
         p.exchange.as_ref().map_or_else(
@@ -186,9 +190,17 @@ fn gigabytes(bytes: u64) -> String {
     }
 }
 
-fn windows(report: &Report<'_>) -> String {
+/// What the runner's KPI file says that its version does not hold; `None` for a runner that says nothing of it.
+fn not_built(report: &Report<'_>) -> Option<Vec<String>> {
+    let Found::Yes(file) = &report.phase()?.kpi_file else { return None };
+    let parts = file.fields.get("not_built")?.as_array()?;
+    Some(parts.iter().filter_map(|part| part.as_str().map(str::to_owned)).collect())
+}
+
+fn windows(report: &Report<'_>, w: &Words) -> String {
     let rules = &report.metadata.profile.rules;
-    let words: Vec<String> = rules.iter().map(|rule| format!("{} {}", rule.name, rule.window)).collect();
+    let words: Vec<String> =
+        rules.iter().map(|rule| format!("{} {}", rule.name, said(&rule.window.to_string(), w))).collect();
     words.join(", ")
 }
 

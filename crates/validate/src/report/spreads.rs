@@ -82,8 +82,41 @@ fn decided_against_realised(edges: Edges, w: &'static Words) -> Vec<Block> {
         }),
     ];
     if edges.trips > 0 {
-        let cost = format!("{:.2}", edges.slippage_usd);
-        blocks.push(Block::Text(fill(w.edges_slippage, &[&cost])));
+        blocks.push(Block::Text(slippage(edges.slippage_usd, w)));
     }
     blocks
+}
+
+/// What lies between the decisions and the fills: a cost, now and then a gain.
+fn slippage(usd: f64, w: &Words) -> String {
+    let shown = format!("{:.2}", usd.abs());
+    let sentence = match shown == "0.00" {
+        true => w.edges_slippage_none,
+        false if usd > 0.0 => w.edges_slippage,
+        false => w.edges_slippage_won,
+    };
+    fill(sentence, &[&shown])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Lang;
+
+    #[test]
+    fn a_gain_is_no_negative_cost() {
+        let w = Lang::En.words();
+        assert_eq!(slippage(9.154, w), "Latency and depth cost 9.15 USD on the way in and out.");
+        assert_eq!(slippage(-9.154, w), "Latency and depth brought 9.15 USD on the way in and out.");
+        for nothing in [0.0, -0.0, 0.004, -0.004] {
+            assert_eq!(
+                slippage(nothing, w),
+                "Latency and depth neither cost nor brought a cent on the way in and out."
+            );
+        }
+        assert_eq!(
+            slippage(-9.154, Lang::Ko.words()),
+            "지연과 호가 깊이 덕분에 진입과 청산을 합쳐 9.15 USD를 더 벌었습니다."
+        );
+    }
 }

@@ -169,6 +169,35 @@ pub(crate) fn run() -> Run {
         level_bps: figures(-19.5),
         edge_bps: figures(-4.87),
     }];
+    analysis.series.trust = (0..12)
+        .map(|i| gate::trust::SymbolTrust {
+            symbol: format!("T{i}"),
+            followed_s: 600.0,
+            both_pct: 90.0 + f64::from(i) / 2.0,
+            venue_pct: [100.0, 90.0 + f64::from(i) / 2.0],
+            rest: vec![gate::trust::Untrusted {
+                venue: Some(market::Venue::Binance),
+                why: "repairing".to_owned(),
+                seconds: 60.0 - f64::from(i) * 3.0,
+                pct: 10.0 - f64::from(i) / 2.0,
+            }],
+        })
+        .collect();
+    analysis.series.universe = Some(gate::trust::UniverseStory {
+        asked: 12,
+        first: 12,
+        last: 11,
+        refreshes: 1,
+        fewest_passed: 11,
+        changes: vec![gate::trust::UniverseChange {
+            t: 3_600.0,
+            symbol: "T9".to_owned(),
+            what: "left".to_owned(),
+            venue: None,
+            why: Some("under a venue's warning".to_owned()),
+            positions: 0,
+        }],
+    });
     analysis.series.edges = Some(gate::spreads::Edges {
         entries: 4,
         decided_bps: 12.34,
@@ -249,9 +278,8 @@ fn all_kpis_criteria_and_rules_are_there() {
                     rule.id
                 );
             }
-            for said in
-                ["no entry was made", "it has no exits", "7, but 9 (journal)", "42 (journal)", "no journal"]
-            {
+            let agreed = if lang == Lang::En { "42 (journal)" } else { "42 (저널)" };
+            for said in ["no entry was made", "it has no exits", "7, but 9 (journal)", agreed, "no journal"] {
                 assert!(text.contains(said), "{said}");
             }
         }
@@ -448,4 +476,20 @@ fn what_was_not_collected_is_not_called_zero() {
         md.contains("Guard triggers by type are not on record") && md.contains("no end record: interrupted")
     );
     assert!(!md.contains("No round trip was closed"));
+}
+
+/// The reader is told what the counts of the funnel count, and what the runner's version does not hold.
+#[test]
+fn the_funnel_names_its_units_and_the_set_up_what_is_not_built() {
+    let mut run = run();
+    run.analysis.series.funnel = BTreeMap::from([("blocked".to_owned(), 852), ("sent".to_owned(), 103)]);
+    let fields = BTreeMap::from([("not_built".to_owned(), serde_json::json!(["hedging by perpetuals"]))]);
+    if let Some(main) = &mut run.evidence.main {
+        main.kpi_file = Found::Yes(gate::evidence::KpiFile { fields, complete: Some(true), run_id: None });
+    }
+    let (en, ko) = (markdown_in(&run.report(), Lang::En), markdown_in(&run.report(), Lang::Ko));
+    assert!(en.contains("the counts are evaluations") && ko.contains("평가 횟수이므로"), "{en}");
+    assert!(en.contains("its version does not hold | hedging by perpetuals"), "{en}");
+    assert!(ko.contains("무기한 선물을 이용한 헤지"), "{ko}");
+    assert!(!ko.contains("at once") && !ko.contains("within "), "{ko}");
 }

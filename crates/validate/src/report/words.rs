@@ -149,8 +149,9 @@ words! {
     agreed: "agrees: {0}", "일치: {0}";
     disagreed: "DISAGREES: {0}, but {1}", "불일치: {0}, 반면 {1}";
     no_cross_check: "not available: {0}", "확인 불가: {0}";
-    unit_count: "count", "개";
-    unit_map: "count by name", "이름별 개수";
+    unit_count: "count", "건";
+    unit_times: "count", "회";
+    unit_map: "count by name", "이름별 건수";
     from_runner: "runner", "러너";
     from_supervisor: "supervisor", "감독자";
     from_scrape: "scrape", "메트릭 수집";
@@ -215,6 +216,8 @@ words! {
     funnel: "Funnel", "퍼널";
     funnel_note: "From market data to a closed round trip: where opportunities ended.",
         "시세 수신부터 왕복 거래 완료까지, 기회가 어느 단계에서 사라졌는지 보여 줍니다.";
+    funnel_units: "Down to \"blocked\" the counts are evaluations: an opportunity counts with every book update while it lasts. From \"sent\" on they are trades; \"rejected\" and \"partly filled\" are single orders.",
+        "'차단됨' 단계까지는 평가 횟수이므로, 기회가 이어지는 동안 호가가 갱신될 때마다 다시 집계됩니다. '주문 전송' 단계부터는 거래 건수이며, '거부됨'과 '부분 체결'은 개별 주문 건수입니다.";
     funnel_several: "Several guards may block one opportunity; each then counts it.",
         "기회 하나를 여러 가드가 동시에 차단할 수 있으며, 이 경우 가드별로 각각 집계됩니다.";
     funnel_none: "There is no funnel on record: {0}", "퍼널 기록이 없습니다: {0}";
@@ -223,16 +226,40 @@ words! {
     spreads_note: "The most evaluated symbols, each in the direction whose edge came highest, in bps. Nothing is traded below an edge of the threshold; the break-even gap is the one from which a round trip pays at the level of the start.",
         "평가 횟수가 많은 종목별로 엣지가 가장 높았던 방향의 값입니다(단위 bps). 엣지가 임계값 미만이면 거래하지 않으며, 손익분기 갭은 시작 시점의 기준선에서 왕복 거래가 이익이 되는 갭입니다.";
     spreads_none: "No percentiles of gap and edge are on record.", "갭과 엣지의 분포 기록이 없습니다.";
+    books: "Books: trust and universe", "호가창 신뢰도와 대상 종목";
+    trust_note: "For what share of the time in which a symbol was followed its books could be trusted: live, on a venue that was neither down nor frozen. The worst symbols come first; each venue's own share and its reasons add up to 100 %.",
+        "종목을 추적한 시간 중 호가창을 신뢰할 수 있었던 비율입니다. 신뢰할 수 있다는 것은 호가창이 실시간으로 갱신되고 거래소가 중단되거나 멈추지 않았음을 뜻합니다. 비율이 낮은 종목부터 표시하며, 거래소별 비율과 그 사유를 더하면 100 %가 됩니다.";
+    trust_none: "No trust times of the books are on record: {0}", "호가창 신뢰 시간 기록이 없습니다: {0}";
+    trust_mean: "Both books of a symbol were trusted for {0} % of the time on average over {1} symbols; the worst was {2} with {3} %.",
+        "종목 {1}개 평균으로 전체 시간의 {0} % 동안 양쪽 호가창을 모두 신뢰할 수 있었습니다. 가장 낮은 종목은 {2}({3} %)입니다.";
+    trust_more: "{0} more symbols, from {1} % to {2} %", "나머지 종목 {0}개({1} % ~ {2} %)";
+    trust_whole: "no other time", "해당 없음";
+    col_followed: "Followed, s", "추적 시간(초)";
+    col_both: "Both, %", "양쪽(%)";
+    col_upbit_pct: "Upbit, %", "업비트(%)";
+    col_binance_pct: "Binance, %", "바이낸스(%)";
+    col_why_not: "Why not for the rest", "나머지 시간의 사유";
+    universe: "Universe", "대상 종목 변경";
+    universe_story: "{0} symbols were asked for; {1} were members at the start and {2} at the end. Refreshes taken: {3}.",
+        "요청한 종목 수는 {0}개이며, 시작 시 {1}개, 종료 시 {2}개였습니다. 갱신 횟수: {3}.";
+    universe_fewer: "At its lowest, {0} of {1} passed the filters. Fewer than asked for is said, never padded.",
+        "필터를 통과한 종목은 가장 적을 때 {1}개 중 {0}개였습니다. 부족한 종목을 임의로 채우지 않습니다.";
+    universe_steady: "No member changed and no market was halted.", "종목 변경과 거래 중단이 없었습니다.";
+    universe_left_out: "{0} further changes are in the journal.", "그 밖의 변경 {0}건은 저널에 있습니다.";
+    col_time_s: "At, s", "시점(초)";
+    col_change: "Change", "변경";
     edges: "Decided against realised", "결정 시점과 체결 결과의 비교";
     edges_note: "What an entry promised when it was decided, and what its fills made of it; for round trips, what was left after all fees.",
         "진입 결정 시점에 기대한 엣지와 실제 체결로 얻은 엣지입니다. 왕복 거래의 실현값은 모든 수수료를 뺀 결과입니다.";
     edges_entries: "Entries", "진입";
     edges_trips: "Round trips", "왕복 거래";
     edges_slippage: "Latency and depth cost {0} USD on the way in and out.", "지연과 호가 깊이로 인한 비용은 진입과 청산을 합쳐 {0} USD입니다.";
+    edges_slippage_won: "Latency and depth brought {0} USD on the way in and out.", "지연과 호가 깊이 덕분에 진입과 청산을 합쳐 {0} USD를 더 벌었습니다.";
+    edges_slippage_none: "Latency and depth neither cost nor brought a cent on the way in and out.", "지연과 호가 깊이로 인한 손익은 진입과 청산을 합쳐 1센트 미만입니다.";
     col_symbol: "Symbol", "종목";
     col_direction: "Bought on", "매수 거래소";
     col_evaluations: "Evaluated", "평가 횟수";
-    col_passed: "Above threshold / blocked / sent", "임계값 초과 / 차단 / 전송";
+    col_passed: "Evaluations above threshold / blocked; entries sent", "임계값 초과 평가 / 차단된 평가 / 전송된 진입";
     col_break_even: "Break-even gap", "손익분기 갭";
     col_gap: "Gap p10 / p50 / p90 / max", "갭 p10 / p50 / p90 / 최대";
     col_level: "Level p50", "기준선 p50";
@@ -245,18 +272,18 @@ words! {
     col_guard: "Guard", "가드";
     shadows: "What the guards saved or cost", "가드가 막은 거래의 손익";
     shadows_note: "Every blocked intent lives on as a shadow position with liquidity of its own: the same orders, exits and fees, no effect on the account. Means with 95 % intervals, resampled by episodes. Information, no criterion.",
-        "차단된 진입 의도마다 자체 유동성을 가진 그림자 포지션이 이어집니다. 주문·청산·수수료는 실제와 같고 계좌에는 영향이 없습니다. 평균과 95 % 구간은 에피소드 단위 재표집으로 계산했으며, 판정 기준이 아닌 참고 자료입니다.";
+        "차단된 진입 의도는 별도의 유동성을 가진 가상(섀도) 포지션으로 계속 추적합니다. 주문·청산·수수료는 실제와 같고 계좌에는 영향이 없습니다. 평균과 95 % 구간은 에피소드 단위 재표집으로 계산했으며, 판정 기준이 아닌 참고 자료입니다.";
     shadows_none: "No blocked intent is on record, or the journal does not follow them.", "차단된 진입 의도가 기록되지 않았거나 저널이 추적하지 않습니다.";
-    shadows_blocked: "Blocked intents (shadows)", "차단된 진입 의도(그림자)";
+    shadows_blocked: "Blocked intents (shadows)", "차단된 진입 의도(섀도)";
     shadows_taken: "Taken trades", "실제 거래";
-    shadows_by_rule: "Shadows by the rule that blocked", "차단한 규칙별 그림자";
+    shadows_by_rule: "Shadows by the rule that blocked", "차단한 규칙별 섀도 포지션";
     shadows_saved: "The blocked intents would have lost: the guards saved {0} USD.", "차단된 의도는 손실을 냈을 것이며, 가드가 {0} USD를 아꼈습니다.";
     shadows_cost: "The blocked intents would have won: the guards cost {0} USD.", "차단된 의도는 이익을 냈을 것이며, 가드로 인해 {0} USD를 놓쳤습니다.";
     shadows_open: "The interval of the blocked intents holds 0: this run does not say whether the guards saved or cost.",
         "차단된 의도의 구간이 0을 포함하므로, 이 실행으로는 가드가 아꼈는지 놓쳤는지 알 수 없습니다.";
     shadows_few: "Too few episodes of blocked intents for an interval.", "차단된 의도의 에피소드가 적어 구간을 계산할 수 없습니다.";
     shadows_without: "Without a result: {0} shadows (still under way at the end, or given up). Left out because too many were under way: {1} intents.",
-        "결과 없는 그림자: {0}개(종료 시 진행 중이었거나 포기됨). 동시에 진행 중인 수가 많아 제외된 의도: {1}개.";
+        "결과 없는 섀도 포지션: {0}개(종료 시 진행 중이었거나 포기됨). 동시에 진행 중인 수가 많아 제외된 의도: {1}개.";
     shadows_interval: "{0} to {1}", "{0}에서 {1}까지";
     col_trades: "Trades", "거래";
     col_episodes: "Episodes", "에피소드";
@@ -369,7 +396,8 @@ words! {
     set_stop: "stop signal and grace", "정지 시그널과 유예";
     set_progress: "progress signal", "진행 신호";
     set_pace: "pace (time_scale)", "진행 배율 (time_scale)";
-    set_mapping: "what the runner calls things", "실행기의 이름 대응";
+    set_mapping: "what the runner calls things", "러너의 이름 대응";
+    set_not_built: "what the runner says that its version does not hold", "러너의 이 버전에 아직 없는 기능";
     set_not_applicable: "declared not applicable", "해당 없음으로 선언된 항목";
     set_poll: "poll, scrape timeout", "수집 주기, 수집 제한 시간";
     set_graces: "start grace, overrun grace", "시작 유예, 초과 유예";
@@ -451,6 +479,24 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "emergency" => ("emergency", "긴급 정지"),
         "kill_switch" => ("kill switch", "킬 스위치"),
         "shutdown" => ("shutdown", "종료 시 청산"),
+        "halt" => ("market halted", "거래 중단으로 청산"),
+        "trusted" => ("trusted", "신뢰"),
+        "repairing" => ("gap being repaired", "누락 복구 중"),
+        "resyncing" => ("fetched again after a reconnect", "재연결 후 다시 수신 중"),
+        "disconnected" => ("connection lost", "연결 끊김"),
+        "silent" => ("connection silent", "연결 무응답"),
+        "time_stopped" => ("venue time stands still", "거래소 시각 정지"),
+        "crossed" => ("book crossed", "호가 역전"),
+        "one_sided" => ("a side empty", "한쪽 호가 없음"),
+        "venue_frozen" => ("venue frozen", "거래소 멈춤"),
+        "venue_down" => ("venue down", "거래소 중단"),
+        "halted" => ("market halted", "거래 중단"),
+        "delisted" => ("delisted", "상장 폐지"),
+        "warning" => ("under a warning", "투자 유의 지정"),
+        "trades_again" => ("trades again", "거래 재개"),
+        "joined" => ("joined", "편입"),
+        "left" => ("left", "제외"),
+        "not_running" => ("runner not running", "러너 미실행"),
         "unwind" => ("unwind", "편측 청산"),
         "total_pnl" => ("total PnL", "총손익"),
         "trading_pnl" => ("trading, at the rates of the fills", "거래 손익(체결 시 환율 기준)"),
@@ -459,7 +505,7 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
             ("withdrawal fees of transfers, inside trading", "거래소 간 이동 출금 수수료(거래 손익에 포함)")
         }
         "gross_pnl" => ("gross of closed and unwound", "청산·정리된 거래의 총이익"),
-        "fees" => ("fees of them", "그 수수료"),
+        "fees" => ("fees of them", "위 거래의 수수료"),
         "net_pnl" => ("net of closed and unwound", "청산·정리된 거래의 순손익"),
         "slippage" => ("slippage, decided less realised", "슬리피지(결정 대비 체결)"),
         "updates" => ("updates", "시세 갱신"),
@@ -491,6 +537,35 @@ pub(super) fn name(word: &str, lang: Lang) -> String {
         "cross_loss_streak" => ("loss streak across routes", "전체 경로 연속 손실"),
         "route_loss_streak" => ("loss streak of the route", "경로별 연속 손실"),
         "directional_bias" => ("one-sided positions", "포지션 방향 쏠림"),
+        "health_frozen" => ("venue frozen", "거래소 시세 멈춤"),
+        "health_down_silent" => ("venue silent", "거래소 무응답"),
+        "health_down_latency" => ("venue down: latency", "거래소 장애: 지연 과다"),
+        "health_down_errors" => ("venue down: errors", "거래소 장애: 오류 과다"),
+        "health_degraded_latency" => ("venue degraded: latency", "거래소 상태 저하: 지연"),
+        "health_degraded_errors" => ("venue degraded: errors", "거래소 상태 저하: 오류"),
+        "health_degraded_rate" => ("venue degraded: few messages", "거래소 상태 저하: 메시지 감소"),
+        "venue_daily_loss" => ("daily loss on a venue", "거래소별 일일 손실 한도"),
+        "request_budget" => ("request budget", "API 요청 한도"),
+        "gross_gap" => ("gap too wide to be true", "비정상적으로 큰 갭"),
+        "route_score" => ("score of the route", "경로 점수 미달"),
+        "exposure_degrade" => ("exposure of the symbol, smaller legs", "종목 노출 과다(주문 축소)"),
+        "exposure_block" => ("exposure of the symbol", "종목 노출 한도"),
+        "volatility" => ("volatility", "변동성 과다"),
+        "daily_loss" => ("daily loss", "일일 손실 한도"),
+        "total_exposure" => ("total exposure", "총 노출 한도"),
+        "emergency_stop" => ("emergency stop", "긴급 정지 발동"),
+        "fx_stale" => ("rate of exchange is old", "환율 갱신 지연"),
+        "fx_low" => ("rate of exchange too low", "환율 하한 이탈"),
+        "fx_high" => ("rate of exchange too high", "환율 상한 이탈"),
+        "fx_jump" => ("rate of exchange jumped", "환율 급변"),
+        "inventory_imbalance" => ("coin on one venue", "거래소 간 재고 불균형"),
+        "exchange_guard_error" => ("exchange guard could not judge", "거래소 가드 계산 불가"),
+        "route_guard_error" => ("route guard could not judge", "경로 가드 계산 불가"),
+        "symbol_guard_error" => ("symbol guard could not judge", "종목 가드 계산 불가"),
+        "global_guard_error" => ("global guard could not judge", "전체 가드 계산 불가"),
+        "cross_exchange_guard_error" => {
+            ("guard across exchanges could not judge", "거래소 간 가드 계산 불가")
+        }
         "cross_exchange" => ("across exchanges", "거래소 간"),
         "exchange" => ("exchange", "거래소"),
         "route" => ("route", "경로"),

@@ -2,6 +2,7 @@
 //! (github.com/binance/binance-spot-api-docs) and public clients.
 
 pub mod limits;
+pub mod rotation;
 pub mod sequencer;
 pub mod tables;
 pub mod wire;

@@ -2,8 +2,9 @@
 
 use super::limits::{EXCHANGE_INFO_WEIGHT, KLINES_WEIGHT, TICKERS_WEIGHT, TIME_WEIGHT, depth_weight};
 use super::tables::{self, BinanceSymbol};
+use crate::RestError;
 use crate::error::Problem;
-use crate::rest::{Charge, Rest, RestError};
+use crate::rest::{Charge, Rest};
 use crate::{LevelBuffer, Ticker, WireError};
 use bytes::Bytes;
 use market::{Timestamp, Venue};
@@ -23,6 +24,20 @@ impl Rest {
     /// [`RestError`].
     pub async fn binance_exchange_info(&self) -> Result<Vec<BinanceSymbol>, RestError> {
         let answer = self.get("/api/v3/exchangeInfo", Charge::Binance(EXCHANGE_INFO_WEIGHT)).await?;
+        answer.read(self, Venue::Binance, tables::parse_exchange_info)
+    }
+
+    /// The rules and states of some symbols of Binance spot. One that the venue does not know makes it refuse them all with
+    /// status 400.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub async fn binance_exchange_info_of(
+        &self,
+        symbols: &[String],
+    ) -> Result<Vec<BinanceSymbol>, RestError> {
+        let path = format!("/api/v3/exchangeInfo?symbols=%5B%22{}%22%5D", symbols.join("%22,%22"));
+        let answer = self.get(&path, Charge::Binance(EXCHANGE_INFO_WEIGHT)).await?;
         answer.read(self, Venue::Binance, tables::parse_exchange_info)
     }
 

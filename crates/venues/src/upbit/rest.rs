@@ -2,7 +2,8 @@
 
 use super::limits::Group;
 use super::tables::{self, RestOrderbook, UpbitMarket};
-use crate::rest::{Charge, Rest, RestError};
+use crate::RestError;
+use crate::rest::{Charge, Rest};
 use crate::text::http_date;
 use crate::{Candle, Ticker, WireError};
 use bytes::Bytes;

@@ -377,3 +377,14 @@ pub fn base_of(code: &str) -> Option<Asset> {
 pub fn quote_of(code: &str) -> Option<Asset> {
     asset(code.split_once('-')?.0)
 }
+
+/// What to do about an error frame, by its name.
+pub fn next_step(name: &str) -> &'static str {
+    match name {
+        "NO_CODES" => "the subscription names no market: is the universe empty?",
+        "WRONG_FORMAT" | "NO_TICKET" | "NO_TYPE" | "INVALID_PARAM" => {
+            "the venue may have changed its interface: update Assay"
+        }
+        _ => "see the venue's documentation of its WebSocket errors",
+    }
+}

@@ -3,7 +3,7 @@
 use market::Timestamp;
 use std::time::Duration;
 use venues::Group as _;
-use venues::{binance, upbit};
+use venues::{Priority, Share, binance, upbit};
 
 fn ms(ms: i64) -> Timestamp {
     Timestamp::from_millis(ms)
@@ -95,4 +95,54 @@ fn a_punishment_stops_everything_until_it_ends() {
     assert_eq!(budget.blocked_until(ms(5_000)), Some(ms(121_000)));
     assert_eq!(budget.try_take(Group::Weight, 1, ms(121_000), 1.0), Ok(()));
     assert_eq!(budget.blocked_until(ms(121_000)), None);
+}
+
+/// A request counts from its sending until a window after its answer: whenever the venue counts it, no window of the venue's
+/// holds more than the share.
+#[test]
+fn slow_answers_do_not_bunch_requests_in_a_window_of_the_venue() {
+    use upbit::limits::{Budget, Group};
+    let share = Share { total: 0.8, own: 1.0 };
+    // The time that the venue counts a request, between sending and answer; and the time of the answer.
+    for (counted_after, answered_after) in [(0, 5), (5, 5), (0, 900), (900, 900), (450, 2_500)] {
+        let mut budget = Budget::new();
+        let (mut open, mut counted): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
+        for now in 0..20_000 {
+            open.retain(|answer| {
+                if *answer <= now {
+                    budget.finish(Group::Candle, 1, Priority::Levels, ms(now));
+                }
+                *answer > now
+            });
+            while budget.begin(Group::Candle, 1, Priority::Levels, ms(now), share).is_ok() {
+                open.push(now + answered_after);
+                counted.push(now + counted_after);
+            }
+        }
+        let most =
+            counted.iter().map(|t| counted.iter().filter(|u| (*t..*t + 1_000).contains(u)).count()).max();
+        assert_eq!(most, Some(8), "counted after {counted_after} ms, answered after {answered_after} ms");
+    }
+}
+
+/// A refresh never has more than a fifth of a budget, and leaves what the others need.
+#[test]
+fn priorities_leave_room_for_those_before_them() {
+    use binance::limits::{Budget, Group};
+    let share = |by: Priority| Share { total: by.share(), own: by.own_share() };
+    let mut budget = Budget::new();
+    let mut take = |by: Priority, weight: u32, now: i64| {
+        let taken = budget.begin(Group::Weight, weight, by, ms(now), share(by));
+        taken.inspect(|()| budget.finish(Group::Weight, weight, by, ms(now))).is_ok()
+    };
+    let refresh = (0..100).filter(|_| take(Priority::Refresh, 25, 0)).count();
+    assert_eq!(refresh, 48, "1 200 of 6 000");
+    let levels = (0..4_000).filter(|_| take(Priority::Levels, 2, 1)).count();
+    assert_eq!(levels, 1_500, "up to 4 200");
+    assert!(!take(Priority::Refresh, 5, 2), "beyond its own share");
+    let books = (0..100).filter(|_| take(Priority::Books, 25, 3)).count();
+    assert_eq!(books, 24, "up to 4 800");
+    assert!(!take(Priority::Books, 5, 59_999));
+    assert!(take(Priority::Books, 5, 60_000));
+    assert!(Priority::ALL.windows(2).all(|two| two[0] < two[1] && two[0].share() >= two[1].share()));
 }

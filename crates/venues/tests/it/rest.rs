@@ -143,3 +143,56 @@ async fn the_client_for_the_real_venues_can_be_built() {
         assert!(error.to_string().contains("certificates"), "{error}");
     }
 }
+
+/// Everything that stands between us and a venue has its name and its next step.
+#[tokio::test]
+async fn maintenance_blocks_and_dns_are_named() {
+    let (endpoints, _) = serve(|path| match path {
+        "/api/v3/time" => {
+            ("503 Service Unavailable", "{\"msg\":\"System is under maintenance.\"}".to_owned())
+        }
+        "/api/v3/exchangeInfo" => ("403 Forbidden", "<html>waf</html>".to_owned()),
+        "/v1/market/all?is_details=true" => ("200 OK", "<html>서버 점검 안내</html>".to_owned()),
+        _ => ("407 Proxy Authentication Required", String::new()),
+    })
+    .await;
+    let rest = Rest::new(endpoints.clone()).unwrap();
+    let error = rest.binance_time().await.unwrap_err();
+    assert!(matches!(error, RestError::Maintenance { status: 503, .. }) && !error.is_terminal(), "{error}");
+    assert!(error.to_string().contains("under maintenance"), "{error}");
+    assert!(error.retry_after(market::Timestamp(0)).unwrap() >= Duration::from_secs(30));
+    let error = rest.upbit_markets().await.unwrap_err();
+    assert_eq!((error.kind(), error.status()), ("maintenance", 200));
+    let error = rest.binance_exchange_info().await.unwrap_err();
+    assert!(error.to_string().contains("a firewall refuses this address"), "{error}");
+    assert_eq!(error.retry_after(market::Timestamp(0)), Some(Duration::from_secs(60)));
+    let error = rest.binance_tickers().await.unwrap_err();
+    assert!(error.to_string().contains("a proxy demands a login"), "{error}");
+    let nowhere = Endpoints { binance_rest: "http://nowhere.invalid".to_owned(), ..endpoints };
+    let error = Rest::new(nowhere).unwrap().binance_time().await.unwrap_err();
+    assert!(matches!(&error, RestError::Unreachable { cause: venues::Cause::Dns, .. }), "{error:?}");
+    assert!(RestError::KINDS.contains(&error.kind()));
+}
+
+/// Where several wait for the same budget, the most urgent goes first.
+#[tokio::test]
+async fn the_most_urgent_request_goes_first() {
+    use venues::Priority;
+    let (endpoints, seen) = serve(|_| ("200 OK", "[]".to_owned())).await;
+    let rest = Rest::new(endpoints).unwrap();
+    for _ in 0..7 {
+        rest.upbit_candles_raw("KRW-FIRST", 1).await.unwrap();
+    }
+    let (levels, books) = (rest.with_priority(Priority::Levels), rest.with_priority(Priority::Books));
+    // The levels' share is used up: they wait; the books' is not quite.
+    let waiting = tokio::spawn(async move { levels.upbit_candles_raw("KRW-LEVEL", 1).await.map(|_| ()) });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..2 {
+        books.upbit_candles_raw("KRW-BOOK", 1).await.unwrap();
+    }
+    waiting.await.unwrap().unwrap();
+    let seen = seen.lock().unwrap();
+    let order: Vec<&str> = seen.iter().skip(7).map(|path| &path[path.len() - 13..]).collect();
+    assert!(order[0].contains("BOOK") && order.len() == 3, "{order:?}");
+    assert!(order.iter().any(|path| path.contains("LEVEL")), "{seen:?}");
+}

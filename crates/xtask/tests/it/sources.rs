@@ -37,7 +37,7 @@ fn is_shell(path: &Path) -> bool {
     path.ends_with("recording/src/file.rs")
         || path.ends_with("recording/src/series.rs")
         || path.ends_with("journal/src/file.rs")
-        || (venues && matches!(file, "rest.rs" | "stream.rs" | "endpoints.rs"))
+        || (venues && matches!(file, "rest.rs" | "stream.rs" | "endpoints.rs" | "dial.rs" | "link.rs"))
 }
 
 /// Sources below `crates/<name>/src`, relative to the root, with their text.
@@ -89,7 +89,7 @@ fn the_scan_finds_what_it_looks_for() {
 fn the_shell_of_the_venues_stands_behind_its_feature() {
     let (_, lib) = sources("venues").into_iter().find(|(path, _)| path.ends_with("src/lib.rs")).unwrap();
     let lines: Vec<&str> = lib.lines().collect();
-    for module in ["endpoints", "rest", "stream"] {
+    for module in ["cause", "dial", "endpoints", "link", "rest", "rest_error", "stream"] {
         let declared = lines
             .windows(2)
             .any(|two| two[0] == "#[cfg(feature = \"net\")]" && two[1] == format!("mod {module};"));

@@ -2,6 +2,7 @@
 //! writes every amount that follows from them anew. Honest, it gives the journal back; each [`Break`] is a ledger with one
 //! error, consistent in all its records.
 
+use super::lies::told;
 use journal::record::{Mark, Purpose, Terms};
 use journal::{Body, Entry};
 use market::{Asset, Money, Quantity, SCALE, Side, Timestamp, Venue};
@@ -73,6 +74,51 @@ pub enum Break {
     OverdraftAllowed,
     /// No slippage is ever shown.
     SlippageForgotten,
+    // Lies about something else than money: `lies`.
+    /// Results say that their positions opened far apart, each an episode of its own.
+    OpenedAtAnotherTime,
+    /// Orders are filled a minute before they arrive.
+    FilledBeforeArrival,
+    /// Orders arrive before they were sent.
+    ArrivesBeforeItWasSent,
+    /// Orders are filled beyond the worst price that they accept.
+    FilledBeyondItsLimit,
+    /// A level is listed twice in one fill, and displays each half.
+    LevelListedTwice,
+    /// Two orders take the same level at the same instant, each all of it.
+    TwoOrdersTakeOneLevel,
+    /// A fill takes more at its price and gives some back at a better one.
+    LevelGivenBack,
+    /// The worst level is taken first.
+    LevelsOutOfOrder,
+    /// A result has another reason than the exit that was decided.
+    ClosedForAnotherReason,
+    /// A decision's gap is not that of its amounts.
+    DecidedGapMadeUp,
+    /// A decision's edge is not that of its gap, level and costs.
+    DecidedEdgeMadeUp,
+    /// A position opens with half of what its fills match.
+    OpenedWithLess,
+    /// A leg is worth twice what its fills cost.
+    LegOfAnotherSize,
+    /// The gap of the entry is not that of its fills.
+    FilledGapMadeUp,
+    /// The promise of an entry is lowered once it is known what came of it.
+    PromiseLowered,
+    /// The edge of an entry is not that of its fills.
+    FilledEdgeMadeUp,
+    /// The same, of the promise in USD.
+    PromisedDollarsMadeUp,
+    /// The same, of the edge in USD.
+    FilledDollarsMadeUp,
+    /// The promise of a round trip is lowered.
+    TripPromiseLowered,
+    /// The edge of a round trip is not its result.
+    TripEdgeMadeUp,
+    /// Its slippage in basis points is not that in USD.
+    SlippageBpsMadeUp,
+    /// The edge of a round trip is no number.
+    EdgeIsNoNumber,
 }
 
 /// A division that says where it rounds to.
@@ -147,7 +193,7 @@ pub fn rewritten(entries: &[Entry], broken: Break) -> Vec<Entry> {
         drawdown: 0,
         marks: Vec::new(),
     };
-    for entry in entries {
+    for entry in &told(entries, broken) {
         ledger.take(entry);
     }
     let mut out = ledger.out;

@@ -356,7 +356,10 @@ impl Session {
             match effect {
                 Effect::Record(entry) => self.record(entry),
                 Effect::RequestSnapshot { asset, epoch, .. } => self.wanted.push((asset, epoch)),
-                Effect::Finished | Effect::EmergencyExit => {}
+                Effect::Watch { .. }
+                | Effect::Resubscribe { .. }
+                | Effect::Finished
+                | Effect::EmergencyExit => {}
             }
         }
     }
