@@ -42,8 +42,6 @@ struct Work {
     schedule: Schedule,
     followed: watch::Receiver<Vec<Member>>,
     tx: mpsc::Sender<(Instant, Input)>,
-    /// What was said last; `None` before the first answer.
-    said: Option<Vec<Halt>>,
 }
 
 impl Keeper {
@@ -62,7 +60,7 @@ impl Keeper {
         let (followed, receiver) = watch::channel(followed);
         let rest = rest.with_priority(Priority::Refresh);
         let filters = filters.clone();
-        let work = Work { rest, topn, filters, schedule, followed: receiver, tx, said: None };
+        let work = Work { rest, topn, filters, schedule, followed: receiver, tx };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name("universe".to_owned())
@@ -95,30 +93,39 @@ impl Work {
         }
     }
 
-    async fn work(&mut self) {
-        let never = Duration::from_secs(u64::from(u32::MAX));
-        let Schedule { refresh, markets } = self.schedule;
-        let mut next_refresh = tokio::time::Instant::now() + refresh.unwrap_or(never);
+    /// Both at once: a ranking that waits for the budget must not keep a halt from being seen.
+    async fn work(&self) {
+        tokio::join!(self.watch_markets(), self.keep_ranking());
+    }
+
+    async fn watch_markets(&self) {
+        let Some(every) = self.schedule.markets else { return };
+        let mut said = None;
         // Soon: a session that goes on after a kill has not looked since.
-        let mut next_markets = tokio::time::Instant::now() + markets.unwrap_or(never) / AGAIN;
+        let mut next = tokio::time::Instant::now() + every / AGAIN;
         loop {
-            tokio::time::sleep_until(next_refresh.min(next_markets)).await;
-            let now = tokio::time::Instant::now();
-            if now >= next_markets {
-                if let Err(error) = self.ask_markets().await {
-                    tracing::warn!(%error, "what the venues say of the markets is not known");
+            tokio::time::sleep_until(next).await;
+            next = tokio::time::Instant::now() + every;
+            match self.ask_markets().await {
+                Ok(Some(halted)) if said.as_ref() != Some(&halted) => {
+                    self.send(Input::Halts { halted: halted.clone() }).await;
+                    said = Some(halted);
                 }
-                next_markets = now + markets.unwrap_or(never);
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "what the venues say of the markets is not known"),
             }
-            if now >= next_refresh {
-                let every = refresh.unwrap_or(never);
-                next_refresh = match self.refresh().await {
-                    Ok(()) => now + every,
-                    Err(error) => {
-                        tracing::warn!(%error, "the universe was not refreshed: it stays as it is");
-                        tokio::time::Instant::now() + every / AGAIN
-                    }
-                };
+        }
+    }
+
+    async fn keep_ranking(&self) {
+        let Some(every) = self.schedule.refresh else { return };
+        let mut next = tokio::time::Instant::now() + every;
+        loop {
+            tokio::time::sleep_until(next).await;
+            next = tokio::time::Instant::now() + every;
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "the universe was not refreshed: it stays as it is");
+                next = tokio::time::Instant::now() + every / AGAIN;
             }
         }
     }
@@ -128,7 +135,8 @@ impl Work {
         let _ = self.tx.send((Instant::now(), input)).await;
     }
 
-    async fn ask_markets(&mut self) -> Result<(), RestError> {
+    /// What the venues say of the followed markets; `None` when that is not to be believed.
+    async fn ask_markets(&self) -> Result<Option<Vec<Halt>>, RestError> {
         let followed = self.followed.borrow().clone();
         let upbit = self.rest.upbit_markets().await?;
         let symbols: Vec<String> = followed.iter().map(|m| m.binance.code.clone()).collect();
@@ -147,13 +155,9 @@ impl Work {
         let gone = halted.iter().filter(|halt| halt.why == HaltWhy::Delisted).count();
         if gone * 2 > followed.len().max(1) {
             tracing::warn!(gone, "most of the followed markets are not listed: that answer is not believed");
-            return Ok(());
+            return Ok(None);
         }
-        if self.said.as_ref() != Some(&halted) {
-            self.send(Input::Halts { halted: halted.clone() }).await;
-            self.said = Some(halted);
-        }
-        Ok(())
+        Ok(Some(halted))
     }
 
     async fn refresh(&self) -> Result<(), crate::error::RunError> {

@@ -324,23 +324,23 @@ fn a_killed_run_keeps_what_it_reported() {
     assert_eq!(run(args(folder.path(), &more)).unwrap_err().exit_code(), 64);
 }
 
-/// The universe is ranked anew every two seconds, with everything allowed to change. One member is halted in mid-run and one
+/// The universe is ranked anew every four seconds, with everything allowed to change. One member is halted in mid-run and one
 /// leaves the list: the venues' word, the new ranking and what came of both are in the journal, the newcomers' books come alive
 /// on the connections that are there, and the log with all of it replays to the same journal.
 #[test]
 fn the_universe_is_refreshed_in_mid_run() {
     use journal::Body;
-    let script = "[[fault]]\nat_ms = 4000\nkind = \"halt\"\nasset = \"ETH\"\nlasts_ms = 60000\n\n\
-                  [[fault]]\nat_ms = 4000\nkind = \"delist\"\nvenue = \"upbit\"\nasset = \"SOL\"\nlasts_ms = 60000\n";
+    let script = "[[fault]]\nat_ms = 5500\nkind = \"halt\"\nasset = \"ETH\"\nlasts_ms = 60000\n\n\
+                  [[fault]]\nat_ms = 5500\nkind = \"delist\"\nvenue = \"upbit\"\nasset = \"SOL\"\nlasts_ms = 60000\n";
     let exchange = Exchange::with(Vec::new(), exchange::Script::parse("script", script).unwrap(), None);
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("assay.toml");
     let text = format!(
-        "linger_ms = 100\nprobe_every_ms = 500\nrecord_inputs = true\nuniverse_refresh_s = 2\nuniverse_markets_s = 1\n{}\n[engine]\nuniverse_change_pct = 100\n",
+        "linger_ms = 100\nprobe_every_ms = 500\nrecord_inputs = true\nuniverse_refresh_s = 4\nuniverse_markets_s = 1\n{}\n[engine]\nuniverse_change_pct = 100\n",
         exchange.endpoints
     );
     std::fs::write(&config, text).unwrap();
-    let more = ["--data-source", "local", "--run-duration-seconds", "12", "--topn-size", "5"];
+    let more = ["--data-source", "local", "--run-duration-seconds", "15", "--topn-size", "5"];
     let more = [&more[..], &["--config", config.to_str().unwrap(), "--run-id", "it.main"]].concat();
     assert_eq!(run(args(folder.path(), &more)).unwrap(), 0);
     let (journal, log) = (folder.path().join("journal/journal.log"), folder.path().join("journal/input.rec"));
