@@ -69,7 +69,13 @@ pub enum Command {
     Runs(Runs),
     /// The paper runner alone: the engine that a validation starts
     Run(runner::RunArgs),
-    /// Play an input log through the engine again
+    /// Record the market: all connections in one ordered log, in files that rotate
+    Record(runner::RecordArgs),
+    /// Look into a recording: what is in it, what is missing or damaged
+    Recording(Recording),
+    /// Make a recording of another program's raw capture
+    Import(runner::import::ImportArgs),
+    /// Play an input log or a recording through the engine again
     Replay(runner::ReplayArgs),
     /// Tell a trade's story, or why a symbol did not trade, from a run's journal
     Explain(Explain),
@@ -87,6 +93,21 @@ pub enum Command {
     Rules(crate::rules::Rules),
     /// Every metric, KPI, criterion, rule and panel
     Catalogue(Catalogue),
+}
+
+/// `assay recording`.
+#[derive(Debug, Args)]
+pub struct Recording {
+    /// What to do
+    #[command(subcommand)]
+    pub command: RecordingCommand,
+}
+
+/// The recordings' commands.
+#[derive(Debug, Subcommand)]
+pub enum RecordingCommand {
+    /// Span, connections, symbols, frames, blocks, gaps, damage
+    Info(runner::info::InfoArgs),
 }
 
 /// `assay explain`.

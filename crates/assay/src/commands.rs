@@ -1,6 +1,8 @@
 //! Doing what was typed.
 
-use crate::cli::{CatalogueFormat, Cli, Command, Exchange, Format, Init, Lang, OneRun, ProfilesCommand};
+use crate::cli::{
+    CatalogueFormat, Cli, Command, Exchange, Format, Init, Lang, OneRun, ProfilesCommand, RecordingCommand,
+};
 use crate::fail::Failure;
 use crate::generate;
 use crate::judging;
@@ -31,6 +33,11 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Runs(args) => crate::runs::runs(args.command),
         Command::Run(args) => Ok(runner::run(args)?),
+        Command::Record(args) => Ok(runner::record(args)?),
+        Command::Recording(args) => match args.command {
+            RecordingCommand::Info(args) => Ok(runner::info::info(&args)?),
+        },
+        Command::Import(args) => Ok(runner::import::import(&args)?),
         Command::Replay(args) => Ok(runner::replay(args)?),
         Command::Explain(args) => crate::explaining::explain(&args),
         Command::Universe(args) => crate::explaining::universe(&args),

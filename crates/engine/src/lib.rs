@@ -57,8 +57,5 @@ pub use models::Models;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.
-pub const NOT_BUILT: &[&str] = &[
-    "rebalancing of cash (coin is moved, KRW and USDT are not)",
-    "hedging by perpetuals",
-    "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
-];
+pub const NOT_BUILT: &[&str] =
+    &["rebalancing of cash (coin is moved, KRW and USDT are not)", "hedging by perpetuals"];

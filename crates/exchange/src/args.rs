@@ -26,6 +26,15 @@ pub struct Args {
     /// Where on the price paths to begin, UTC, such as "2025-09-03 12:00"; half an hour after their beginning when left out.
     #[arg(long, value_name = "TIME", requires = "prices")]
     pub from: Option<StartAt>,
+    /// A recording as the market: a file, or the folder of its files. It begins when the first client subscribes.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["symbols", "market", "prices", "gap"])]
+    pub recording: Option<PathBuf>,
+    /// How fast the recording is played: 2 is twice as fast as it was recorded.
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "recording")]
+    pub speed: f64,
+    /// At the recording's end, close all sockets and begin again.
+    #[arg(long = "loop", requires = "recording")]
+    pub looped: bool,
     /// The market's seed.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -130,6 +139,11 @@ pub fn main(args: Args) -> Result<(), ExchangeError> {
             binance: args.binance_addr,
             control: args.control_addr,
             prices,
+            recording: args.recording.map(|path| crate::tape::Playing {
+                path,
+                speed: args.speed,
+                looped: args.looped,
+            }),
             symbols: args.symbols,
             market: args.market,
             seed: args.seed,

@@ -28,18 +28,21 @@ const INVALID_SYMBOL: Refusal = (-1121, "Invalid symbol.");
 const NO_SYMBOL: Refusal =
     (-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.");
 const ILLEGAL: Refusal = (-1100, "Illegal characters found in a parameter.");
+/// A recording has no snapshot yet that fits the symbol's diffs.
+const UNKNOWN_BOOK: Refusal = (-1001, "Internal error; unable to process your request. Please try again.");
 const INVALID_INTERVAL: Refusal = (-1120, "Invalid interval.");
 
 type Weight = fn(&Parameters) -> u32;
 
 /// Path, weight and body of each request.
-const ROUTES: [(&str, Weight, Body); 7] = [
+const ROUTES: [(&str, Weight, Body); 8] = [
     ("/api/v3/ping", |_| 1, |_, _, _| Ok("{}".to_owned())),
     ("/api/v3/time", |_| 1, time),
     ("/api/v3/exchangeInfo", |_| 20, exchange_info),
     ("/api/v3/ticker/24hr", ticker_weight, day_tickers),
     ("/api/v3/ticker/bookTicker", |q| if q.contains_key("symbol") { 2 } else { 4 }, tops),
     ("/api/v3/depth", depth_weight, depth),
+    ("/fapi/v1/depth", depth_weight, depth),
     ("/api/v3/klines", |_| 2, klines),
 ];
 
@@ -109,6 +112,7 @@ pub fn answer(shared: &Shared, path: &str, query: &Parameters) -> Reply {
         let used = if let Decision::Served { used } = decision { used } else { limit };
         let reply = refused(decision, now_ms).unwrap_or_else(|| match body(&world, shared, query) {
             Ok(text) => Reply::json(200, text),
+            Err(refusal) if refusal == UNKNOWN_BOOK => error(503, refusal.0, refusal.1),
             Err((code, message)) => error(400, code, message),
         });
         (used, reply)
@@ -166,13 +170,23 @@ fn ticker_weight(query: &Parameters) -> u32 {
 fn day_tickers(world: &World, shared: &Shared, query: &Parameters) -> Result<String, Refusal> {
     let now = shared.now_ms();
     let indices = asked_or_all(world, query)?.into_iter();
-    let items = indices
-        .map(|i| wire::ticker_24h(&world.model.symbols()[i], now, &world.model.binance_candles(i, 240)));
+    let items =
+        indices.map(|i| wire::ticker_24h(&world.model.symbols()[i], now, &world.binance_candles(i, 240)));
     Ok(objects(query, items.collect()))
 }
 
 fn tops(world: &World, _: &Shared, query: &Parameters) -> Result<String, Refusal> {
     let indices = asked_or_all(world, query)?.into_iter();
+    if let Some(tape) = &world.tape {
+        let known = indices.filter_map(|i| {
+            let code = world.model.symbols()[i].listing.binance.as_deref()?;
+            let [b, bq, a, aq] = tape.top(i)?;
+            Some(format!(
+                r#"{{"symbol":"{code}","bidPrice":"{b}","bidQty":"{bq}","askPrice":"{a}","askQty":"{aq}"}}"#
+            ))
+        });
+        return Ok(objects(query, known.collect()));
+    }
     let items = indices.map(|i| wire::book_ticker(&world.model.symbols()[i], true));
     Ok(objects(query, items.collect()))
 }
@@ -197,6 +211,9 @@ fn depth(world: &World, shared: &Shared, query: &Parameters) -> Result<String, R
     let code = query.get("symbol").ok_or(NO_SYMBOL)?;
     let index = world.binance_symbol(code).ok_or(INVALID_SYMBOL)?;
     let depth = limit(query, 100, 5_000).ok_or(ILLEGAL)?;
+    if let Some(tape) = &world.tape {
+        return tape.depth(index, depth).ok_or(UNKNOWN_BOOK);
+    }
     let old = world.faults.old(index, shared.uptime());
     Ok(wire::book(old.unwrap_or(&world.model.symbols()[index]), depth))
 }
@@ -214,13 +231,14 @@ fn klines(world: &World, _: &Shared, query: &Parameters) -> Result<String, Refus
     };
     let (from, to) = (time("startTime", i64::MIN)?, time("endTime", i64::MAX)?);
     let bounded = from != i64::MIN || to != i64::MAX;
-    let mut candles = world.model.binance_candles(index, if bounded { 2_500 } else { count });
+    let candles = world.binance_candles(index, if bounded { 2_500 } else { count });
+    let symbol = &world.model.symbols()[index];
+    let mut candles = world.candle_rows(Venue::Binance, index, &candles, |c| wire::kline(symbol, c));
     candles.reverse();
-    candles.retain(|c| (from..=to).contains(&(c.minute * 60_000)));
+    candles.retain(|(minute, _)| (from..=to).contains(&(minute * 60_000)));
     // With a start the oldest are meant, without one the newest.
     let skip = if from == i64::MIN { candles.len().saturating_sub(count) } else { 0 };
-    let symbol = &world.model.symbols()[index];
-    let rows: Vec<String> = candles.iter().skip(skip).take(count).map(|c| wire::kline(symbol, c)).collect();
+    let rows: Vec<String> = candles.into_iter().skip(skip).take(count).map(|(_, row)| row).collect();
     Ok(format!("[{}]", rows.join(",")))
 }
 

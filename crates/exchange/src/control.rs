@@ -129,7 +129,11 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
         "faults_met": world.faults.met(),
         "faults_to_come": world.script.faults.len(),
         "load": world.load,
-        "market": world.model.market_name(),
+        "market": world.tape.as_ref().map_or(world.model.market_name(), |_| "recording"),
+        "recording": world.tape.as_ref().map(|tape| serde_json::json!({
+            "path": tape.playing().path, "speed": tape.playing().speed, "loop": tape.playing().looped,
+            "played": tape.played, "unserved": tape.unserved, "over": tape.is_over(),
+        })),
         "prices": world.model.source(),
         "seed": world.model.seed(),
         "first": world.model.symbols().first().map(|s| s.listing.asset),

@@ -1,6 +1,8 @@
 //! The one place that holds the market, the connections and what they are subscribed to, and that hands each changed book
 //! to its subscribers: encoded once per spelling, only when somebody listens. Faults take hold of everything on its way.
 
+mod play;
+
 use crate::Format;
 use crate::faults::stream::{Class, Line, Treatment};
 use crate::faults::{Fault, Faults, Injection, Script};
@@ -8,10 +10,11 @@ use crate::frames::{binance_message, binance_shutdown, binance_stray, upbit_mess
 use crate::limits::Limits;
 use crate::model::{Changes, Model, STEP};
 use crate::socket::Ending;
+use crate::tape::Tape;
 use axum::extract::ws::Message;
 use market::Venue;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +23,10 @@ use tokio::sync::{mpsc, oneshot};
 const BACKLOG: usize = 16_384;
 /// After the announcement of a shutdown the venue closes.
 const NOTICE: Duration = Duration::from_secs(10);
+/// A recording goes on in steps of this.
+const PLAY_STEP: Duration = Duration::from_millis(5);
+/// No recording is played.
+const NO_TAPE: i64 = i64::MIN;
 
 /// How a subscriber wants an Upbit book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,6 +162,9 @@ pub struct World {
     /// Messages that the load owes, and the symbol whose turn it is.
     owed: (f64, usize),
     ending: bool,
+    /// A recording instead of the model's market.
+    pub tape: Option<Tape>,
+    play_from: Option<Duration>,
 }
 
 /// The world behind its lock, and the clock.
@@ -164,18 +174,36 @@ pub struct Shared {
     start_ms: i64,
     /// Virtual time, ms; the machine's clock when left out.
     virtual_ms: Option<AtomicU64>,
+    /// The time of a recording that is played, in ms since 1970.
+    tape_ms: AtomicI64,
 }
 
 impl Shared {
     /// A world around `model` by the machine's clock; `start_ms` since 1970.
     pub fn new(model: Model, start_ms: i64) -> Arc<Self> {
-        Arc::new(Self { world: World::new(model), started: Instant::now(), start_ms, virtual_ms: None })
+        Arc::new(Self {
+            world: World::new(model),
+            started: Instant::now(),
+            start_ms,
+            virtual_ms: None,
+            tape_ms: AtomicI64::new(NO_TAPE),
+        })
+    }
+
+    /// A world that plays a recording; `model` lists its markets.
+    pub fn playing(model: Model, tape: Tape) -> Arc<Self> {
+        let start_ms = tape.began().as_millis();
+        let shared = Self::new(model, start_ms);
+        shared.tape_ms.store(start_ms, Ordering::Relaxed);
+        shared.lock().tape = Some(tape);
+        shared
     }
 
     /// A world in virtual time.
     pub fn in_virtual_time(model: Model, start_ms: i64) -> Arc<Self> {
         let virtual_ms = Some(AtomicU64::new(0));
-        Arc::new(Self { world: World::new(model), started: Instant::now(), start_ms, virtual_ms })
+        let tape_ms = AtomicI64::new(NO_TAPE);
+        Arc::new(Self { world: World::new(model), started: Instant::now(), start_ms, virtual_ms, tape_ms })
     }
 
     /// The world, locked. Never held across an await.
@@ -198,7 +226,10 @@ impl Shared {
 
     /// Venue time in ms since 1970: the wall clock at the start plus the monotonic clock since.
     pub fn now_ms(&self) -> i64 {
-        self.start_ms + self.uptime().as_millis() as i64
+        match self.tape_ms.load(Ordering::Relaxed) {
+            NO_TAPE => self.start_ms + self.uptime().as_millis() as i64,
+            taped => taped,
+        }
     }
 
     /// The time as `venue` sees it: its clock may be wrong.
@@ -221,6 +252,9 @@ impl Shared {
 
     /// Runs the market until the task is aborted.
     pub async fn run(self: Arc<Self>) {
+        if self.lock().tape.is_some() {
+            return self.play().await;
+        }
         let mut timer = tokio::time::interval(STEP);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -231,6 +265,19 @@ impl Shared {
             // Virtual time follows the real one; after a pause of the process the steps are made up.
             while world.due < due {
                 world.step(now, now_ms);
+            }
+        }
+    }
+
+    async fn play(&self) {
+        let mut timer = tokio::time::interval(PLAY_STEP);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            timer.tick().await;
+            let (now, now_ms) = (self.uptime(), self.now_ms());
+            let at_ms = self.lock().play(now, now_ms);
+            if let Some(at_ms) = at_ms {
+                self.tape_ms.store(at_ms, Ordering::Relaxed);
             }
         }
     }
@@ -273,6 +320,8 @@ impl World {
             slow: Vec::new(),
             owed: (0.0, 0),
             ending: false,
+            tape: None,
+            play_from: None,
         })
     }
 
@@ -599,6 +648,9 @@ impl World {
         now_ms: i64,
     ) {
         let how = self.faults.message(Venue::Upbit, index, Class::Whole, now);
+        if self.tape.is_some() {
+            return self.send_taped_snapshot(id, index, view, &how, now);
+        }
         let message = upbit_message(&self.model, index, view, now_ms, "SNAPSHOT", &how);
         self.deliver(id, (index, Class::Whole), message, None, &how, now);
     }

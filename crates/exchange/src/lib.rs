@@ -18,6 +18,7 @@ mod reply;
 mod server;
 mod socket;
 pub mod spelling;
+pub mod tape;
 mod tls;
 mod transport;
 mod upbit;
@@ -62,6 +63,15 @@ pub enum ExchangeError {
     /// A folder of candles gives no price paths.
     #[error(transparent)]
     Prices(#[from] PricesError),
+    /// A recording cannot be read.
+    #[error("{0}; name a recording of `assay record` or `assay import`")]
+    Recording(#[from] recording::file::FileError),
+    /// A recording without a book.
+    #[error("{} shows no book within its first minute: there is no market to serve", .0.display())]
+    NoMarket(std::path::PathBuf),
+    /// A recording cannot be played so fast.
+    #[error("a recording cannot be played {0} times as fast; give a number above 0, up to 1000")]
+    Speed(f64),
     /// The start asked for does not lie on the price paths.
     #[error("the price paths cannot begin at {asked}: they can from {first} to {last}")]
     From {

@@ -5,6 +5,7 @@ use crate::hub::Shared;
 use crate::model::paths::PricePaths;
 use crate::model::track::{self, Source};
 use crate::model::{MarketKind, Model, PlantedGap};
+use crate::tape::{Playing, Tape};
 use crate::transport::{Accepting, Peer};
 use crate::{ExchangeError, binance, control, tls, upbit};
 use axum::Router;
@@ -27,6 +28,8 @@ pub struct Options {
     pub control: SocketAddr,
     /// Real price paths instead of a synthetic market, whose symbols and kind then do not matter.
     pub prices: Option<Prices>,
+    /// A recording instead of either.
+    pub recording: Option<Playing>,
     /// Symbols that trade on both venues, 1 to 1 000.
     pub symbols: usize,
     /// The kind of market.
@@ -52,6 +55,7 @@ impl Options {
             binance: any,
             control: any,
             prices: None,
+            recording: None,
             symbols,
             market,
             seed,
@@ -120,7 +124,12 @@ impl std::fmt::Debug for Handle {
 /// An address that cannot be listened on, a market that cannot be made.
 pub async fn start(options: Options) -> Result<Server, ExchangeError> {
     let start_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+    let tape = options.recording.map(open_tape).transpose()?;
+    let start_ms = tape.as_ref().map_or(start_ms, |tape| tape.began().as_millis());
     let model = match &options.prices {
+        _ if tape.is_some() => {
+            Model::listing_only(tape.as_ref().map(Tape::listings).unwrap_or_default(), start_ms)
+        }
         None => Model::new(options.symbols, options.market, options.seed, start_ms, &options.planted)?,
         Some(prices) => {
             let paths = Arc::clone(&prices.paths);
@@ -137,7 +146,10 @@ pub async fn start(options: Options) -> Result<Server, ExchangeError> {
     let (control_listener, control) = listen("control", options.control).await?;
     let secured = options.tls.then(|| tls::make(&[upbit.ip(), binance.ip()])).transpose()?;
     let acceptor = secured.as_ref().map(|tls| &tls.acceptor);
-    let shared = Shared::new(model, start_ms);
+    let shared = match tape {
+        Some(tape) => Shared::playing(model, tape),
+        None => Shared::new(model, start_ms),
+    };
     {
         let mut world = shared.lock();
         (world.script, world.load) = (options.script, options.load);
@@ -151,6 +163,13 @@ pub async fn start(options: Options) -> Result<Server, ExchangeError> {
     let market = tokio::spawn(shared.clone().run());
     let ca_pem = secured.map(|tls| tls.ca_pem);
     Ok(Server { upbit, binance, control, source, ca_pem, shared: Handle(shared), stop, listeners, market })
+}
+
+fn open_tape(playing: Playing) -> Result<Tape, ExchangeError> {
+    if !(playing.speed > 0.0 && playing.speed <= 1_000.0) {
+        return Err(ExchangeError::Speed(playing.speed));
+    }
+    Tape::open(playing)
 }
 
 async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ExchangeError> {

@@ -140,8 +140,8 @@ fn markets(world: &World, _: &Shared, query: &Parameters) -> Result<String, (u16
 }
 
 fn one_ticker(world: &World, shared: &Shared, index: usize, code: &str) -> String {
-    let day = world.model.upbit_candles(index, 240);
-    wire::ticker(&world.model.symbols()[index], code, shared.now_ms(), world.model.fx_mid(), &day)
+    let day = world.upbit_candles(index, 240);
+    wire::ticker(&world.model.symbols()[index], code, shared.now_ms(), world.fx_mid(), &day)
 }
 
 fn tickers(world: &World, shared: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
@@ -171,6 +171,10 @@ fn orderbooks(world: &World, shared: &Shared, query: &Parameters) -> Result<Stri
             .ok_or((400, "count must be between 1 and 30"))?,
     };
     let now = shared.now_ms();
+    if let Some(tape) = &world.tape {
+        let known = wanted.into_iter().filter_map(|(index, code)| Some(tape.upbit(index)?.rest(code, depth)));
+        return Ok(array(known.collect()));
+    }
     let items = wanted.into_iter().map(|(index, code)| {
         let [bids, asks] = &world.model.symbols()[index].upbit;
         wire::orderbook_rest(code, now, bids.rungs(), asks.rungs(), depth)
@@ -180,6 +184,11 @@ fn orderbooks(world: &World, shared: &Shared, query: &Parameters) -> Result<Stri
 
 fn instruments(world: &World, _: &Shared, query: &Parameters) -> Result<String, (u16, &'static str)> {
     let wanted = wanted(world, query, "markets")?;
+    if let Some(tape) = &world.tape {
+        let known =
+            wanted.into_iter().filter_map(|(i, code)| Some(wire::instrument_of(code, tape.upbit_tick(i)?)));
+        return Ok(array(known.collect()));
+    }
     let items = wanted.into_iter().map(|(index, code)| wire::instrument(&world.model.symbols()[index], code));
     Ok(array(items.collect()))
 }
@@ -199,11 +208,12 @@ fn candles(world: &World, _: &Shared, query: &Parameters) -> Result<String, (u16
         None => i64::MAX,
         Some(text) => moment(text).ok_or((400, "to is no date and time"))?,
     };
-    let fetched = world.model.upbit_candles(index, if to == i64::MAX { count } else { 2_000 });
+    let fetched = world.upbit_candles(index, if to == i64::MAX { count } else { 2_000 });
     let symbol = &world.model.symbols()[index];
-    let fx = world.model.fx_mid();
-    let kept = fetched.iter().filter(|c| c.minute < to / 60_000 || to == i64::MAX).take(count);
-    Ok(array(kept.map(|c| wire::candle(symbol, code, c, fx)).collect()))
+    let fx = world.fx_mid();
+    let rows = world.candle_rows(Venue::Upbit, index, &fetched, |c| wire::candle(symbol, code, c, fx));
+    let kept = rows.into_iter().filter(|(minute, _)| *minute < to / 60_000 || to == i64::MAX).take(count);
+    Ok(array(kept.map(|(_, row)| row).collect()))
 }
 
 /// `to` as the venue reads it: with an offset, or UTC without one.

@@ -157,6 +157,11 @@ pub fn market(symbol: &Symbol, code: &str, details: bool) -> String {
 /// One element of `/v1/orderbook/instruments`.
 pub fn instrument(symbol: &Symbol, code: &str) -> String {
     let tick = symbol.upbit[0].rungs().first().map_or(0, |r| symbol.upbit_tick(r.price as f64 / 1e8));
+    instrument_of(code, tick)
+}
+
+/// The same, of a tick at 1e-8.
+pub fn instrument_of(code: &str, tick: i64) -> String {
     format!(
         r#"{{"market":"{code}","quote_currency":"KRW","tick_size":"{}","supported_levels":["0"]}}"#,
         number(tick)

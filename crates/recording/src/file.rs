@@ -1,13 +1,16 @@
-//! The file format of the input log, version 1.
+//! The file format of the input log, versions 1 and 2 (docs/recording.md has the bytes).
 //!
 //! ```text
-//! file   = "ASSAYREC" u16 version(1) u16 reserved, blocks
-//! block  = u32 magic "BLK1", u32 raw length, u32 stored length, u32 crc32 of the stored bytes, lz4 block
+//! file   = "ASSAYREC" u16 version(2) u16 reserved, blocks
+//! block  = u32 magic, u32 raw length, u32 stored length, u32 crc32, lz4 block
 //! record = u32 length of what follows, u64 seq, i64 at (ns), u8 kind, body
 //! ```
-//! All integers little-endian. Kind 1 is a frame (`u16 conn`, payload); every other input is kind 0 with a JSON head:
-//! `u32 head length, head, payload` (the payload bytes of REST answers stay raw beside the head). A log is readable to its last whole block
-//! after a kill; a torn tail is reported, never guessed at.
+//! All integers little-endian. The checksum covers both lengths and the stored bytes (the stored bytes alone in version 1).
+//! Magic `BLK1` holds records; `CHK1` holds a checkpoint: records, in the same encoding, that say how things stood where the
+//! file begins (see [`crate::series`]). Kind 1 is a frame (`u16 conn`, payload); every other input is kind 0 with a JSON head:
+//! `u32 head length, head, payload` (the payload bytes of REST answers stay raw beside the head). A log is readable to its
+//! last whole block after a kill; a torn tail is reported, never guessed at. A length in a damaged head is never believed:
+//! memory is taken as bytes arrive.
 
 use crate::{Input, Record};
 use bytes::Bytes;
@@ -20,12 +23,19 @@ const FILE_MAGIC: &[u8; 8] = b"ASSAYREC";
 /// Size of the head: a log of this size holds no record.
 pub const HEAD_BYTES: u64 = 12;
 const BLOCK_MAGIC: u32 = u32::from_le_bytes(*b"BLK1");
+const CHECKPOINT_MAGIC: u32 = u32::from_le_bytes(*b"CHK1");
 /// Version written by this code.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// The first version: its checksums leave out the lengths. Still read.
+const FIRST_VERSION: u16 = 1;
 /// A block is closed when it holds this many raw bytes.
 pub const BLOCK_BYTES: usize = 256 * 1024;
 /// No block is larger than this; a length beyond it is damage.
 const MAX_BLOCK: usize = 64 * 1024 * 1024;
+/// No record is larger than this, so that a block that was open still has room for it.
+pub const MAX_RECORD: usize = MAX_BLOCK - 2 * BLOCK_BYTES;
+/// LZ4 gives at most 255 bytes for one (block format: runs of 255 in a length).
+const MAX_RATIO: usize = 255;
 const KIND_JSON: u8 = 0;
 const KIND_FRAME: u8 = 1;
 
@@ -56,6 +66,28 @@ pub enum FileError {
         /// Whose it is.
         run_id: String,
     },
+    /// A folder holds a recording already.
+    #[error("{} holds a recording already, which is never overwritten: choose another folder, or move it away", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder without a recording.
+    #[error("{} holds no recording (no file *.rec): name a recording's folder or one of its files", path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A record does not fit into any block.
+    #[error("{}: record {seq} has {bytes} bytes, and {MAX_RECORD} is the most; leave that input out", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The record.
+        seq: u64,
+        /// Its size.
+        bytes: usize,
+    },
     /// A whole block is damaged (not a torn tail).
     #[error("{}: damaged block at byte {offset}: {what}", path.display())]
     Damaged {
@@ -73,6 +105,7 @@ pub enum FileError {
 pub struct Writer {
     file: File,
     path: PathBuf,
+    version: u16,
     raw: Vec<u8>,
     written: u64,
 }
@@ -90,7 +123,8 @@ impl Writer {
         head.extend_from_slice(&VERSION.to_le_bytes());
         head.extend_from_slice(&0u16.to_le_bytes());
         file.write_all(&head).map_err(io)?;
-        Ok(Self { file, path: path.to_owned(), raw: Vec::with_capacity(BLOCK_BYTES + 65_536), written: 12 })
+        let raw = Vec::with_capacity(BLOCK_BYTES + 65_536);
+        Ok(Self { file, path: path.to_owned(), version: VERSION, raw, written: HEAD_BYTES })
     }
 
     /// Goes on with a log whose writer was killed: what follows the last whole block is cut, and new records are appended.
@@ -118,15 +152,41 @@ impl Writer {
             file.set_len(end).map_err(io)?;
         }
         let raw = Vec::with_capacity(BLOCK_BYTES + 65_536);
-        Ok((Self { file, path: path.to_owned(), raw, written: end }, tail))
+        Ok((Self { file, path: path.to_owned(), version: reader.version, raw, written: end }, tail))
+    }
+
+    /// Writes how things stand where the file begins, as a block of its own: before the first [`Self::push`].
+    ///
+    /// # Errors
+    /// [`FileError::Io`], [`FileError::TooLarge`].
+    pub fn checkpoint(&mut self, records: &[Record]) -> Result<(), FileError> {
+        self.flush()?;
+        for record in records {
+            self.append(record)?;
+            if self.raw.len() >= BLOCK_BYTES {
+                self.write_block(CHECKPOINT_MAGIC)?;
+            }
+        }
+        self.write_block(CHECKPOINT_MAGIC)
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), FileError> {
+        let before = self.raw.len();
+        encode(record, &mut self.raw);
+        let bytes = self.raw.len() - before;
+        if bytes > MAX_RECORD {
+            self.raw.truncate(before);
+            return Err(FileError::TooLarge { path: self.path.clone(), seq: record.seq, bytes });
+        }
+        Ok(())
     }
 
     /// Appends a record; writes a block when one is full.
     ///
     /// # Errors
-    /// [`FileError::Io`].
+    /// [`FileError::Io`]; [`FileError::TooLarge`] leaves it out and changes nothing.
     pub fn push(&mut self, record: &Record) -> Result<(), FileError> {
-        encode(record, &mut self.raw);
+        self.append(record)?;
         if self.raw.len() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -140,15 +200,19 @@ impl Writer {
     /// # Errors
     /// [`FileError::Io`].
     pub fn flush(&mut self) -> Result<(), FileError> {
+        self.write_block(BLOCK_MAGIC)
+    }
+
+    fn write_block(&mut self, magic: u32) -> Result<(), FileError> {
         if self.raw.is_empty() {
             return Ok(());
         }
         let stored = lz4_flex::block::compress(&self.raw);
-        let mut block = Vec::with_capacity(stored.len() + 16);
-        block.extend_from_slice(&BLOCK_MAGIC.to_le_bytes());
-        block.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
-        block.extend_from_slice(&(stored.len() as u32).to_le_bytes());
-        block.extend_from_slice(&crc32fast::hash(&stored).to_le_bytes());
+        let lengths = [(self.raw.len() as u32).to_le_bytes(), (stored.len() as u32).to_le_bytes()].concat();
+        let mut block = Vec::with_capacity(stored.len() + BLOCK_HEAD);
+        block.extend_from_slice(&magic.to_le_bytes());
+        block.extend_from_slice(&lengths);
+        block.extend_from_slice(&checksum(self.version, &lengths, &stored).to_le_bytes());
         block.extend_from_slice(&stored);
         self.file.write_all(&block).map_err(|source| FileError::Io { path: self.path.clone(), source })?;
         self.written += block.len() as u64;
@@ -175,6 +239,18 @@ pub struct Tail {
     pub last: Option<(u64, Timestamp)>,
     /// Bytes of a torn last block that were cut.
     pub cut_bytes: u64,
+}
+
+/// Bytes before a block's stored ones.
+const BLOCK_HEAD: usize = 16;
+
+fn checksum(version: u16, lengths: &[u8], stored: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    if version > FIRST_VERSION {
+        hasher.update(lengths);
+    }
+    hasher.update(stored);
+    hasher.finalize()
 }
 
 fn encode(record: &Record, out: &mut Vec<u8>) {
@@ -214,9 +290,14 @@ fn split_payload(input: &Input) -> (Input, Bytes) {
 pub struct Reader {
     file: BufReader<File>,
     path: PathBuf,
+    version: u16,
     block: Bytes,
     at: usize,
+    /// Where the block in hand begins.
+    block_offset: u64,
+    is_checkpoint: bool,
     offset: u64,
+    blocks: u64,
     torn: Option<u64>,
 }
 
@@ -235,15 +316,46 @@ impl Reader {
             return Err(bad("it does not start with ASSAYREC".to_owned()));
         }
         let version = u16::from_le_bytes([head[8], head[9]]);
-        if version != VERSION {
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
             return Err(bad(format!("its version is {version}")));
         }
-        Ok(Self { file, path: path.to_owned(), block: Bytes::new(), at: 0, offset: 12, torn: None })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            version,
+            block: Bytes::new(),
+            at: 0,
+            block_offset: HEAD_BYTES,
+            is_checkpoint: false,
+            offset: HEAD_BYTES,
+            blocks: 0,
+            torn: None,
+        })
     }
 
     /// Where a torn tail begins, once the end has been reached: the writer was killed there.
     pub const fn torn_at(&self) -> Option<u64> {
         self.torn
+    }
+
+    /// Whether the record that came last belongs to the file's checkpoint.
+    pub const fn in_checkpoint(&self) -> bool {
+        self.is_checkpoint
+    }
+
+    /// Whole blocks read so far.
+    pub const fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Bytes read so far, to the end of the last whole block.
+    pub const fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The next record, `None` at the end (or at a torn tail, see [`Reader::torn_at`]).
@@ -257,43 +369,75 @@ impl Reader {
             }
         }
         let rest = self.block.slice(self.at..);
-        let (record, used) = decode(&rest).ok_or_else(|| self.damaged("a record is malformed"))?;
+        let (record, used) =
+            decode(&rest).ok_or_else(|| self.damaged(self.block_offset, "a record is malformed"))?;
         self.at += used;
         Ok(Some(record))
     }
 
-    fn damaged(&self, what: &str) -> FileError {
-        FileError::Damaged { path: self.path.clone(), offset: self.offset, what: what.to_owned() }
+    fn damaged(&self, offset: u64, what: &str) -> FileError {
+        FileError::Damaged { path: self.path.clone(), offset, what: what.to_owned() }
     }
 
     fn next_block(&mut self) -> Result<bool, FileError> {
         let io = |path: &Path, source| FileError::Io { path: path.to_owned(), source };
-        let mut head = [0; 16];
+        let mut head = [0; BLOCK_HEAD];
         let n = read_full(&mut self.file, &mut head).map_err(|e| io(&self.path, e))?;
-        if n < 16 {
+        if n < BLOCK_HEAD {
             self.torn = (n > 0).then_some(self.offset);
             return Ok(false);
         }
         let word = |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]);
-        let (raw, stored, crc) = (word(4) as usize, word(8) as usize, word(12));
-        if word(0) != BLOCK_MAGIC || raw > MAX_BLOCK || stored > MAX_BLOCK {
-            return Err(self.damaged("its head is not a block's"));
+        let (magic, raw, stored, crc) = (word(0), word(4) as usize, word(8) as usize, word(12));
+        let is_checkpoint = magic == CHECKPOINT_MAGIC && self.version > FIRST_VERSION;
+        if !(magic == BLOCK_MAGIC || is_checkpoint) || raw > MAX_BLOCK || stored > MAX_BLOCK {
+            return Err(self.damaged(self.offset, "its head is not a block's"));
         }
-        let mut body = vec![0; stored];
-        let n = read_full(&mut self.file, &mut body).map_err(|e| io(&self.path, e))?;
-        if n < stored {
+        // Grows as bytes arrive: a length in a damaged head takes no memory by itself.
+        let mut body = Vec::new();
+        let limit = stored as u64;
+        (&mut self.file).take(limit).read_to_end(&mut body).map_err(|e| io(&self.path, e))?;
+        if body.len() < stored {
+            if holds_block(self.version, &body) {
+                return Err(self.damaged(self.offset, "its length is wrong: whole blocks follow"));
+            }
             self.torn = Some(self.offset);
             return Ok(false);
         }
-        if crc32fast::hash(&body) != crc {
-            return Err(self.damaged("its checksum does not match"));
+        if checksum(self.version, &head[4..12], &body) != crc {
+            return Err(self.damaged(self.offset, "its checksum does not match"));
         }
-        let raw = lz4_flex::block::decompress(&body, raw).map_err(|e| self.damaged(&e.to_string()))?;
-        self.block = Bytes::from(raw);
+        if raw > stored.saturating_mul(MAX_RATIO).saturating_add(64) {
+            return Err(self.damaged(self.offset, "it claims more than it can hold"));
+        }
+        let unpacked = lz4_flex::block::decompress(&body, raw)
+            .map_err(|e| self.damaged(self.offset, &format!("it cannot be unpacked: {e}")))?;
+        if unpacked.len() != raw {
+            return Err(self.damaged(self.offset, "it is not as long as it says"));
+        }
+        self.block = Bytes::from(unpacked);
         self.at = 0;
-        self.offset += 16 + stored as u64;
+        self.is_checkpoint = is_checkpoint;
+        self.block_offset = self.offset;
+        self.offset += (BLOCK_HEAD + stored) as u64;
+        self.blocks += 1;
         Ok(true)
     }
+}
+
+/// Whether a whole block stands somewhere in `bytes`: then a length before it was damaged, and this is no torn tail.
+fn holds_block(version: u16, bytes: &[u8]) -> bool {
+    let magics = [BLOCK_MAGIC.to_le_bytes(), CHECKPOINT_MAGIC.to_le_bytes()];
+    let at = |i: usize| -> Option<()> {
+        let head = bytes.get(i..i + BLOCK_HEAD)?;
+        let magic: [u8; 4] = head[..4].try_into().ok()?;
+        let stored = u32::from_le_bytes(head[8..12].try_into().ok()?) as usize;
+        let crc = u32::from_le_bytes(head[12..16].try_into().ok()?);
+        let from = i + BLOCK_HEAD;
+        let body = magics.contains(&magic).then(|| bytes.get(from..from.checked_add(stored)?))??;
+        (checksum(version, &head[4..12], body) == crc).then_some(())
+    };
+    (0..bytes.len().saturating_sub(BLOCK_HEAD)).any(|i| at(i).is_some())
 }
 
 impl Iterator for Reader {
@@ -325,6 +469,7 @@ fn decode(bytes: &Bytes) -> Option<(Record, usize)> {
     let input = match *body.get(16)? {
         KIND_FRAME => {
             let conn = u16::from_le_bytes(body.get(17..19)?.try_into().ok()?);
+            // Behind the body's own 19 bytes; `get` above has looked at the whole.
             Input::Frame { conn, payload: bytes.slice(23..4 + length) }
         }
         KIND_JSON => {

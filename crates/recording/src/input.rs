@@ -114,7 +114,8 @@ pub enum Input {
         venue: Venue,
         /// Symbol.
         asset: Asset,
-        /// The epoch of the request that it answers; the core ignores an answer of an older epoch.
+        /// The epoch of the request that it answers; the core ignores an answer of an older epoch. 0 in a recorded market,
+        /// where no engine asked: the book that waits for a snapshot takes it.
         epoch: u32,
         /// REST body.
         payload: Bytes,

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+#[path = "it/fuzz.rs"]
+mod fuzz;
+#[path = "it/series.rs"]
+mod series;
+
 use bytes::Bytes;
 use market::{Asset, Timestamp, Venue};
 use proptest::prelude::*;

@@ -79,11 +79,49 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 }
 
+/// `assay record`: the market alone, in the format that `assay replay` reads.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RecordArgs {
+    /// The folder of the recording; it must not hold one yet.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Where the market comes from: real or local.
+    #[arg(long, value_enum, default_value = "real")]
+    pub data_source: DataSource,
+    /// How many symbols, chosen as a run chooses them.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub topn_size: u32,
+    /// These symbols instead, such as BTC,ETH.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with = "topn_size")]
+    pub symbols: Vec<market::Asset>,
+    /// How long to record, seconds; until SIGTERM or SIGINT when left out.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub duration_seconds: Option<u64>,
+    /// Configuration (TOML): the [engine] that a replay takes, [filters], [endpoints].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A file is full at this size [default: 256, or a quarter of --cap-mb].
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub rotate_mb: Option<u64>,
+    /// A file is full at this age.
+    #[arg(long, value_name = "M", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=525_600))]
+    pub rotate_minutes: u64,
+    /// All files together stay below this: the oldest go, the newest are kept. Everything is kept when left out.
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(2..=100_000_000))]
+    pub cap_mb: Option<u64>,
+    /// Between two status lines, seconds.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub status_seconds: u64,
+    /// Spelling of log lines.
+    #[arg(long, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
 /// `assay replay`: an input log through the core at full speed.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReplayArgs {
-    /// The input log.
-    #[arg(value_name = "INPUT_LOG")]
+    /// The input log, or a recording: a file, or the folder of its files.
+    #[arg(value_name = "INPUT_LOG|DIR")]
     pub input: PathBuf,
     /// Where to write the journal; it must not exist.
     #[arg(long, value_name = "OUT")]

@@ -29,7 +29,8 @@ pub struct FileConfig {
     pub probe_every_ms: u64,
     /// Write the input log.
     pub record_inputs: bool,
-    /// Stop writing the input log at this size, MB of 10^6 bytes. What is left out is counted and stated.
+    /// Keep the input log below this size, MB of 10^6 bytes, in several files: the oldest go, the newest are kept. What went is
+    /// counted and stated; a journal can be replayed from a whole log only.
     pub recording_cap_mb: Option<u64>,
     /// Venue addresses, for `--data-source local`.
     pub endpoints: Option<EndpointConfig>,

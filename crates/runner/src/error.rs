@@ -59,6 +59,9 @@ pub enum RunError {
     /// An input log cannot be written or read.
     #[error("input log: {0}")]
     Recording(#[from] recording::file::FileError),
+    /// A capture cannot be imported.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
     /// A venue cannot be reached.
     #[error("{venue} cannot be used: {cause}; {next}")]
     Venue {
@@ -102,10 +105,13 @@ impl RunError {
             Self::Config(_)
             | Self::MetricsAddress { .. }
             | Self::JournalExists(_)
-            | Self::Recording(FileError::OtherRun { .. }) => exit_codes::USAGE,
+            | Self::Import(_)
+            | Self::Recording(FileError::OtherRun { .. } | FileError::Occupied { .. }) => exit_codes::USAGE,
             Self::NotFound(_)
             | Self::Unreadable(_)
-            | Self::Recording(FileError::NotALog { .. } | FileError::Damaged { .. }) => exit_codes::NOT_FOUND,
+            | Self::Recording(
+                FileError::NotALog { .. } | FileError::Damaged { .. } | FileError::Empty { .. },
+            ) => exit_codes::NOT_FOUND,
             Self::Differs { .. } => exit_codes::DISAGREES,
             _ => exit_codes::INTERNAL,
         }

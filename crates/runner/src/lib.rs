@@ -9,12 +9,15 @@
 //! writes lines; the dispatcher has its own. The queues between them are bounded, and a wait of the hot thread is counted.
 
 mod args;
+pub mod books;
 mod clock;
 mod config;
 mod error;
 mod explain;
 mod following;
 mod hot;
+pub mod import;
+pub mod info;
 mod keeper;
 mod kpi;
 mod kpifile;
@@ -23,10 +26,12 @@ mod live;
 mod logs;
 mod metrics;
 mod process;
+mod record;
 mod recorder;
 mod replay;
 mod requests;
 mod restart;
+mod rolling;
 mod screen;
 mod server;
 mod session;
@@ -38,13 +43,14 @@ mod streams;
 mod universe;
 mod writer;
 
-pub use args::{DataSource, KpiArgs, LogFormat, ReplayArgs, RunArgs};
+pub use args::{DataSource, KpiArgs, LogFormat, RecordArgs, ReplayArgs, RunArgs};
 pub use config::{AlertSection, EndpointConfig, FileConfig, load as load_config, parse as parse_config};
 pub use error::RunError;
 pub use explain::{UniverseStory, explain_universe};
 pub use following::{StreamSection, UpbitFormat};
 pub use kpi::{from_journal, kpi};
 pub use process::write_atomic;
+pub use record::record;
 pub use replay::{ReplayReport, replay, replay_file};
 pub use session::run;
 pub use store::{Document as StoreDocument, pull_kill_switch, run_in as store_of};

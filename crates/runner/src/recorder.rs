@@ -2,11 +2,13 @@
 //! the queue is full (counted).
 
 use crate::error::RunError;
+use crate::rolling::Rolling;
 use recording::Record;
-use recording::file::{Tail, Writer};
+use recording::file::{FileError, Tail, Writer};
+use recording::series::SeriesWriter;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -49,7 +51,7 @@ impl Barrier {
 pub struct RecorderStats {
     /// Records in the file.
     pub records: AtomicU64,
-    /// Records left out because the cap was reached or the disk failed.
+    /// Records that are not in it: the cap removed them with the oldest file, or the disk failed.
     pub dropped: AtomicU64,
     /// Bytes in the file.
     pub bytes: AtomicU64,
@@ -57,6 +59,10 @@ pub struct RecorderStats {
     pub waits: AtomicU64,
     /// Payload bytes in the queue.
     pub queued: AtomicU64,
+    /// Of [`Self::dropped`], those that the cap removed.
+    pub removed: AtomicU64,
+    /// The disk failed: the log has ended.
+    pub failed: AtomicBool,
 }
 
 /// The hot thread's end.
@@ -83,7 +89,21 @@ impl Recorder {
                 path.display()
             )));
         }
-        Self::run(Writer::create(path)?, cap_bytes)
+        match cap_bytes {
+            None => Self::run(Sink::Whole(Writer::create(path)?)),
+            Some(cap) => {
+                let series = SeriesWriter::create_beside(path, crate::rolling::limits(cap))?;
+                Self::run(Sink::Rolling(Box::new(Rolling::new(series))))
+            }
+        }
+    }
+
+    /// Writes a recorded market.
+    ///
+    /// # Errors
+    /// [`RunError::Internal`] without a thread.
+    pub fn rolling(rolling: Rolling) -> Result<Self, RunError> {
+        Self::run(Sink::Rolling(Box::new(rolling)))
     }
 
     /// Goes on with the log of a killed run, or begins one when there is none.
@@ -91,24 +111,33 @@ impl Recorder {
     /// # Errors
     /// As [`Recorder::start`]; a log that is damaged before its tail is left as it is.
     pub fn go_on(path: &Path, cap_bytes: Option<u64>, run_id: &str) -> Result<(Self, Tail), RunError> {
-        if !std::fs::metadata(path).is_ok_and(|meta| meta.len() > HEAD_BYTES) {
+        if !is_begun(path) {
             return Ok((Self::start(path, cap_bytes)?, Tail::default()));
         }
-        let (writer, tail) = Writer::go_on(path, run_id)?;
+        let (sink, tail) = match cap_bytes {
+            None => {
+                let (writer, tail) = Writer::go_on(path, run_id)?;
+                (Sink::Whole(writer), tail)
+            }
+            Some(cap) => {
+                let (series, tail) = SeriesWriter::go_on(path, run_id, crate::rolling::limits(cap))?;
+                (Sink::Rolling(Box::new(Rolling::new(series))), tail)
+            }
+        };
         if tail.cut_bytes > 0 {
             let bytes = tail.cut_bytes;
             tracing::warn!(bytes, path = %path.display(), "the input log's torn tail was cut");
         }
-        Ok((Self::run(writer, cap_bytes)?, tail))
+        Ok((Self::run(sink)?, tail))
     }
 
-    fn run(writer: Writer, cap_bytes: Option<u64>) -> Result<Self, RunError> {
+    fn run(sink: Sink) -> Result<Self, RunError> {
         let (sender, receiver) = sync_channel(QUEUE);
         let stats = Arc::new(RecorderStats::default());
         let theirs = Arc::clone(&stats);
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || write(writer, &receiver, cap_bytes, &theirs))
+            .spawn(move || write(sink, &receiver, &theirs))
             .map_err(|e| RunError::Internal(format!("no thread for the input log: {e}")))?;
         Ok(Self { sender, thread: Some(thread), stats })
     }
@@ -146,7 +175,11 @@ impl Recorder {
         let dropped = self.stats.dropped.load(Relaxed);
         if dropped > 0 {
             let records = self.stats.records.load(Relaxed);
-            tracing::warn!(records, dropped, "the input log is not whole: a replay ends where it does");
+            tracing::warn!(
+                records,
+                dropped,
+                "the log is not whole: a journal is replayed from a whole one only"
+            );
         }
     }
 
@@ -177,27 +210,85 @@ fn size(record: &Record) -> u64 {
     (payload + size_of::<Record>()) as u64
 }
 
-fn write(mut writer: Writer, receiver: &Receiver<Item>, cap: Option<u64>, stats: &RecorderStats) {
+/// Where the records go.
+#[derive(Debug)]
+enum Sink {
+    /// One file, whole: the journal can be replayed from it.
+    Whole(Writer),
+    /// Several files below a cap, the oldest of which go.
+    Rolling(Box<Rolling>),
+}
+
+impl Sink {
+    fn push(&mut self, record: &Record) -> Result<(), FileError> {
+        match self {
+            Self::Whole(writer) => writer.push(record),
+            Self::Rolling(rolling) => rolling.push(record),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), FileError> {
+        match self {
+            Self::Whole(writer) => writer.flush(),
+            Self::Rolling(rolling) => rolling.flush(),
+        }
+    }
+
+    /// Bytes on the disk, and records that went with the oldest files.
+    fn held(&self) -> (u64, u64) {
+        match self {
+            Self::Whole(writer) => (writer.written(), 0),
+            Self::Rolling(rolling) => rolling.held(),
+        }
+    }
+
+    fn sync(&mut self, stats: &RecorderStats) -> Result<(), FileError> {
+        let result = match self {
+            Self::Whole(writer) => writer.sync(),
+            Self::Rolling(rolling) => rolling.sync(),
+        };
+        self.tell(stats);
+        result
+    }
+
+    fn tell(&self, stats: &RecorderStats) {
+        let (bytes, removed) = self.held();
+        stats.bytes.store(bytes, Relaxed);
+        let known = stats.removed.swap(removed, Relaxed);
+        stats.dropped.fetch_add(removed.saturating_sub(known), Relaxed);
+    }
+}
+
+/// Whether there is a log to go on with: a record, or a part behind a first one that the cap removed.
+fn is_begun(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.len() > HEAD_BYTES)
+        || recording::series::Series::open(path).is_ok_and(|series| series.files() > 0 && !path.exists())
+}
+
+fn write(mut sink: Sink, receiver: &Receiver<Item>, stats: &RecorderStats) {
     let mut open = true;
     let mut flushed = Instant::now();
+    let failed = |error: FileError| {
+        tracing::error!(%error, "the input log ends here");
+        stats.failed.store(true, Relaxed);
+        false
+    };
     loop {
         match receiver.recv_timeout(FLUSH.saturating_sub(flushed.elapsed())) {
             Ok(Item::Record(record)) => {
                 stats.queued.fetch_sub(size(&record), Relaxed);
                 if !open {
                     stats.dropped.fetch_add(1, Relaxed);
-                } else if let Err(error) = writer.push(&record) {
-                    tracing::error!(%error, "the input log ends here");
-                    open = false;
+                } else if let Err(error) = sink.push(&record) {
+                    open = failed(error);
                     stats.dropped.fetch_add(1, Relaxed);
                 } else {
                     stats.records.fetch_add(1, Relaxed);
                 }
             }
             Ok(Item::Flush(done)) => {
-                if open && let Err(error) = writer.flush() {
-                    tracing::error!(%error, "the input log ends here");
-                    open = false;
+                if open && let Err(error) = sink.flush() {
+                    open = failed(error);
                 }
                 // Whoever asked may be gone.
                 let _ = done.send(());
@@ -206,30 +297,14 @@ fn write(mut writer: Writer, receiver: &Receiver<Item>, cap: Option<u64>, stats:
             Ok(Item::End) | Err(RecvTimeoutError::Disconnected) => break,
         }
         if open && flushed.elapsed() >= FLUSH {
-            open = sync(&mut writer, stats);
+            open = sink.sync(stats).map_or_else(failed, |()| true);
             flushed = Instant::now();
         }
-        if open && cap.is_some_and(|cap| writer.written() >= cap) {
-            tracing::warn!(
-                bytes = writer.written(),
-                "recording_cap_mb is reached: the input log ends here; what follows is counted in recording_dropped"
-            );
-            open = false;
-            stats.bytes.store(writer.written(), Relaxed);
-        }
     }
-    if open {
-        sync(&mut writer, stats);
+    if open && let Err(error) = sink.sync(stats) {
+        failed(error);
     }
-}
-
-fn sync(writer: &mut Writer, stats: &RecorderStats) -> bool {
-    let result = writer.sync();
-    stats.bytes.store(writer.written(), Relaxed);
-    if let Err(error) = &result {
-        tracing::error!(%error, "the input log ends here");
-    }
-    result.is_ok()
+    sink.tell(stats);
 }
 
 #[cfg(test)]
@@ -252,19 +327,46 @@ mod tests {
     }
 
     #[test]
-    fn at_the_cap_the_log_ends_and_the_counters_say_what_is_in_it() {
+    fn at_the_cap_the_newest_is_kept_and_the_counters_say_what_went() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("input.rec");
         let recorder = Recorder::start(&path, Some(500_000)).unwrap();
         let stats = recorder.stats();
-        (1..=2_000).for_each(|seq| recorder.push(record(seq)));
+        for seq in 1..=2_000 {
+            recorder.push(record(seq));
+        }
         recorder.finish();
         let (records, dropped) = (stats.records.load(Relaxed), stats.dropped.load(Relaxed));
-        assert!(records >= 500 && dropped > 0 && records + dropped == 2_000, "{records} and {dropped}");
-        assert_eq!(stats.bytes.load(Relaxed), std::fs::metadata(&path).unwrap().len());
+        assert!(dropped > 500 && records == 2_000, "{records} and {dropped}");
         assert_eq!(stats.queued.load(Relaxed), 0);
-        let read: Vec<_> = Reader::open(&path).unwrap().map(Result::unwrap).collect();
-        assert_eq!((read.len() as u64, read.last().map(|r| r.seq)), (records, Some(records)));
+        assert!(!path.exists(), "the oldest file goes first");
+        let on_disk: u64 =
+            std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum();
+        assert!(on_disk <= 500_000, "{on_disk}");
+        assert_eq!(stats.bytes.load(Relaxed), on_disk);
+        // Named by the file that is gone, what is left reads in order to the end.
+        let mut series = recording::series::Series::open(&path).unwrap();
+        let read: Vec<u64> = series.by_ref().map(|r| r.unwrap().seq).collect();
+        assert_eq!(read, (dropped + 1..=2_000).collect::<Vec<_>>());
+        assert_eq!((series.removed(), series.problems().len()), (dropped, 0));
+    }
+
+    #[test]
+    fn a_capped_log_of_a_killed_run_goes_on_in_its_last_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input.rec");
+        let recorder = Recorder::start(&path, Some(40_000_000)).unwrap();
+        (1..=4_500).for_each(|seq| recorder.push(record(seq)));
+        recorder.finish();
+        assert!(Recorder::start(&path, Some(40_000_000)).is_err());
+        let (recorder, tail) = Recorder::go_on(&path, Some(40_000_000), "any").unwrap();
+        assert_eq!(tail.last, Some((4_500, Timestamp(4_500))));
+        (4_501..=6_000).for_each(|seq| recorder.push(record(seq)));
+        recorder.finish();
+        let mut series = recording::series::Series::open(&path).unwrap();
+        let read: Vec<u64> = series.by_ref().map(|r| r.unwrap().seq).collect();
+        assert_eq!(read, (1..=6_000).collect::<Vec<_>>());
+        assert!(series.files() > 1, "{} files", series.files());
     }
 
     #[test]

@@ -15,7 +15,8 @@ use engine::recover::Cuts;
 use engine::{Core, Effect};
 use journal::Entry;
 use recording::Input;
-use recording::file::{FileError, Reader};
+use recording::file::FileError;
+use recording::series::{Problem, Series};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 const STRIDE: u64 = 1_024;
 
 /// What a replay did.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReplayReport {
     /// Inputs applied.
     pub inputs: u64,
@@ -35,6 +36,10 @@ pub struct ReplayReport {
     pub seconds: f64,
     /// Where a torn tail of the log begins.
     pub torn_at: Option<u64>,
+    /// Records before the first one that is there: a cap removed them.
+    pub removed: u64,
+    /// What is missing or damaged.
+    pub problems: Vec<Problem>,
 }
 
 /// `assay replay`.
@@ -49,8 +54,11 @@ pub fn replay(args: ReplayArgs) -> Result<u8, RunError> {
         "{} inputs, {} journal records, {:.2} s, {rate:.0} inputs/s",
         report.inputs, report.records, report.seconds
     );
-    if let Some(offset) = report.torn_at {
-        println!("the log has a torn tail at byte {offset}: its writer was killed there");
+    if report.removed > 0 {
+        println!("it begins behind record {}: older ones were removed at the cap", report.removed);
+    }
+    for problem in &report.problems {
+        println!("{problem}");
     }
     if let Some(expected) = &args.expect {
         println!("the journal is {} byte for byte", expected.display());
@@ -76,6 +84,14 @@ pub fn replay_file(
     let started = Instant::now();
     output.cuts = cuts(input)?;
     let first = reader.next_record()?.ok_or_else(|| empty(input))?;
+    if expect.is_some() && reader.removed() > 0 && matches!(first.input, Input::Session { .. }) {
+        return Err(RunError::Config(format!(
+            "{} begins behind record {}: a journal can be compared with a whole log only, and the cap removed the \
+             beginning of this one; raise recording_cap_mb for the next run, and replay this one without --expect",
+            input.display(),
+            reader.removed()
+        )));
+    }
     if let Input::Resume { after_seq, .. } = &first.input {
         output.skip(*after_seq)?;
     }
@@ -91,14 +107,25 @@ pub fn replay_file(
     }
     let seconds = started.elapsed().as_secs_f64();
     let records = output.finish()?;
-    Ok(ReplayReport { inputs, records, seconds, torn_at: reader.torn_at() })
+    Ok(ReplayReport {
+        inputs,
+        records,
+        seconds,
+        torn_at: reader.torn_at(),
+        removed: reader.removed(),
+        problems: reader.problems().to_vec(),
+    })
 }
 
-fn open(path: &Path) -> Result<Reader, RunError> {
-    if !path.exists() {
-        return Err(RunError::NotFound(path.to_owned()));
-    }
-    Reader::open(path).map_err(|error| match error {
+/// Opens a recording: a file with those that go on behind it, or a folder.
+///
+/// # Errors
+/// [`RunError::NotFound`], [`RunError::Unreadable`], [`RunError::Recording`].
+pub(crate) fn open(path: &Path) -> Result<Series, RunError> {
+    Series::open(path).map_err(|error| match error {
+        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            RunError::NotFound(path.to_owned())
+        }
         FileError::Io { source, .. } => unreadable(path, &source),
         other => other.into(),
     })
@@ -282,8 +309,8 @@ pub async fn feed(parts: Parts<'_>, signals: &mut Signals) -> Result<Outcome, Ru
         }
     }
     hot.show();
-    if let Some(offset) = reader.torn_at() {
-        tracing::warn!(offset, "the recording has a torn tail: its writer was killed there");
+    for problem in reader.problems() {
+        tracing::warn!("{problem}");
     }
     Ok(if hot.emergency { Outcome::Emergency } else { outcome })
 }

@@ -153,7 +153,7 @@ impl Shell {
         match source {
             DataSource::Replay => crate::replay::feed(parts, signals).await,
             DataSource::Real => live::run(parts, Endpoints::real(), signals).await,
-            DataSource::Local => live::run(parts, endpoints(&self.effective)?, signals).await,
+            DataSource::Local => live::run(parts, endpoints(&self.effective.config)?, signals).await,
         }
     }
 
@@ -248,8 +248,8 @@ fn raise(effective: &Effective, clock: Clock) -> Result<Raise, RunError> {
     }))
 }
 
-fn endpoints(effective: &Effective) -> Result<Endpoints, RunError> {
-    let Some(given) = effective.config.endpoints.clone() else {
+pub(crate) fn endpoints(config: &config::FileConfig) -> Result<Endpoints, RunError> {
+    let Some(given) = config.endpoints.clone() else {
         return Err(RunError::Config("--data-source local needs [endpoints]".to_owned()));
     };
     let ca_pem = match &given.ca_file {

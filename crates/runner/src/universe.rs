@@ -74,6 +74,38 @@ pub async fn gather(
     Ok((candidates, fx, fx_code))
 }
 
+/// The markets named, whatever the filters say of them, in that order.
+///
+/// # Errors
+/// [`RunError::Venue`]; [`RunError::Config`] names those that are not listed on both venues.
+pub async fn named(rest: &Rest, assets: &[Asset]) -> Result<Chosen, RunError> {
+    let markets = patient(Venue::Upbit, START, || rest.upbit_markets()).await?;
+    let symbols = patient(Venue::Binance, START, || rest.binance_exchange_info()).await?;
+    let fx_code = format!("{}-{}", Asset::KRW, Asset::USDT);
+    let fx = fx(rest, &fx_code, START).await?;
+    let found = candidates(&markets, &[], &symbols, &[], fx);
+    let mut members = Vec::new();
+    let mut unknown = Vec::new();
+    for asset in assets {
+        match found.iter().find(|candidate| candidate.asset == *asset) {
+            Some(c) => members.push(Member {
+                asset: *asset,
+                upbit: c.upbit.clone(),
+                binance: c.binance.clone(),
+                turnover_usdt: Money::ZERO,
+            }),
+            None => unknown.push(asset.to_string()),
+        }
+    }
+    if !unknown.is_empty() {
+        let unknown = unknown.join(", ");
+        return Err(RunError::Config(format!(
+            "not listed against KRW on Upbit and against USDT on Binance: {unknown}; leave them out of --symbols"
+        )));
+    }
+    Ok(Chosen { selection: Selection { members, ..Selection::default() }, fx, fx_code })
+}
+
 /// The members of before a restart, with the rate as it is now.
 ///
 /// # Errors

@@ -5,7 +5,11 @@
 mod config;
 #[path = "it/faults.rs"]
 mod faults;
+#[path = "it/imports.rs"]
+mod imports;
 #[path = "it/live.rs"]
 mod live;
+#[path = "it/recording.rs"]
+mod recording_a_market;
 #[path = "it/replays.rs"]
 mod replays;

@@ -71,6 +71,14 @@ pub const CAMPAIGNS: &[Campaign] = &[
         length: ("ASSAY_FUZZ_SECONDS", "600"),
         about: "every parser of the venues on mutated frames, seconds for each; ASSAY_FUZZ_SEED draws other cases",
     },
+    Campaign {
+        name: "fuzz-recording",
+        package: "recording",
+        binary: "it",
+        filter: "fuzz::",
+        length: ("ASSAY_FUZZ_SECONDS", "600"),
+        about: "the reader of recordings on mutated files; ASSAY_FUZZ_SEED draws other cases",
+    },
 ];
 
 /// Runs a campaign in the release profile; `length` replaces its usual length.

@@ -394,7 +394,9 @@ impl Core {
 
     fn on_snapshot(&mut self, venue: Venue, asset: Asset, epoch: u32, payload: &[u8]) {
         let Some(i) = self.by_asset.get(&asset).copied() else { return };
-        if venue != Venue::Binance || self.symbols[i].books[venue.index()].epoch != epoch {
+        // A recorded market knows no epochs of ours: its answers fit by their ids, or they do not.
+        let is_ours = epoch == 0 || self.symbols[i].books[venue.index()].epoch == epoch;
+        if venue != Venue::Binance || !is_ours {
             return;
         }
         self.mark(probe::Stage::Parse);

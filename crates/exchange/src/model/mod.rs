@@ -161,6 +161,24 @@ impl Model {
         Ok(model)
     }
 
+    /// Markets without books of their own: a recording's.
+    pub fn listing_only(listed: Vec<Listing>, start_ms: i64) -> Self {
+        let symbols = listed.into_iter().map(|listing| Symbol::new(listing, 0, 100)).collect();
+        Self {
+            kind: MarketKind::Calm,
+            seed: 0,
+            start_ms,
+            steps: 0,
+            noise: Noise::new(0, 2),
+            common: 0.0,
+            fx_bid: FX_START,
+            symbols,
+            planted: Vec::new(),
+            track: None,
+            touched: Vec::new(),
+        }
+    }
+
     /// Plants the gaps and puts up the first books.
     fn open(&mut self, planted: &[PlantedGap]) -> Result<(), crate::ExchangeError> {
         for gap in planted {

@@ -8,22 +8,31 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A local exchange on a thread of its own; it ends with the sender.
-struct Exchange {
-    endpoints: String,
+pub struct Exchange {
+    pub endpoints: String,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Exchange {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::with_gaps(Vec::new())
     }
 
     fn with_gaps(planted: Vec<exchange::PlantedGap>) -> Self {
-        Self::with(planted, exchange::Script::default())
+        Self::with(planted, exchange::Script::default(), None)
     }
 
-    fn with(planted: Vec<exchange::PlantedGap>, script: exchange::Script) -> Self {
+    /// One that plays a recording.
+    pub fn playing(recording: exchange::tape::Playing) -> Self {
+        Self::with(Vec::new(), exchange::Script::default(), Some(recording))
+    }
+
+    fn with(
+        planted: Vec<exchange::PlantedGap>,
+        script: exchange::Script,
+        recording: Option<exchange::tape::Playing>,
+    ) -> Self {
         let (ready, started) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -32,6 +41,7 @@ impl Exchange {
                 let server = exchange::start(exchange::Options {
                     planted,
                     script,
+                    recording,
                     ..exchange::Options::local(12, exchange::MarketKind::Edge, 7)
                 })
                 .await
@@ -322,7 +332,7 @@ fn the_universe_is_refreshed_in_mid_run() {
     use journal::Body;
     let script = "[[fault]]\nat_ms = 5500\nkind = \"halt\"\nasset = \"ETH\"\nlasts_ms = 60000\n\n\
                   [[fault]]\nat_ms = 5500\nkind = \"delist\"\nvenue = \"upbit\"\nasset = \"SOL\"\nlasts_ms = 60000\n";
-    let exchange = Exchange::with(Vec::new(), exchange::Script::parse("script", script).unwrap());
+    let exchange = Exchange::with(Vec::new(), exchange::Script::parse("script", script).unwrap(), None);
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("assay.toml");
     let text = format!(

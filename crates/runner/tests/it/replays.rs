@@ -106,5 +106,7 @@ fn what_is_no_journal_and_no_log_is_exit_66() {
         assert_eq!(error.exit_code(), 66, "{error}");
     }
     assert_eq!(from_journal(folder.path()).map(drop).unwrap_err().exit_code(), 66);
-    assert_eq!(replay_file(folder.path(), None, None, |_| {}).unwrap_err().exit_code(), 66);
+    // A folder is a recording where it holds one.
+    let nothing = tempfile::tempdir().unwrap();
+    assert_eq!(replay_file(nothing.path(), None, None, |_| {}).unwrap_err().exit_code(), 66);
 }

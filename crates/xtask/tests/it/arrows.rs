@@ -13,7 +13,7 @@ const TABLE: [(&str, &[&str]); 15] = [
     ("engine", &["market", "catalogue", "venues", "recording", "journal"]),
     ("exposition", &["catalogue"]),
     ("alerts", &["market", "catalogue", "journal", "exposition"]),
-    ("exchange", &["market"]),
+    ("exchange", &["market", "recording"]),
     ("runner", &["market", "catalogue", "venues", "recording", "journal", "engine", "exposition", "alerts"]),
     ("gate", &["market", "catalogue", "journal"]),
     ("validate", &["market", "catalogue", "venues", "journal", "exposition", "alerts", "gate"]),

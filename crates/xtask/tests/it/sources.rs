@@ -35,6 +35,7 @@ fn is_shell(path: &Path) -> bool {
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let venues = path.starts_with("crates/venues");
     path.ends_with("recording/src/file.rs")
+        || path.ends_with("recording/src/series.rs")
         || path.ends_with("journal/src/file.rs")
         || (venues && matches!(file, "rest.rs" | "stream.rs" | "endpoints.rs" | "dial.rs" | "link.rs"))
 }
