@@ -12,14 +12,6 @@ pub(super) const EXACT: &[(&str, &str)] = &[
         "현금 재배분 (코인만 이동하며 KRW와 USDT는 이동하지 않음)",
     ),
     ("hedging by perpetuals", "무기한 선물을 이용한 헤지"),
-    (
-        "universe: hourly refresh, halts and delistings in mid-run",
-        "대상 종목: 매시간 갱신, 실행 중의 거래 정지와 상장 폐지 반영",
-    ),
-    (
-        "input log: at recording_cap_mb it ends and counts what follows, instead of keeping the newest",
-        "입력 로그: recording_cap_mb에 도달하면 최신 입력을 남기는 대신 기록을 끝내고 이후 입력은 건수만 집계",
-    ),
 ];
 
 /// Phrases with figures; narrow ones before wide ones.
