@@ -45,7 +45,8 @@ impl Priority {
     pub const fn share(self) -> f64 {
         match self {
             Self::Books | Self::Start => 0.8,
-            Self::Levels => 0.7,
+            // Candles weigh little, and without them nothing is traded: they leave room for a few snapshots only.
+            Self::Levels => 0.78,
             Self::Refresh => 0.6,
         }
     }
