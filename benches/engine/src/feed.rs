@@ -263,7 +263,7 @@ impl Live {
             }
         }
         let mut changes = Changes::default();
-        self.model.step(false, &mut changes);
+        self.model.step(&mut changes);
         for index in changes.upbit {
             if self.subscribed(index) {
                 self.upbit_frames(index, "REALTIME", watch);
