@@ -1,7 +1,7 @@
 //! This machine and its configuration, without a venue.
 
 use super::{Check, State};
-use crate::preflight::{Outcome, port};
+use crate::preflight::{Outcome, port, try_store};
 use crate::profile;
 use rustix::process::{Resource, getrlimit};
 use std::path::{Path, PathBuf};
@@ -242,14 +242,7 @@ fn of_port(id: &str, address: &str, key: &str) -> Check {
 fn store(folder: &Path) -> Check {
     let expected = "SQLite opens a database where the run folders are";
     let path = folder.join(format!(".assay-doctor-{}.sqlite", std::process::id()));
-    let opened = alerts::Store::open(&path).map(drop);
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = path.clone().into_os_string();
-        name.push(suffix);
-        // Most of them are not there.
-        let _ = std::fs::remove_file(PathBuf::from(name));
-    }
-    match opened {
+    match try_store(&path) {
         Ok(()) => Check::new("store", State::Ok, expected, "embedded: it does"),
         Err(e) => Check::new("store", State::Fail, expected, e.to_string())
             .then("use a local disk for --logs; network file systems often lack the locks that SQLite needs"),

@@ -58,20 +58,25 @@ fn gb(bytes: u64) -> String {
     format!("{}.{}", bytes / 1_000_000_000, bytes / 100_000_000 % 10)
 }
 
+/// Opens the embedded store at `path`, and leaves nothing of it there.
+pub(crate) fn try_store(path: &Path) -> Result<(), alerts::AlertError> {
+    let opened = alerts::Store::open(path).map(drop);
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.to_owned().into_os_string();
+        name.push(suffix);
+        // Most of them are not there.
+        let _ = std::fs::remove_file(PathBuf::from(name));
+    }
+    opened
+}
+
 /// The embedded store opens in the run folder.
 pub(super) fn stores(context: &Context<'_>) -> Finding {
     if !context.profile.runner.own_contract {
         return Finding::skipped("the runner has no store of ours");
     }
     let path = context.run_dir.join(".preflight.sqlite");
-    let opened = alerts::Store::open(&path).map(drop);
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = path.clone().into_os_string();
-        name.push(suffix);
-        // Most of them are not there.
-        let _ = std::fs::remove_file(PathBuf::from(name));
-    }
-    match opened {
+    match try_store(&path) {
         Ok(()) => Finding::ok("embedded: SQLite opens a database in the run folder"),
         Err(e) => Finding::failed(
             format!("SQLite cannot open a database in {}: {e}", context.run_dir.display()),

@@ -11,7 +11,7 @@ mod machine;
 mod venue;
 
 pub use lock::{Holder, LockError, RunLock, running};
-pub(crate) use machine::port;
+pub(crate) use machine::{port, try_store};
 
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
