@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalogue::Severity;
 
 use crate::notifier::{LocalLog, Notifier};
+use crate::store::StoreServer;
 
 /// Configuration of a dispatcher.
 #[derive(Debug, Clone)]
 pub struct AlertConfig {
     /// The SQLite file; created with mode 0600, its folder must exist.
     pub database: PathBuf,
+    /// A PostgreSQL instead of the SQLite file.
+    pub server: Option<Arc<dyn StoreServer>>,
+    /// Rows of other runs are deleted when their alerts were raised longer ago than this, dead letters and what is open excepted.
+    /// `None` keeps them.
+    pub retention: Option<Duration>,
     /// Validation run id or runner id: alert rows belong to it.
     pub run_id: String,
     /// `smoke`, `main`, ...: alert rows belong to it.

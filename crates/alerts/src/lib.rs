@@ -27,5 +27,5 @@ pub use machine::{Circuit, Machine, Next};
 pub use model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord, Disposition, Status};
 pub use notifier::{LocalLog, Notifier, Reason, SendError};
 pub use spool::Spool;
-pub use store::Store;
+pub use store::{AlertStore, Claim, Lane, Open, Plan, PostgresConfig, Store, StoreServer, Taken};
 pub use worker::Worker;

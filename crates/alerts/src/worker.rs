@@ -13,7 +13,7 @@ use crate::machine::{Circuit, Machine, Next};
 use crate::metrics::Metrics;
 use crate::model::{Alert, AlertError, AlertRecord};
 use crate::notifier::{Notifier, Reason, SendError};
-use crate::store::{Claim, Store};
+use crate::store::{Claim, Lane, Store};
 
 /// A lease is the timeout and this.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ impl Worker {
     ) -> Result<Self, AlertError> {
         let names: Vec<String> = notifiers.iter().map(|n| n.name().to_owned()).collect();
         Ok(Self {
-            store: Store::open(&config.database)?,
+            store: Store::of(config)?,
             metrics: Metrics::new(registry, &names)?,
             machine: Machine::new(config.retry),
             routes: config.routes.clone(),
@@ -77,7 +77,7 @@ impl Worker {
     pub fn step(&mut self) -> Result<bool, AlertError> {
         self.probe_when_due()?;
         let now = (self.clock)();
-        let claim = self.store.claim(&self.run_id, &self.phase, now, self.lease)?;
+        let claim = self.store.claim(&self.run_id, &self.phase, now, self.lease, Lane::All)?;
         match claim {
             Some(claim) => self.attempt(&claim).map(|()| true),
             None => Ok(false),

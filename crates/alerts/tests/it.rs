@@ -7,5 +7,9 @@ mod bench;
 mod conservation;
 #[path = "it/delivery.rs"]
 mod delivery;
+#[path = "it/place.rs"]
+mod place;
+#[path = "it/stores.rs"]
+mod stores;
 #[path = "it/threads.rs"]
 mod threads;

@@ -448,6 +448,8 @@ mod tests {
         let metrics = metrics();
         let config = alerts::AlertConfig {
             database: folder.path().join("alerts.sqlite"),
+            server: None,
+            retention: None,
             run_id: "t".to_owned(),
             phase: "run".to_owned(),
             env: "paper".to_owned(),

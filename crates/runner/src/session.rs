@@ -223,6 +223,8 @@ fn metrics(effective: &Effective, source: DataSource) -> Result<Metrics, RunErro
 fn dispatcher(effective: &Effective, metrics: &Metrics) -> Result<DispatcherHandle, RunError> {
     let config = AlertConfig {
         database: effective.alert_database.clone(),
+        server: None,
+        retention: None,
         run_id: effective.run_id.clone(),
         phase: effective.config.phase.clone(),
         env: effective.config.env.clone(),

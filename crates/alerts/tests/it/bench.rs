@@ -69,6 +69,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let config = AlertConfig {
             database: folder.path().join("alerts.db"),
+            server: None,
+            retention: None,
             run_id: RUN.to_owned(),
             phase: "main".to_owned(),
             env: "paper".to_owned(),

@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 fn config(folder: &Path, log: &Path) -> AlertConfig {
     AlertConfig {
         database: folder.join("alerts.db"),
+        server: None,
+        retention: None,
         run_id: "r.main".to_owned(),
         phase: "main".to_owned(),
         env: "paper".to_owned(),
