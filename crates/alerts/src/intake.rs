@@ -11,10 +11,11 @@ use exposition::Registry;
 use journal::{Body, Entry};
 use market::Timestamp;
 
-use crate::config::{AlertConfig, Routes};
+use crate::config::AlertConfig;
 use crate::metrics::Metrics;
 use crate::model::{Alert, AlertError, Disposition};
-use crate::store::{Plan, Store};
+use crate::routes::{OWN, Routes};
+use crate::store::Store;
 
 /// A cursor that moved over records other than alerts is stored at this interval.
 const STORE_CURSOR_EVERY: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Intake {
     pub fn new(config: &AlertConfig, registry: &Registry, notifiers: &[String]) -> Result<Self, AlertError> {
         let store = Store::open(&config.database)?;
         let mut sources = Vec::new();
-        for path in &config.sources {
+        for path in config.sources.iter().chain(&config.own_spool) {
             let key = path.to_string_lossy().into_owned();
             let position = store.cursor(&key)?.unwrap_or_default();
             sources.push(Source {
@@ -140,8 +141,13 @@ impl Intake {
         let Body::Alert { alert_id, rule_id, title, message, labels, key } = entry.body else { return None };
         let severity = alert_rule(&rule_id).map_or(UNKNOWN_RULE, |r| r.severity);
         // Spools number their alerts s1, s2, ...; the engine's have a bare number.
-        let is_shell = alert_id.rsplit_once('-').is_some_and(|(_, n)| n.starts_with('s'));
-        let source = if is_shell { "shell" } else { "engine" }.to_owned();
+        let (owner, number) = alert_id.rsplit_once('-').unwrap_or_default();
+        let source = match number.starts_with('s') {
+            true if owner.ends_with(OWN) => "dispatcher",
+            true => "shell",
+            false => "engine",
+        }
+        .to_owned();
         Some(Alert {
             run_id: self.run_id.clone(),
             phase: self.phase.clone(),
@@ -182,15 +188,7 @@ impl Intake {
     }
 
     fn take_in(&mut self, alert: &Alert, cursor: (&str, u64), now: Timestamp) -> Result<bool, AlertError> {
-        let rule = alert_rule(&alert.rule_id);
-        let plan = if rule.is_some_and(|r| r.past_routing) {
-            Plan { throttle: Duration::ZERO, notifiers: self.notifiers.clone() }
-        } else {
-            let mut chain = self.routes.chain(alert.severity, &self.notifiers);
-            chain.truncate(1);
-            let throttle = Duration::from_secs(rule.map_or(0, |r| r.throttle_s).into());
-            Plan { throttle, notifiers: chain }
-        };
+        let plan = self.routes.plan(alert, &self.notifiers, now);
         let Some(disposition) = self.store.take_in(alert, &plan, cursor, now)? else { return Ok(false) };
         self.metrics.raised(alert.severity);
         if disposition == Disposition::Throttled {

@@ -86,7 +86,7 @@ pub enum Status {
     Failed,
     /// The chain is spent.
     Dlq,
-    /// Discarded by an operator. Read, never written by this version.
+    /// Discarded by an operator.
     Cancelled,
 }
 
@@ -242,4 +242,11 @@ pub enum AlertError {
     /// Configuration that cannot work.
     #[error("alert configuration: {0}")]
     Config(String),
+}
+
+impl AlertError {
+    /// True when the store is away or refuses, false when something else is wrong.
+    pub const fn is_store(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::NewerSchema { .. } | Self::BadRow(_))
+    }
 }

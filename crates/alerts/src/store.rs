@@ -11,8 +11,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 
 use crate::model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord, Disposition, Status};
 
+mod operator;
+
 /// Migrations; the schema's version (`PRAGMA user_version`) is how many have been applied. Never edit one that was released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
 CREATE TABLE alerts(
   alert_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, phase TEXT NOT NULL, rule_id TEXT NOT NULL, severity TEXT NOT NULL,
   source TEXT NOT NULL, title TEXT NOT NULL, message TEXT NOT NULL, labels TEXT NOT NULL, aggregation_key TEXT NOT NULL,
@@ -28,7 +30,7 @@ CREATE TABLE alert_deliveries(
   UNIQUE(alert_id, notifier));
 CREATE INDEX alert_deliveries_open ON alert_deliveries(status, next_attempt_at);
 CREATE TABLE alert_cursors(source TEXT PRIMARY KEY, position INTEGER NOT NULL);
-"];
+", operator::AUDIT];
 
 /// Rows that nobody has touched for so long belong to a dispatcher that is gone: any worker takes them over.
 const ADOPT_AFTER: Duration = Duration::from_secs(600);
@@ -60,6 +62,17 @@ pub(crate) struct Open {
     pub(crate) oldest: Option<Timestamp>,
 }
 
+/// Whose deliveries a claim takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lane<'a> {
+    /// Everybody's.
+    All,
+    /// Those of one notifier.
+    Only(&'a str),
+    /// Those of everybody but these: notifiers that are configured no more, of dispatchers that are gone.
+    AllBut(&'a [String]),
+}
+
 /// How an alert is taken in.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -67,6 +80,8 @@ pub(crate) struct Plan {
     pub(crate) throttle: Duration,
     /// A delivery for each. Empty: stored only.
     pub(crate) notifiers: Vec<String>,
+    /// Not before: later than now for what waits for its batch.
+    pub(crate) due: Timestamp,
 }
 
 impl Store {
@@ -208,7 +223,8 @@ impl Store {
         insert_alert(&tx, alert, disposition)?;
         if disposition == Disposition::Deliver {
             for notifier in &plan.notifiers {
-                insert_delivery(&tx, (&alert.alert_id, &alert.run_id, &alert.phase), notifier, None, now)?;
+                let of = (alert.alert_id.as_str(), alert.run_id.as_str(), alert.phase.as_str());
+                insert_delivery(&tx, of, notifier, None, (now, plan.due.max(now)))?;
             }
         }
         tx.commit()?;
@@ -223,21 +239,31 @@ impl Store {
         phase: &str,
         now: Timestamp,
         lease: Duration,
+        lane: Lane<'_>,
     ) -> Result<Option<Claim>, AlertError> {
+        let (only, but) = match lane {
+            Lane::All => (None, None),
+            Lane::Only(notifier) => (Some(notifier), None),
+            Lane::AllBut(names) => (None, serde_json::to_string(names).ok()),
+        };
         let orphaned = now.0.saturating_sub(i64::try_from(ADOPT_AFTER.as_nanos()).unwrap_or(i64::MAX));
         let due = format!(
             "SELECT {DELIVERY_COLUMNS} FROM alert_deliveries WHERE status IN ('PENDING','RETRY','SENDING')
                AND (CASE status WHEN 'SENDING' THEN lease_until ELSE next_attempt_at END)
                    <= (CASE WHEN run_id = ?1 AND phase = ?2 THEN ?3 ELSE ?4 END)
+               AND (?5 IS NULL OR notifier = ?5)
+               AND (?6 IS NULL OR notifier NOT IN (SELECT value FROM json_each(?6)))
              ORDER BY next_attempt_at, delivery_id LIMIT 1"
         );
         // Mostly nothing is due: then no lock is taken.
-        if collect(&self.db, &due, params![run_id, phase, now.0, orphaned], delivery_row)?.is_empty() {
+        if collect(&self.db, &due, params![run_id, phase, now.0, orphaned, only, but], delivery_row)?
+            .is_empty()
+        {
             return Ok(None);
         }
         let tx = self.begin()?;
         let Some(mut delivery) =
-            collect(&tx, &due, params![run_id, phase, now.0, orphaned], delivery_row)?.pop()
+            collect(&tx, &due, params![run_id, phase, now.0, orphaned, only, but], delivery_row)?.pop()
         else {
             return Ok(None);
         };
@@ -301,7 +327,7 @@ impl Store {
             params![d.delivery_id, d.attempt, status.as_str(), error, now.0],
         )?;
         if let Some(next) = next.filter(|_| changed == 1) {
-            insert_delivery(&tx, (&d.alert_id, &d.run_id, &d.phase), next, Some(d.delivery_id), now)?;
+            insert_delivery(&tx, (&d.alert_id, &d.run_id, &d.phase), next, Some(d.delivery_id), (now, now))?;
         }
         tx.commit()?;
         Ok(changed == 1)
@@ -388,12 +414,12 @@ fn insert_delivery(
     (alert_id, run_id, phase): (&str, &str, &str),
     notifier: &str,
     fallback_of: Option<i64>,
-    now: Timestamp,
+    (now, due): (Timestamp, Timestamp),
 ) -> Result<(), AlertError> {
     tx.execute(
         "INSERT INTO alert_deliveries(alert_id, run_id, phase, notifier, status, attempt, next_attempt_at, created_at,
-           fallback_of) VALUES(?1, ?2, ?3, ?4, 'PENDING', 0, ?5, ?5, ?6)",
-        params![alert_id, run_id, phase, notifier, now.0, fallback_of],
+           fallback_of) VALUES(?1, ?2, ?3, ?4, 'PENDING', 0, ?7, ?5, ?6)",
+        params![alert_id, run_id, phase, notifier, now.0, fallback_of, due.0],
     )?;
     Ok(())
 }

@@ -77,6 +77,7 @@ impl Bench {
             probe_every: Duration::from_secs(60),
             retry: RetryPolicy::default(),
             sources: vec![folder.path().join("journal.jsonl"), folder.path().join("spool.jsonl")],
+            own_spool: None,
         };
         let mut bench = Self {
             folder,
