@@ -7,5 +7,11 @@ mod bench;
 mod conservation;
 #[path = "it/delivery.rs"]
 mod delivery;
+#[path = "it/faults.rs"]
+mod faults;
+#[path = "it/load.rs"]
+mod load;
+#[path = "it/third_parties.rs"]
+mod third_parties;
 #[path = "it/threads.rs"]
 mod threads;

@@ -210,7 +210,8 @@ fn chosen(args: &Act, office: &Office) -> Result<Vec<DeliveryRecord>, Failure> {
     }
     let find = |id: &i64| {
         dead.iter().find(|row| row.delivery_id == *id).cloned().ok_or_else(|| {
-            let what = format!("{id} is no dead letter here; `assay dlq list` shows them. Nothing was changed");
+            let what =
+                format!("{id} is no dead letter here; `assay dlq list` shows them. Nothing was changed");
             Failure::new(exit_codes::NOT_FOUND, what)
         })
     };

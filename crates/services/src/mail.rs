@@ -19,7 +19,8 @@ impl Mail {
     /// The package `exim4-daemon-light` is missing, or the server does not come up.
     pub fn start(certificate: &str, key: &str, user: &str, password: &str) -> Result<Self, ServiceError> {
         let program = program(&[PathBuf::from("/usr/sbin/exim4")], "exim4-daemon-light")?;
-        let place = TempDir::with_prefix("exim-").map_err(|e| ServiceError(format!("temporary directory: {e}")))?;
+        let place =
+            TempDir::with_prefix("exim-").map_err(|e| ServiceError(format!("temporary directory: {e}")))?;
         let root = place.path();
         let failed = |e: std::io::Error| ServiceError(format!("{}: {e}", root.display()));
         let port = free_port().map_err(failed)?;

@@ -107,7 +107,9 @@ impl Played {
     ///
     /// # Errors
     /// No port is free.
-    pub fn start(behaviour: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Result<Self, ServiceError> {
+    pub fn start(
+        behaviour: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Result<Self, ServiceError> {
         let failed = |e: std::io::Error| ServiceError(format!("a played server: {e}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -247,7 +249,8 @@ pub fn telegram_error(code: u16, description: &str, retry_after: Option<u64>) ->
 
 fn telegram(request: &Request, token: &str, chat: &str) -> Reply {
     let refuse = |code, what: &str| telegram_error(code, what, None);
-    let Some((given, method)) = request.path.strip_prefix("/bot").and_then(|rest| rest.split_once('/')) else {
+    let Some((given, method)) = request.path.strip_prefix("/bot").and_then(|rest| rest.split_once('/'))
+    else {
         return refuse(404, "Not Found");
     };
     if given != token {
@@ -257,17 +260,21 @@ fn telegram(request: &Request, token: &str, chat: &str) -> Reply {
     let text = body["text"].as_str().unwrap_or_default();
     match method {
         "getMe" => {
-            let me = json!({ "id": 110_201_543, "is_bot": true, "first_name": "Assay", "username": "assay_bot" });
+            let me =
+                json!({ "id": 110_201_543, "is_bot": true, "first_name": "Assay", "username": "assay_bot" });
             Reply::new(200, json!({ "ok": true, "result": me }).to_string())
         }
         "sendMessage" if body["chat_id"].as_str() != Some(chat) => refuse(400, "Bad Request: chat not found"),
         "sendMessage" if text.is_empty() => refuse(400, "Bad Request: message text is empty"),
-        "sendMessage" if text.encode_utf16().count() > 4096 => refuse(400, "Bad Request: message is too long"),
+        "sendMessage" if text.encode_utf16().count() > 4096 => {
+            refuse(400, "Bad Request: message is too long")
+        }
         "sendMessage" if body["parse_mode"] == "HTML" && !is_html(text) => {
             refuse(400, "Bad Request: can't parse entities: Unsupported start tag at byte offset 0")
         }
         "sendMessage" => {
-            let message = json!({ "message_id": 1, "date": 1_700_000_000, "chat": { "id": 1 }, "text": text });
+            let message =
+                json!({ "message_id": 1, "date": 1_700_000_000, "chat": { "id": 1 }, "text": text });
             Reply::new(200, json!({ "ok": true, "result": message }).to_string())
         }
         _ => refuse(404, "Not Found"),
