@@ -11,10 +11,11 @@ use exposition::Registry;
 use journal::{Body, Entry};
 use market::Timestamp;
 
-use crate::config::{AlertConfig, Routes};
+use crate::config::AlertConfig;
 use crate::metrics::Metrics;
 use crate::model::{Alert, AlertError, Disposition};
-use crate::store::{Plan, Store, Taken};
+use crate::routes::{OWN, Routes};
+use crate::store::{Store, Taken};
 
 /// A cursor that moved over records other than alerts is stored at this interval.
 const STORE_CURSOR_EVERY: Duration = Duration::from_secs(1);
@@ -62,7 +63,7 @@ impl Intake {
     pub fn new(config: &AlertConfig, registry: &Registry, notifiers: &[String]) -> Result<Self, AlertError> {
         let store = Store::of(config)?;
         let mut sources = Vec::new();
-        for path in &config.sources {
+        for path in config.sources.iter().chain(&config.own_spool) {
             let path = path.clone();
             // A server's cursors are those of many machines: a path alone says too little.
             let key = match &config.server {
@@ -100,6 +101,14 @@ impl Intake {
     /// True when the cursors have been read and what an earlier process left has been counted.
     pub const fn is_prepared(&self) -> bool {
         self.prepared && !self.count_back
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`AlertError`].
+    pub fn ping(&self) -> Result<(), AlertError> {
+        self.store.ping()
     }
 
     fn prepare(&mut self) -> Result<(), AlertError> {
@@ -185,8 +194,13 @@ impl Intake {
         let Body::Alert { alert_id, rule_id, title, message, labels, key } = entry.body else { return None };
         let severity = alert_rule(&rule_id).map_or(UNKNOWN_RULE, |r| r.severity);
         // Spools number their alerts s1, s2, ...; the engine's have a bare number.
-        let is_shell = alert_id.rsplit_once('-').is_some_and(|(_, n)| n.starts_with('s'));
-        let source = if is_shell { "shell" } else { "engine" }.to_owned();
+        let (owner, number) = alert_id.rsplit_once('-').unwrap_or_default();
+        let source = match number.starts_with('s') {
+            true if owner.ends_with(OWN) => "dispatcher",
+            true => "shell",
+            false => "engine",
+        }
+        .to_owned();
         Some(Alert {
             run_id: self.run_id.clone(),
             phase: self.phase.clone(),
@@ -228,15 +242,7 @@ impl Intake {
     }
 
     fn take_in(&mut self, alert: &Alert, cursor: (&str, u64), now: Timestamp) -> Result<bool, AlertError> {
-        let rule = alert_rule(&alert.rule_id);
-        let plan = if rule.is_some_and(|r| r.past_routing) {
-            Plan { throttle: Duration::ZERO, notifiers: self.notifiers.clone(), due: now }
-        } else {
-            let mut chain = self.routes.chain(alert.severity, &self.notifiers);
-            chain.truncate(1);
-            let throttle = Duration::from_secs(rule.map_or(0, |r| r.throttle_s).into());
-            Plan { throttle, notifiers: chain, due: now }
-        };
+        let plan = self.routes.plan(alert, &self.notifiers, now);
         let taken = self.store.take_in(alert, &plan, cursor, now);
         // An answer may be lost behind a commit: the next attempt finds the alert there, and it is counted then.
         let doubtful = self.doubt.take().is_some_and(|id| id == alert.alert_id);

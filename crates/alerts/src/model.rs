@@ -86,7 +86,7 @@ pub enum Status {
     Failed,
     /// The chain is spent.
     Dlq,
-    /// Discarded by an operator. Read, never written by this version.
+    /// Discarded by an operator.
     Cancelled,
 }
 

@@ -7,9 +7,15 @@ mod bench;
 mod conservation;
 #[path = "it/delivery.rs"]
 mod delivery;
+#[path = "it/faults.rs"]
+mod faults;
+#[path = "it/load.rs"]
+mod load;
 #[path = "it/place.rs"]
 mod place;
 #[path = "it/stores.rs"]
 mod stores;
+#[path = "it/third_parties.rs"]
+mod third_parties;
 #[path = "it/threads.rs"]
 mod threads;

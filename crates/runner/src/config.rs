@@ -98,11 +98,14 @@ pub struct AlertSection {
     pub local_log: Option<PathBuf>,
     /// How long the dispatcher may settle at the end, milliseconds.
     pub settle_ms: u64,
+    /// Notifiers, chains, batches: `[alerts]` of a profile. Secrets come from the environment.
+    pub delivery: alerts::ChannelSettings,
 }
 
 impl Default for AlertSection {
     fn default() -> Self {
-        Self { database: None, local_log: None, settle_ms: 15_000 }
+        let delivery = alerts::ChannelSettings::default();
+        Self { database: None, local_log: None, settle_ms: 15_000, delivery }
     }
 }
 
@@ -191,6 +194,9 @@ pub fn effective(
         if !(100..=86_400_000).contains(&value) {
             return wrong(&format!("{name} is {value}, it must be 100 to 86400000"));
         }
+    }
+    if let Err((key, what)) = config.alerts.delivery.check() {
+        return wrong(&format!("[alerts.delivery] {key}: {what}"));
     }
     config.engine.topn = args.topn_size;
     config.engine.check().map_err(|e| RunError::Config(format!("[engine] {e}")))?;

@@ -457,6 +457,7 @@ mod tests {
             routes: alerts::Routes::paper(),
             probe_every: std::time::Duration::from_secs(60),
             retry: alerts::RetryPolicy::default(),
+            own_spool: None,
             sources: Vec::new(),
         };
         let dispatcher = alerts::Dispatcher::start(config, &metrics.registry).unwrap();

@@ -24,6 +24,14 @@ pub struct Campaign {
 /// Every campaign.
 pub const CAMPAIGNS: &[Campaign] = &[
     Campaign {
+        name: "alerts-load",
+        package: "alerts",
+        binary: "it",
+        filter: "load::",
+        length: ("ASSAY_ALERTS", "200000"),
+        about: "alerts in virtual time through notifiers of 10 to 100 ms that fail once in ten: none lost, memory bounded",
+    },
+    Campaign {
         name: "kills",
         package: "e2e",
         binary: "e2e",

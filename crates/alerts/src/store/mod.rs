@@ -5,6 +5,7 @@
 //! Both stores keep the same columns and statuses. Times are integers, nanoseconds since 1970-01-01 UTC; labels are JSON, as text
 //! in SQLite and as JSONB in PostgreSQL.
 
+mod operator;
 mod postgres;
 mod sqlite;
 
@@ -16,6 +17,7 @@ use market::Timestamp;
 
 use crate::config::AlertConfig;
 use crate::model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord, Disposition};
+pub use operator::OperatorStore;
 pub use postgres::PostgresConfig;
 
 /// Rows that nobody has touched for so long belong to a dispatcher that is gone: any worker takes them over.
@@ -77,7 +79,7 @@ pub enum Taken {
 ///
 /// Each one fails with [`AlertError`]: when [`AlertError::is_store_lost`] it can be called again later.
 #[expect(clippy::missing_errors_doc, reason = "said once, above")]
-pub trait AlertStore: Send + std::fmt::Debug {
+pub trait AlertStore: OperatorStore + Send + std::fmt::Debug {
     /// Whether it answers.
     fn ping(&self) -> Result<(), AlertError>;
 

@@ -21,6 +21,7 @@ fn config(folder: &Path, log: &Path) -> AlertConfig {
         probe_every: Duration::from_secs(5),
         retry: RetryPolicy { first: Duration::from_millis(5), ..RetryPolicy::default() },
         sources: vec![folder.join("journal.jsonl"), folder.join("spool.jsonl")],
+        own_spool: None,
     }
 }
 

@@ -56,6 +56,8 @@ pub mod names {
     pub const JUNIT: &str = "junit.xml";
     pub const MANIFEST: &str = "manifest.json";
     pub const NOTICE: &str = "notice.log";
+    /// GATE-ABORT and GATE-VERDICT as they were raised, in the journal's line format.
+    pub const NOTICE_SPOOL: &str = "notice_spool.log";
     pub const ATTESTATIONS: &str = "attestations.jsonl";
     pub const ATTESTED_EVIDENCE: &str = "attestations";
     pub const HISTORY: &str = "history";

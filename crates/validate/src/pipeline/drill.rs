@@ -34,6 +34,7 @@ pub fn deliver(dir: &RunDir, runner_id: &str, phase: &str, tag: &str) -> Result<
         probe_every: Duration::from_secs(60),
         retry: RetryPolicy::default(),
         sources: vec![source],
+        own_spool: None,
     };
     let dispatcher = Dispatcher::start(config, &registry)?;
     dispatcher.settle(SETTLE);

@@ -109,6 +109,16 @@ fn config(request: &Request<'_>, journal: &Path) -> String {
         Some(toml::Value::Table(alerts)) => alerts,
         _ => toml::Table::new(),
     };
+    // The profile's `[alerts]`: names and numbers, no secrets. These the runner finds in its environment, as we did.
+    let mut delivery = request.profile.alerts.clone();
+    for path in [&mut delivery.secrets_file, &mut delivery.smtp_ca_file] {
+        if !path.is_empty() {
+            *path = absolute(Path::new(path.as_str()));
+        }
+    }
+    if let Ok(delivery) = toml::Value::try_from(delivery) {
+        alerts.insert("delivery".to_owned(), delivery);
+    }
     alerts.insert("database".to_owned(), absolute(&request.dir.path(names::ALERT_DB)).into());
     alerts.insert("local_log".to_owned(), absolute(&journal.join("alerts.log")).into());
     table.insert("alerts".to_owned(), alerts.into());

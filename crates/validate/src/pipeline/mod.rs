@@ -4,6 +4,7 @@ mod drill;
 mod junit;
 mod launch;
 mod market;
+mod notice;
 mod resume;
 pub(crate) mod smoke;
 
@@ -420,6 +421,10 @@ impl Run<'_> {
         {
             self.say(&format!("the drill of {phase_name} failed: {error}"))?;
         }
+        if let Some(abort) = &outcome.end.abort {
+            let told = notice::abort(&self.dir, &self.run_id, profile, &tag, &abort_text(abort));
+            self.say(&told.unwrap_or_else(|e| format!("GATE-ABORT was not delivered: {e}")))?;
+        }
         archive::tighten(&self.dir.0);
         Ok(outcome)
     }
@@ -461,6 +466,11 @@ fn judge_folder(
     let head = archive::write_manifest(dir, run_id)?;
     let code = exit_code(&analysis, rehearse);
     screen.verdict(&analysis, &dir.0, &head, code);
+    // Nothing may be written into a covered file any more.
+    let metadata = archive::metadata(dir)?;
+    let told = notice::verdict(dir, run_id, &metadata.profile, &analysis, &head);
+    screen.note(&told.unwrap_or_else(|e| format!("GATE-VERDICT was not delivered: {e}")));
+    archive::tighten(&dir.0);
     let decided = analysis.interrupted.is_none() && analysis.smoke_failed.is_none();
     Ok(Ended { code, decision: decided.then_some(analysis.decision) })
 }

@@ -1,13 +1,15 @@
 //! Preflight: is this machine ready for the run? Each check is a typed step: what it found, what it changed, how long it
 //! took, what to do next.
 //!
-//! [`lock`] is the run lock, [`holder`] ends who holds it, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports, the runner and the notifiers.
+//! [`lock`] is the run lock, [`holder`] ends who holds it, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports and the runner,
+//! [`notifiers`] asks the notifiers.
 //! Left out in this version: stores other than embedded (the profile refuses them), state reset, and Grafana (the console is
 //! C6's source).
 
 pub mod holder;
 mod lock;
 mod machine;
+mod notifiers;
 mod venue;
 
 pub use lock::{Holder, LockError, RunLock, running};
@@ -145,7 +147,7 @@ const CHECKS: [(&str, &str, bool, Check); 10] = [
     ("port_console", "console port", true, machine::console_port),
     ("venues", "venues", true, venue::check),
     ("runner", "runner", true, machine::runner),
-    ("notifiers", "notifiers", true, machine::notifiers),
+    ("notifiers", "notifiers", true, notifiers::notifiers),
     ("outlook", "best decision", false, outlook),
     ("look_alikes", "similar processes", false, machine::look_alikes),
 ];

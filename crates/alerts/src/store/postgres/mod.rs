@@ -30,6 +30,8 @@ macro_rules! delivery_columns {
          d.last_error, d.latency_ms, d.created_at, d.settled_at, d.fallback_of"
     };
 }
+mod operator;
+
 /// How many columns of an alert stand before those of a delivery.
 const ALERT_WIDTH: usize = 12;
 

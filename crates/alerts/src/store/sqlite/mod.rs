@@ -1,5 +1,7 @@
 //! The embedded store: SQLite in WAL mode, mode 0600.
 
+mod operator;
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -13,9 +15,9 @@ use crate::model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord,
 
 /// The schema's version (`PRAGMA user_version`) is how many of these have been applied. Never edit one that was released.
 const MIGRATIONS: [&str; 3] = [
-    include_str!("../../migrations/sqlite/0001_tables.sql"),
-    include_str!("../../migrations/sqlite/0002_audit.sql"),
-    include_str!("../../migrations/sqlite/0003_claims.sql"),
+    include_str!("../../../migrations/sqlite/0001_tables.sql"),
+    include_str!("../../../migrations/sqlite/0002_audit.sql"),
+    include_str!("../../../migrations/sqlite/0003_claims.sql"),
 ];
 
 /// How long a statement waits for another writer.
