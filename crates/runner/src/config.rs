@@ -4,6 +4,7 @@
 use crate::args::{DataSource, RunArgs};
 use crate::error::RunError;
 use crate::following::StreamSection;
+use crate::store::StateSection;
 use engine::universe::Filters;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -42,6 +43,9 @@ pub struct FileConfig {
     pub engine: engine::Config,
     /// The universe's filters.
     pub filters: Filters,
+    /// The state store beside the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateSection>,
     /// How often the universe is ranked anew, seconds; 0: never.
     pub universe_refresh_s: u64,
     /// How often the venues are asked whether they still trade the members' markets, seconds; 0: never.
@@ -65,6 +69,7 @@ impl Default for FileConfig {
             alerts: AlertSection::default(),
             engine: engine::Config::default(),
             filters: Filters::default(),
+            state: None,
             universe_refresh_s: 3_600,
             universe_markets_s: 60,
         }

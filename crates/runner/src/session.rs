@@ -92,8 +92,12 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         metrics: metrics.clone(),
         recorder: recorder.as_ref().map(Recorder::stats),
     };
-    let store = Store::start(effective.journal.parent().unwrap_or(Path::new(".")), &effective.run_id)?;
-    let beside = Beside { barrier: recorder.as_ref().map(Recorder::barrier), store: store.sink() };
+    let store = Store::start(
+        effective.journal.parent().unwrap_or(Path::new(".")),
+        &effective.run_id,
+        effective.config.state.as_ref(),
+    )?;
+    let beside = Beside { barrier: recorder.as_ref().map(Recorder::barrier), store: Some(store.sink()) };
     let writer = WriterHandle::start(facts, raise(&effective, clock)?, past, beside)?;
     let server = bound.serve(metrics.registry.clone())?;
     // A replay begins at its beginning, and so does a session whose process died before it had one.

@@ -14,23 +14,51 @@ impl Access {
     /// From an address such as `redis://127.0.0.1:6379/0`, `rediss://user@host/1` or `unix:///run/redis.sock?db=2`.
     ///
     /// # Errors
-    /// [`StateError::Address`]; [`StateError::PasswordInAddress`] when both the address and `password` hold one, so that nobody
-    /// wonders which is used.
-    pub fn new(address: &str, password: Option<&str>) -> Result<Self, StateError> {
-        let wrong = || StateError::Address(without_password(address));
-        let mut info = address.into_connection_info().map_err(|_| wrong())?;
-        let place = shown(&info);
-        if let Some(password) = password {
-            if info.redis_settings().password().is_some() {
-                return Err(StateError::PasswordInAddress(place));
-            }
-            let settings = info.redis_settings().clone().set_password(password);
-            info = info.set_redis_settings(settings);
-        }
-        Ok(Self { info, place })
+    /// [`StateError::Address`].
+    pub fn new(address: &str) -> Result<Self, StateError> {
+        let info =
+            address.into_connection_info().map_err(|_| StateError::Address(without_password(address)))?;
+        Ok(Self { place: shown(&info), info })
     }
 
-    /// True when a password came with the address or beside it.
+    /// From an address that everybody may read, before which goes the one in the environment variable `env`, which may hold a
+    /// password. `at` is a `host:port` that takes the place of theirs.
+    ///
+    /// # Errors
+    /// [`StateError::Address`]; [`StateError::PasswordInAddress`] when `address` holds one.
+    pub fn resolve(address: &str, env: Option<&str>, at: Option<&str>) -> Result<Self, StateError> {
+        let shown = Self::new(address)?;
+        if shown.has_password() {
+            return Err(StateError::PasswordInAddress(shown.place));
+        }
+        let secret = env.filter(|name| !name.is_empty()).and_then(|name| std::env::var(name).ok());
+        let access = match secret.filter(|text| !text.is_empty()) {
+            Some(secret) => Self::new(&secret)?,
+            None => shown,
+        };
+        match at {
+            Some(at) => access.at(at),
+            None => Ok(access),
+        }
+    }
+
+    /// The same database of the server at another `host:port`.
+    fn at(self, at: &str) -> Result<Self, StateError> {
+        let wrong = || StateError::Address(at.to_owned());
+        let (host, port) = at.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let addr = match self.info.addr().clone() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        let info = self.info.set_addr(addr);
+        Ok(Self { place: shown(&info), info })
+    }
+
+    /// True when the address holds a password.
     pub fn has_password(&self) -> bool {
         self.info.redis_settings().password().is_some()
     }
@@ -77,15 +105,22 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let access = Access::new("redis://ops:hunter2@10.0.0.1:7000/3", None).unwrap();
+        let access = Access::new("redis://ops:hunter2@10.0.0.1:7000/3").unwrap();
         assert_eq!(access.place(), "redis://10.0.0.1:7000/3");
         assert!(access.has_password() && !format!("{access:?}").contains("hunter2"));
-        let refused = Access::new("redis://:hunter2@10.0.0.1", Some("other")).unwrap_err();
+        let refused = Access::resolve("redis://:hunter2@10.0.0.1", None, None).unwrap_err();
         assert!(!refused.to_string().contains("hunter2"), "{refused}");
         for address in ["http://ops:hunter2@host", "redis://ops:hunter2@host/x", "ops:hunter2@host"] {
-            let refused = Access::new(address, None).unwrap_err();
+            let refused = Access::new(address).unwrap_err();
             assert!(!refused.to_string().contains("hunter2"), "{refused}");
         }
-        assert!(Access::new("redis://127.0.0.1", Some("hunter2")).unwrap().has_password());
+    }
+
+    #[test]
+    fn another_place_keeps_the_database() {
+        let access = Access::resolve("redis://127.0.0.1:6379/2", None, Some("[::1]:7001")).unwrap();
+        assert_eq!(access.place(), "redis://::1:7001/2");
+        assert!(Access::resolve("redis://127.0.0.1", Some("ASSAY_NO_SUCH_VARIABLE"), None).is_ok());
+        assert!(Access::resolve("redis://127.0.0.1", None, Some("nowhere")).is_err());
     }
 }

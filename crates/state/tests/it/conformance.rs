@@ -5,7 +5,7 @@ use state::{Access, Embedded, FORMAT, Redis, STATE_FILE, Saved, State, StateStor
 use std::collections::BTreeMap;
 
 fn access(server: &Server, database: u8) -> Access {
-    Access::new(&server.url(database), None).unwrap()
+    Access::new(&server.url(database)).unwrap()
 }
 
 fn parts(of: &[(&str, &str)]) -> BTreeMap<String, Box<serde_json::value::RawValue>> {
@@ -73,7 +73,7 @@ fn the_store_in_redis_conforms() {
     conforms(|run| Box::new(Redis::new(access.clone(), run)));
     assert!(ping(&access).unwrap().starts_with(|c: char| c.is_ascii_digit()));
     // Another database of the same server knows nothing of it.
-    let other = Access::new(&server.url(4), None).unwrap();
+    let other = Access::new(&server.url(4)).unwrap();
     assert!(Redis::new(other, "r1.main").load().unwrap().is_none());
 }
 
@@ -127,7 +127,7 @@ fn a_lost_redis_is_told_and_comes_back_with_its_data() {
 fn a_silent_redis_is_told_in_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("redis://{}/1", listener.local_addr().unwrap());
-    let access = Access::new(&address, None).unwrap();
+    let access = Access::new(&address).unwrap();
     let error = Redis::new(access, "r").save(&State::new("r", 1, None)).unwrap_err();
     assert!(error.to_string().contains("127.0.0.1"), "{error}");
 }

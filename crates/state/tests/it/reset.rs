@@ -16,7 +16,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let server = Server::start().unwrap();
-        let access = Access::new(&server.url(0), None).unwrap();
+        let access = Access::new(&server.url(0)).unwrap();
         let raw = redis::Client::open(server.url(0)).unwrap().get_connection().unwrap();
         Self { _server: server, access, raw }
     }
