@@ -232,6 +232,28 @@ pub enum Accept {
     Concerns,
 }
 
+/// `--stack`: the kind of both stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stack {
+    /// Files in the run folder
+    Embedded,
+    /// The PostgreSQL and Redis of the profile's URLs
+    Url,
+    /// The services of the compose file, started when they do not run
+    Docker,
+}
+
+impl Stack {
+    /// The profile's word for it.
+    pub const fn kind(self) -> validate::profile::StoreKind {
+        match self {
+            Self::Embedded => validate::profile::StoreKind::Embedded,
+            Self::Url => validate::profile::StoreKind::Url,
+            Self::Docker => validate::profile::StoreKind::Docker,
+        }
+    }
+}
+
 /// `assay validate`.
 #[derive(Debug, Args)]
 pub struct Validate {
@@ -247,6 +269,9 @@ pub struct Validate {
     /// How far to go
     #[arg(long, value_enum, default_value = "full")]
     pub mode: Mode,
+    /// Where alerts and state are kept, instead of what the profile's [stores] says
+    #[arg(long, value_enum, conflicts_with = "resume")]
+    pub stack: Option<Stack>,
     /// Which decisions give exit code 0, for CI; all others keep their own
     #[arg(long, value_enum)]
     pub accept: Option<Accept>,
@@ -312,6 +337,9 @@ pub struct Preflight {
     /// A built-in profile (d77-4, soak-12h, rehearsal) or the path of a file
     #[arg(long, value_name = "NAME|FILE", default_value = "d77-4")]
     pub profile: String,
+    /// Where alerts and state are kept, instead of what the profile's [stores] says
+    #[arg(long, value_enum)]
+    pub stack: Option<Stack>,
     /// Machine-readable result
     #[arg(long)]
     pub json: bool,

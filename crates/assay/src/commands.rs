@@ -1,7 +1,8 @@
 //! Doing what was typed.
 
 use crate::cli::{
-    CatalogueFormat, Cli, Command, Exchange, Format, Init, Lang, OneRun, ProfilesCommand, RecordingCommand,
+    CatalogueFormat, Cli, Command, Exchange, Format, Init, Lang, OneRun, Preflight, ProfilesCommand,
+    RecordingCommand, Stack,
 };
 use crate::fail::Failure;
 use crate::generate;
@@ -19,7 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Validate(args) => supervising::validate(&args),
         Command::Stop(args) => supervising::stop(&args),
         Command::Monitor(args) => supervising::monitor(&args),
-        Command::Preflight(args) => preflight_command(&args.profile, &args.logs.logs, args.json),
+        Command::Preflight(args) => preflight_command(&args),
         Command::Doctor(args) => crate::doctor::doctor(&args),
         Command::Rejudge(args) => rejudge(&args),
         Command::Verify(args) => verify(&args),
@@ -69,10 +70,23 @@ pub(crate) fn own_path() -> Result<PathBuf, Failure> {
         .map_err(|e| Failure::new(exit_codes::INTERNAL, format!("cannot find this executable: {e}")))
 }
 
-fn preflight_command(name: &str, logs: &std::path::Path, json: bool) -> Result<u8, Failure> {
-    let loaded = profile::load(name)?;
-    let steps = validate::pipeline::preflight_only(&loaded, logs, &own_path()?)?;
-    if json {
+/// `--stack` goes over the profile's `[stores]`.
+pub(crate) fn with_stack(loaded: profile::Loaded, stack: Option<Stack>) -> Result<profile::Loaded, Failure> {
+    Ok(match stack {
+        Some(stack) => loaded.with_stack(stack.kind())?,
+        None => loaded,
+    })
+}
+
+/// `--stack`, as it is typed again; nothing when it was not given.
+pub(crate) fn stack_again(stack: Option<Stack>) -> String {
+    stack.map_or_else(String::new, |stack| format!(" --stack {}", stack.kind().as_str()))
+}
+
+fn preflight_command(args: &Preflight) -> Result<u8, Failure> {
+    let loaded = with_stack(profile::load(&args.profile)?, args.stack)?;
+    let steps = validate::pipeline::preflight_only(&loaded, &args.logs.logs, &own_path()?)?;
+    if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&steps).unwrap_or_default()));
     } else {
         print(&format!("{}\n", preflight::table(&steps)));

@@ -1,7 +1,7 @@
 //! Commands about something that runs: `validate`, `rehearse`, `stop`, `monitor`, and the signals that end them.
 
 use crate::cli::{Accept, Market, Mode, Monitor, Rehearse, Stop, Validate};
-use crate::commands::{own_path, print};
+use crate::commands::{own_path, print, stack_again, with_stack};
 use crate::fail::Failure;
 use crate::judging;
 use catalogue::exit_codes;
@@ -117,7 +117,10 @@ pub(crate) fn validate(args: &Validate) -> Result<u8, Failure> {
             let rerun = metadata.rerun.unwrap_or_else(|| validate_again(&loaded.profile.name));
             (loaded, Some(dir), rerun)
         }
-        (Some(name), None) => (profile::load(name)?, None, validate_again(name)),
+        (Some(name), None) => {
+            let loaded = with_stack(profile::load(name)?, args.stack)?;
+            (loaded, None, validate_again(name) + &stack_again(args.stack))
+        }
         (None, None) => {
             return Err(Failure::new(exit_codes::USAGE, "name a --profile, or a run to --resume"));
         }

@@ -75,6 +75,17 @@ pub(super) fn stores(context: &Context<'_>) -> Finding {
     if !context.profile.runner.own_contract {
         return Finding::skipped("the runner has no store of ours");
     }
+    let stores = &context.profile.stores;
+    if [&stores.alerts, &stores.state].iter().any(|store| store.kind != crate::profile::StoreKind::Embedded) {
+        return Finding::failed(
+            format!(
+                "alerts: {}, state: {}: only embedded can be checked",
+                stores.alerts.said(),
+                stores.state.said()
+            ),
+            "use --stack embedded",
+        );
+    }
     let path = context.run_dir.join(".preflight.sqlite");
     match try_store(&path) {
         Ok(()) => Finding::ok("embedded: SQLite opens a database in the run folder"),

@@ -1,6 +1,6 @@
 //! Checks of a profile's text: known keys, right types and units, then whether the values make sense together.
 
-use super::{Profile, ProfileError, Span, foreign, rules};
+use super::{Profile, ProfileError, Span, foreign, rules, stores};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -194,16 +194,18 @@ fn leaf(doc: &Document, path: &str, value: &toml::Value, expected: &toml::Value)
 }
 
 /// Keys that take one of a few words.
-pub(super) const CHOICES: [(&str, &[&str]); 2] =
-    [("data_source", &["real", "local"]), ("runner.progress", &["metric", "kpi_file"])];
+pub(super) const CHOICES: [(&str, &[&str]); 4] = [
+    ("data_source", &["real", "local"]),
+    ("runner.progress", &["metric", "kpi_file"]),
+    ("stores.alerts.kind", STORES),
+    ("stores.state.kind", STORES),
+];
+
+const STORES: &[&str] = &["embedded", "url", "docker"];
 
 /// Keys whose words are checked with the whole profile at hand.
-pub(super) const WORDS: [(&str, &[&str]); 4] = [
-    ("runner.stop_signal", &["SIGTERM", "SIGINT"]),
-    ("exchange.market", &["edge", "calm"]),
-    ("stores.alerts", &["embedded"]),
-    ("stores.state", &["embedded"]),
-];
+pub(super) const WORDS: [(&str, &[&str]); 2] =
+    [("runner.stop_signal", &["SIGTERM", "SIGINT"]), ("exchange.market", &["edge", "calm"])];
 
 fn choice(doc: &Document, path: &str, value: &toml::Value) -> Result<(), ProfileError> {
     let Some((_, words)) = CHOICES.iter().find(|(key, _)| *key == path) else { return Ok(()) };
@@ -271,14 +273,12 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
         let what = format!("`name` is {:?}, which cannot be the name of a folder", profile.name);
         return wrong("name", what, "use letters, digits, - and _: run folders are made under it");
     }
-    for (path, used) in [("stores.alerts", &profile.stores.alerts), ("stores.state", &profile.stores.state)] {
-        if used != "embedded" {
-            return wrong(
-                path,
-                format!("the store {used:?} is not built in this version"),
-                "use \"embedded\"",
-            );
-        }
+    if let Some((path, what, help)) = stores::wrong(&profile.stores) {
+        // Without its line: that may show a password.
+        return Err(match chain.iter().find(|document| document.place(&path).is_some()) {
+            Some(document) => ProfileError::plain(format!("{}: {what}", document.file), help),
+            None => wrong(&path, what, help).err().unwrap_or_else(|| ProfileError::plain("", help)),
+        });
     }
     if let Some(id) = profile.attestable.iter().find(|id| **id < catalogue::CriterionId::C6) {
         let what = format!("`attestable` lists {id}, which no person can attest");

@@ -209,7 +209,7 @@ fn base_profile(name: &str) -> Result<toml::Table, ProfileError> {
     Ok(merge(&chain(name, text)?))
 }
 
-fn hash(profile: &Profile) -> Result<String, ProfileError> {
+pub(super) fn hash(profile: &Profile) -> Result<String, ProfileError> {
     // `serde_json::Value` keeps its keys sorted.
     let canonical = serde_json::to_value(profile).map_err(|e| {
         ProfileError::plain(format!("the profile cannot be written as JSON: {e}"), "report this as a defect")

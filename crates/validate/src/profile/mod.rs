@@ -11,6 +11,7 @@ mod scale;
 mod schema;
 mod settings;
 mod span;
+mod stores;
 
 pub use error::ProfileError;
 pub use load::{Loaded, builtin_names, load, load_text, source_of};
@@ -18,6 +19,7 @@ pub use outlook::{Outlook, outlook};
 pub use schema::schema;
 pub use settings::settings;
 pub use span::Span;
+pub use stores::{StoreChoice, StoreKind, Stores};
 
 use crate::mapping::Mapping;
 use catalogue::CriterionId;
@@ -205,16 +207,6 @@ pub struct Limits {
 pub struct Console {
     /// `host:port`; port 0 picks a free one.
     pub addr: String,
-}
-
-/// Stores. In this version only `embedded` is built; anything else is refused by name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stores {
-    /// Alert store.
-    pub alerts: String,
-    /// State store.
-    pub state: String,
 }
 
 /// The rehearsal's market.

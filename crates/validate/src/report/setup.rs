@@ -127,7 +127,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
             format!("{}, {}", gigabytes(p.limits.min_free_bytes), gigabytes(p.limits.log_cap_bytes)),
         ),
         (w.set_console, p.console.addr.clone()),
-        (w.set_stores, format!("{}, {}", p.stores.alerts, p.stores.state)),
+        (w.set_stores, format!("{}, {}", p.stores.alerts.said(), p.stores.state.said())),
         (w.set_notifiers, list(&p.notifiers)),
     ];
     if let Some(missing) = not_built(report) {
