@@ -1,7 +1,8 @@
 //! A runner's command line and configuration, and what is collected when it has ended.
 
 use crate::archive::{self, AlertLine, PhaseRecord, RunDir, WriteError, attempts, names};
-use crate::profile::{DataSource, Profile};
+use crate::preflight::Stack;
+use crate::profile::{DataSource, Profile, StoreKind};
 use crate::watch::wall_jump_s;
 use gate::evidence::{AlertRow, DeliveryRow};
 use serde::Serialize;
@@ -32,6 +33,8 @@ pub struct Request<'a> {
     pub endpoints: &'a venues::Endpoints,
     /// Real or local.
     pub data_source: DataSource,
+    /// Where preflight found the stores.
+    pub stack: &'a Stack,
 }
 
 /// A command line, ready to start.
@@ -105,6 +108,9 @@ fn config(request: &Request<'_>, journal: &Path) -> String {
         }
         set("endpoints", endpoints.into());
     }
+    if let Some(state) = state_section(request) {
+        set("state", state.into());
+    }
     let mut alerts = match table.remove("alerts") {
         Some(toml::Value::Table(alerts)) => alerts,
         _ => toml::Table::new(),
@@ -113,6 +119,27 @@ fn config(request: &Request<'_>, journal: &Path) -> String {
     alerts.insert("local_log".to_owned(), absolute(&journal.join("alerts.log")).into());
     table.insert("alerts".to_owned(), alerts.into());
     table.to_string()
+}
+
+/// `[state]` of the runner: the address without a password, and the name of the variable that may hold one.
+fn state_section(request: &Request<'_>) -> Option<toml::Table> {
+    let choice = &request.profile.stores.state;
+    if choice.kind == StoreKind::Embedded {
+        return None;
+    }
+    let mut section = toml::Table::new();
+    let mut set = |key: &str, value: &str| {
+        section.insert(key.to_owned(), value.to_owned().into());
+    };
+    set("url", &choice.url);
+    if !choice.url_env.is_empty() {
+        set("url_env", &choice.url_env);
+    }
+    if let Some(address) = request.stack.state().and_then(|place| place.address.as_deref()) {
+        set("address", address);
+    }
+    set("profile", &request.profile.name);
+    Some(section)
 }
 
 /// Writes `alerts.jsonl`: this run's rows of the alert store, so that a rejudge needs no database.

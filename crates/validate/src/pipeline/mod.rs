@@ -123,6 +123,8 @@ struct Run<'a> {
     log: archive::Appender,
     /// 1, or the attempt of a resumed run.
     attempt: u32,
+    /// Where the last preflight found the stores.
+    stack: preflight::Stack,
 }
 
 /// Runs a validation to its end, or carries a killed one on.
@@ -195,6 +197,7 @@ pub fn validate(options: &Options, interrupts: &Interrupts) -> Result<Ended, Val
         log,
         dir,
         attempt: 1,
+        stack: preflight::Stack::default(),
     };
     for text in ended.iter().map(|text| format!("taken over: {text}")).chain(cut) {
         run.say(&text)?;
@@ -270,6 +273,7 @@ impl Run<'_> {
 
     fn preflight(&mut self, phase_no: u8) -> Result<bool, ValidateError> {
         self.screen.phase(phase_no, if phase_no == 1 { "preflight" } else { "preflight again" });
+        let stack = preflight::Stack::default();
         let context = preflight::Context {
             profile: &self.options.loaded.profile,
             logs_root: &self.options.logs,
@@ -279,11 +283,14 @@ impl Run<'_> {
             run_id: &self.run_id,
             phase_no,
             console: Some(self.console.addr),
+            docker_host: docker_host(),
+            stack: &stack,
         };
         let steps = preflight::run(&context);
         let name = if phase_no == 1 { names::PREFLIGHT } else { "preflight_main.json" };
-        let report = preflight::Report { format: archive::FORMAT, steps };
+        let report = preflight::Report::new(&self.options.loaded.profile, steps, &stack);
         self.dir.write_json(name, &report)?;
+        self.stack = stack;
         let steps = report.steps;
         let mut log = self.dir.append(names::ENV_CHECKER)?;
         let table = preflight::table(&steps);
@@ -394,6 +401,7 @@ impl Run<'_> {
             topn,
             endpoints,
             data_source,
+            stack: &self.stack,
         })?;
         self.say(&format!("starting {runner_id}: {}", launch.command.join(" ")))?;
         let spec = Spec {
@@ -558,6 +566,10 @@ pub(crate) fn machine() -> archive::Machine {
     }
 }
 
+fn docker_host() -> Option<String> {
+    std::env::var("DOCKER_HOST").ok()
+}
+
 /// `assay preflight`: the environment checker alone. A rehearsal's market is started for it, and ended.
 ///
 /// # Errors
@@ -570,6 +582,7 @@ pub fn preflight_only(loaded: &Loaded, logs: &Path, program: &Path) -> Result<Ve
     let exchange = market::start(profile, program, &dir, &[])?;
     let endpoints =
         exchange.as_ref().map_or_else(venues::Endpoints::real, |exchange| exchange.endpoints.clone());
+    let stack = preflight::Stack::default();
     let steps = preflight::run(&preflight::Context {
         profile,
         logs_root: logs,
@@ -579,8 +592,10 @@ pub fn preflight_only(loaded: &Loaded, logs: &Path, program: &Path) -> Result<Ve
         run_id: &run_id,
         phase_no: 1,
         console: None,
+        docker_host: docker_host(),
+        stack: &stack,
     });
-    let report = preflight::Report { format: archive::FORMAT, steps };
+    let report = preflight::Report::new(profile, steps, &stack);
     dir.write_json(names::PREFLIGHT, &report)?;
     let steps = report.steps;
     dir.append(names::ENV_CHECKER)?.line(&preflight::table(&steps))?;

@@ -13,6 +13,13 @@ pub struct Stores {
     /// Rows of alerts of earlier runs stay in a shared store for this many days; 0 keeps them for ever.
     #[serde(default = "retention")]
     pub alert_retention_days: u32,
+    /// How long a container may take to come up, seconds. It is no part of the profile's pace.
+    #[serde(default = "start_within")]
+    pub start_within_s: u32,
+    /// Preflight empties the state store's database as a whole, instead of removing the keys of this profile's ended runs: only when it is
+    /// Assay's alone, otherwise preflight fails.
+    #[serde(default)]
+    pub flush_state: bool,
     /// Alert store: SQLite or PostgreSQL.
     pub alerts: StoreChoice,
     /// State store: files or Redis.
@@ -21,6 +28,10 @@ pub struct Stores {
 
 const fn retention() -> u32 {
     30
+}
+
+const fn start_within() -> u32 {
+    60
 }
 
 /// One store.
@@ -180,7 +191,13 @@ mod tests {
         {
             let mut choice = StoreChoice::embedded();
             (choice.kind, choice.url) = (StoreKind::Url, url.to_owned());
-            let stores = Stores { alert_retention_days: 1, alerts: choice, state: StoreChoice::embedded() };
+            let stores = Stores {
+                alert_retention_days: 1,
+                start_within_s: 60,
+                flush_state: false,
+                alerts: choice,
+                state: StoreChoice::embedded(),
+            };
             let (path, what, help) = wrong(&stores).unwrap();
             assert_eq!(path, "stores.alerts.url");
             assert!(!format!("{what}{help}").contains("canary"));
