@@ -47,6 +47,7 @@ const TABLE: [(&str, &[&str]); 17] = [
             "journal",
             "engine",
             "services",
+            "state",
             "exposition",
             "alerts",
             "state",
