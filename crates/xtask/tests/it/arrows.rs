@@ -16,7 +16,10 @@ const TABLE: [(&str, &[&str]); 17] = [
     ("exposition", &["catalogue"]),
     ("alerts", &["market", "catalogue", "journal", "exposition"]),
     ("exchange", &["market", "recording"]),
-    ("runner", &["market", "catalogue", "venues", "recording", "journal", "engine", "exposition", "alerts", "state"]),
+    (
+        "runner",
+        &["market", "catalogue", "venues", "recording", "journal", "engine", "exposition", "alerts", "state"],
+    ),
     ("gate", &["market", "catalogue", "journal"]),
     ("validate", &["market", "catalogue", "venues", "journal", "exposition", "alerts", "state", "gate"]),
     (
