@@ -14,7 +14,7 @@
 
 use crate::error::{FieldError, Problem, at};
 use crate::levels::level;
-use crate::scan::{Scanner, number};
+use crate::scan::Scanner;
 use crate::text::{asset, decoded, instant, iso_utc, millis, scalar, string, utf8};
 use crate::{Candle, LevelBuffer, WireError};
 use market::{Asset, Level, Price, Quantity, Timestamp};
@@ -292,23 +292,11 @@ fn tight_fields<const P: usize, const A: usize, const B: usize>(
     ask_size: &[u8; A],
     bid_size: &[u8; B],
 ) -> Option<[i64; 4]> {
-    let ap = tight_number(s)?;
-    s.literal(bid_price)?;
-    let bp = tight_number(s)?;
-    s.literal(ask_size)?;
-    let az = tight_number(s)?;
-    s.literal(bid_size)?;
-    let bz = tight_number(s)?;
-    s.literal(b"}")?;
+    let ap = s.number_then(bid_price)?;
+    let bp = s.number_then(ask_size)?;
+    let az = s.number_then(bid_size)?;
+    let bz = s.number_then(b"}")?;
     Some([ap, bp, az, bz])
-}
-
-/// What follows must be a literal of the schema: a number that goes on is caught there.
-#[inline(always)]
-fn tight_number(s: &mut Scanner<'_>) -> Option<i64> {
-    let (value, end) = number(s.bytes(), s.at())?;
-    s.go_to(end);
-    Some(value)
 }
 
 /// A unit of any order and spelling.
