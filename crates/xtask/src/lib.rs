@@ -1,12 +1,13 @@
 //! Chores of the repository: the whole check in one command, licences and duplicate versions.
 //!
 //! What lives here: [`steps`] (what `cargo xtask test` does, in order), [`licences`] (what `cargo metadata` says about the
-//! crates that we build) with its lists in [`allow`], [`campaign`] (long versions of tests). What does not: the tests themselves. The rules about who may depend
+//! crates that we build) with its lists in [`allow`], [`packages`] (what Debian has to bring), [`campaign`] (long versions of tests). What does not: the tests themselves. The rules about who may depend
 //! on whom and about pure crates are tests of this crate (`tests/it/`).
 
 pub mod allow;
 pub mod campaign;
 pub mod licences;
+pub mod packages;
 pub mod steps;
 
 use std::fmt;

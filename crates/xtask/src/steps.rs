@@ -1,9 +1,8 @@
 //! What `cargo xtask test` does, step by step. A failing step ends it with its name and its exit code.
 //!
-//! No Debian package beyond what a Rust toolchain needs for linking is used: the stores of this version are embedded, and
-//! the exchanges of the end-to-end tests are our own.
+//! Tests meet real servers from Debian's packages, which are installed first; the exchanges of the end-to-end tests are our own.
 
-use crate::{Failure, cargo, licences, root};
+use crate::{Failure, cargo, licences, packages, root};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -24,6 +23,7 @@ const CARGO_STEPS: [(&str, &[&str]); 4] = [
 /// The first step that failed.
 pub fn test() -> Result<(), Failure> {
     let begun = Instant::now();
+    step("packages", "Debian packages of the servers that tests start", packages::install)?;
     for (name, args) in CARGO_STEPS {
         step(name, &format!("cargo {}", args.join(" ")), || run_cargo(name, args))?;
     }

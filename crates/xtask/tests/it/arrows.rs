@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 /// Every crate in order, with the crates that it may depend on. ARCHITECTURE.md shows the same table.
-const TABLE: [(&str, &[&str]); 15] = [
+const TABLE: [(&str, &[&str]); 16] = [
     ("market", &[]),
     ("catalogue", &[]),
     ("venues", &["market"]),
     ("recording", &["market"]),
     ("journal", &["market"]),
     ("engine", &["market", "catalogue", "venues", "recording", "journal"]),
+    ("services", &[]),
     ("exposition", &["catalogue"]),
     ("alerts", &["market", "catalogue", "journal", "exposition"]),
     ("exchange", &["market", "recording"]),
@@ -43,6 +44,7 @@ const TABLE: [(&str, &[&str]); 15] = [
             "recording",
             "journal",
             "engine",
+            "services",
             "exposition",
             "alerts",
             "exchange",
