@@ -293,6 +293,9 @@ pub struct Stop {
     /// Pull the kill switch of the plain `assay run` whose journal is in this folder, instead of ending a validation
     #[arg(long, value_name = "DIR", requires = "run")]
     pub journal_dir: Option<PathBuf>,
+    /// Pull it in this Redis: a URL without a password, or env:NAME for the one in an environment variable
+    #[arg(long, value_name = "URL", requires = "run", conflicts_with = "journal_dir")]
+    pub state_url: Option<String>,
     /// Where the run folders are
     #[command(flatten)]
     pub logs: Logs,

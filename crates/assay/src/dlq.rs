@@ -4,11 +4,12 @@
 use crate::commands::print;
 use crate::fail::Failure;
 use crate::runs::json_text;
-use alerts::{AlertConfig, AlertError, ChannelSettings, DeliveryRecord, Desk};
+use alerts::{AlertConfig, AlertError, ChannelSettings, DeliveryRecord, Desk, StoreServer};
 use catalogue::exit_codes;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use validate::archive::names;
 use validate::{archive, profile, review};
@@ -111,31 +112,55 @@ impl From<AlertError> for Failure {
 /// A store, and how alerts leave from there.
 struct Office {
     desk: Desk,
+    /// Of a store that many runs share: whose rows are meant, with those of its phases.
+    run: Option<String>,
+    server: Option<Arc<dyn StoreServer>>,
     database: PathBuf,
     settings: ChannelSettings,
     env: String,
     local_log: PathBuf,
 }
 
+impl Office {
+    fn has(&self, run_id: &str) -> bool {
+        self.run.as_deref().is_none_or(|run| {
+            run_id.strip_prefix(run).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    fn dead(&self) -> Result<Vec<DeliveryRecord>, AlertError> {
+        let mut dead = self.desk.list(None)?;
+        dead.retain(|row| self.has(&row.run_id));
+        Ok(dead)
+    }
+}
+
 impl Place {
     fn open(&self) -> Result<Office, Failure> {
-        let (database, profile, local_log) = match &self.database {
+        let mut run = None;
+        let (database, server, profile, local_log) = match &self.database {
             Some(database) => {
                 let loaded = self.profile.as_deref().map(profile::load).transpose()?;
-                (database.clone(), loaded.map(|l| l.profile), database.with_file_name("alerts.log"))
+                (database.clone(), None, loaded.map(|l| l.profile), database.with_file_name("alerts.log"))
             }
             None => {
                 let dir = review::find(&self.logs, &self.run)?;
                 let metadata = archive::metadata(&dir).map_err(review::ReviewError::from)?;
+                let server = metadata.profile.alert_server(archive::alert_address(&dir).as_deref())?;
+                run = server.is_some().then_some(metadata.run_id);
                 // The runner's own log is covered by the manifest: a replay must not change it.
-                (dir.path(names::ALERT_DB), Some(metadata.profile), dir.path(names::NOTICE))
+                (dir.path(names::ALERT_DB), server, Some(metadata.profile), dir.path(names::NOTICE))
             }
         };
-        let desk = Desk::open(&database)?;
+        let server = server.map(|server| Arc::new(server) as Arc<dyn StoreServer>);
+        let desk = match &server {
+            Some(server) => Desk::over(server.open()?),
+            None => Desk::open(&database)?,
+        };
         let env = profile.as_ref().and_then(|p| p.runner.config.get("env")?.as_str()).unwrap_or("paper");
         let env = env.to_owned();
         let settings = profile.map(|p| p.alerts).unwrap_or_default();
-        Ok(Office { desk, database, settings, env, local_log })
+        Ok(Office { desk, run, server, database, settings, env, local_log })
     }
 }
 
@@ -151,7 +176,7 @@ pub(crate) fn dlq(command: &DlqCommand) -> Result<u8, Failure> {
 
 fn list(args: &List) -> Result<u8, Failure> {
     let office = args.place.open()?;
-    let dead = office.desk.list(None)?;
+    let dead = office.dead()?;
     if args.json {
         print(&json_text(&dead)?);
         return Ok(0);
@@ -185,7 +210,8 @@ fn show(args: &Show) -> Result<u8, Failure> {
 
 fn audit(args: &List) -> Result<u8, Failure> {
     let office = args.place.open()?;
-    let rows = office.desk.audit(None)?;
+    let mut rows = office.desk.audit(None)?;
+    rows.retain(|row| office.has(&row.run_id));
     if args.json {
         print(&json_text(&rows)?);
         return Ok(0);
@@ -204,7 +230,7 @@ fn seconds(at: market::Timestamp) -> String {
 }
 
 fn chosen(args: &Act, office: &Office) -> Result<Vec<DeliveryRecord>, Failure> {
-    let dead = office.desk.list(None)?;
+    let dead = office.dead()?;
     if args.all {
         return Ok(dead);
     }
@@ -261,6 +287,8 @@ fn replay(args: &Act) -> Result<u8, Failure> {
         let ids: Vec<i64> = released.iter().filter(of).map(|row| row.delivery_id).collect();
         let config = AlertConfig {
             database: office.database.clone(),
+            server: office.server.clone(),
+            retention: None,
             run_id: run_id.clone(),
             phase: phase.clone(),
             env: office.env.clone(),

@@ -157,8 +157,13 @@ fn accepted(accept: Option<Accept>, ended: Ended) -> bool {
 
 /// Ends the running validation of a logs root, in order: for it, that is an interruption.
 pub(crate) fn stop(args: &Stop) -> Result<u8, Failure> {
-    if let (Some(folder), Some(run)) = (&args.journal_dir, &args.run) {
-        let seen = runner::pull_kill_switch(folder, run, "assay stop")?;
+    if let Some(run) = &args.run
+        && let Some(seen) = match (&args.journal_dir, &args.state_url) {
+            (Some(folder), _) => Some(runner::pull_kill_switch(folder, run, "assay stop")?),
+            (None, Some(url)) => Some(runner::pull_kill_switch_in(url, run, "assay stop")?),
+            (None, None) => None,
+        }
+    {
         print(&format!(
             "{run} saw its kill switch after {} ms: it closes what is open and ends\n",
             seen.as_millis()

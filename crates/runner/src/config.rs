@@ -4,6 +4,7 @@
 use crate::args::{DataSource, RunArgs};
 use crate::error::RunError;
 use crate::following::StreamSection;
+use crate::store::StateSection;
 use engine::universe::Filters;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -42,6 +43,9 @@ pub struct FileConfig {
     pub engine: engine::Config,
     /// The universe's filters.
     pub filters: Filters,
+    /// The state store beside the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateSection>,
     /// How often the universe is ranked anew, seconds; 0: never.
     pub universe_refresh_s: u64,
     /// How often the venues are asked whether they still trade the members' markets, seconds; 0: never.
@@ -65,6 +69,7 @@ impl Default for FileConfig {
             alerts: AlertSection::default(),
             engine: engine::Config::default(),
             filters: Filters::default(),
+            state: None,
             universe_refresh_s: 3_600,
             universe_markets_s: 60,
         }
@@ -94,6 +99,11 @@ pub struct EndpointConfig {
 pub struct AlertSection {
     /// The embedded store; `alerts.sqlite` in `journal_dir` by default.
     pub database: Option<PathBuf>,
+    /// A PostgreSQL instead of the embedded store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<AlertServerSection>,
+    /// Rows of other runs go when their alerts were raised longer ago than this many days; 0 keeps them for ever.
+    pub retention_days: u32,
     /// The file of the `local_log` notifier; `alerts.log` in `journal_dir` by default.
     pub local_log: Option<PathBuf>,
     /// How long the dispatcher may settle at the end, milliseconds.
@@ -102,10 +112,35 @@ pub struct AlertSection {
     pub delivery: alerts::ChannelSettings,
 }
 
+/// Where the PostgreSQL of the alert store is.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertServerSection {
+    /// Such as `postgres://arbitrage@127.0.0.1:5432/arbitrage`; never with a password, which comes from the URL of `url_env`, from
+    /// `PGPASSWORD` or from the file of `PGPASSFILE`.
+    pub url: String,
+    /// The environment variable whose URL goes before `url`; it may hold a password.
+    #[serde(default)]
+    pub url_env: String,
+    /// `host:port` in the place of the URL's: where a container's port was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+impl AlertServerSection {
+    /// The server, with its password.
+    ///
+    /// # Errors
+    /// [`alerts::AlertError::Config`].
+    pub fn resolve(&self) -> Result<alerts::PostgresConfig, alerts::AlertError> {
+        alerts::PostgresConfig::found(&self.url, &self.url_env, self.address.as_deref())
+    }
+}
+
 impl Default for AlertSection {
     fn default() -> Self {
         let delivery = alerts::ChannelSettings::default();
-        Self { database: None, local_log: None, settle_ms: 15_000, delivery }
+        Self { database: None, server: None, retention_days: 0, local_log: None, settle_ms: 15_000, delivery }
     }
 }
 

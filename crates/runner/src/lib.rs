@@ -6,7 +6,7 @@
 //!
 //! Threads: the main thread carries sockets and core on one current-thread runtime; `writer` appends the journal and only
 //! then publishes; `recorder` writes the input log; `metrics` answers scrapes; `universe` asks what the venues list; `log`
-//! writes lines; the dispatcher has its own. The queues between them are bounded, and a wait of the hot thread is counted.
+//! writes lines; each state store and the dispatcher have their own. The queues between them are bounded, and a wait of the hot thread is counted.
 
 mod args;
 pub mod books;
@@ -54,4 +54,4 @@ pub use process::write_atomic;
 pub use record::record;
 pub use replay::{ReplayReport, replay, replay_file};
 pub use session::run;
-pub use store::{Document as StoreDocument, pull_kill_switch, run_in as store_of};
+pub use store::{StateSection, pull_kill_switch, pull_kill_switch_in, run_in as store_of};

@@ -24,6 +24,7 @@ use recording::file::Tail;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use venues::Endpoints;
 
@@ -92,8 +93,12 @@ fn start(args: &RunArgs, clock: Clock) -> Result<u8, RunError> {
         metrics: metrics.clone(),
         recorder: recorder.as_ref().map(Recorder::stats),
     };
-    let store = Store::start(effective.journal.parent().unwrap_or(Path::new(".")), &effective.run_id)?;
-    let beside = Beside { barrier: recorder.as_ref().map(Recorder::barrier), store: store.sink() };
+    let store = Store::start(
+        effective.journal.parent().unwrap_or(Path::new(".")),
+        &effective.run_id,
+        effective.config.state.as_ref(),
+    )?;
+    let beside = Beside { barrier: recorder.as_ref().map(Recorder::barrier), store: Some(store.sink()) };
     let writer = WriterHandle::start(facts, raise(&effective, clock)?, past, beside)?;
     let server = bound.serve(metrics.registry.clone())?;
     // A replay begins at its beginning, and so does a session whose process died before it had one.
@@ -229,8 +234,14 @@ fn dispatcher(effective: &Effective, metrics: &Metrics) -> Result<DispatcherHand
     let secrets = delivery.secrets().map_err(failed)?;
     let config = AlertConfig {
         database: effective.alert_database.clone(),
-        server: None,
-        retention: None,
+        server: match &effective.config.alerts.server {
+            Some(server) => Some(Arc::new(server.resolve().map_err(failed)?)),
+            None => None,
+        },
+        retention: match effective.config.alerts.retention_days {
+            0 => None,
+            days => Some(Duration::from_secs(86_400 * u64::from(days))),
+        },
         run_id: effective.run_id.clone(),
         phase: effective.config.phase.clone(),
         env: effective.config.env.clone(),

@@ -1,127 +1,133 @@
-//! The run's state store: small files beside its journal, for those outside the process. Nothing decides by what is written
-//! here, and nothing comes back from it after a kill: that is the journal's business.
+//! The threads of the run's state stores (`state`): the files beside the journal always, and Redis when the configuration has a
+//! `[state]`. Each store has a thread of its own, so that a slow disk or a Redis that does not answer delays neither the run nor the
+//! other store.
 //!
-//! - `state.json`: positions, guards that hold, FX and results, rewritten once a second, of what the journal holds already.
-//! - `kill_switch.json`: written by `assay stop`, looked at four times a second; the session closes what is open and ends.
-//!
-//! A thread of its own, so that a slow disk delays nobody. The loss of the store is told (`STATE-SAVE-FAILED`) and survived; it
-//! is tried again each second.
+//! Once a second each writes the newest state of what the journal holds already; four times a second it looks for the kill
+//! switch, and whichever is pulled ends the session. The loss of a store is told (`STATE-SAVE-FAILED` for the files, `SYS-REDIS-LOST`
+//! for Redis) and survived; it is tried again each second.
 
 use crate::error::RunError;
-use crate::process::write_atomic;
+use crate::writer::ShellAlert;
 use engine::recover::Latest;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use serde_json::value::RawValue;
+use state::{Access, Embedded, Redis, Saved, State, StateError, StateStore};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Version of both files' format.
-pub const FORMAT: u32 = 1;
 /// How often the kill switch is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long `assay stop` waits until the run has seen the switch.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
-const STATE: &str = "state.json";
-const KILL: &str = "kill_switch.json";
 
-/// `state.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `[state]`: a Redis database that shows the run's state, beside the files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Document {
-    /// Version of the format.
-    pub format: u32,
-    /// The run.
-    pub run_id: String,
-    /// The process that wrote it.
-    pub pid: u32,
-    /// Why the kill switch was pulled, once the run has seen it.
-    pub kill_switch: Option<String>,
-    /// Where the session stands; `None` before its first second.
-    pub latest: Option<Latest>,
+pub struct StateSection {
+    /// The database, such as `redis://127.0.0.1:6379/0`; never with a password.
+    pub url: String,
+    /// The environment variable whose URL goes before `url`; it may hold a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_env: Option<String>,
+    /// `host:port` in the place of the URL's: where a container's port was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The profile of the validation that the run belongs to: a later run of the profile removes this one's keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
-/// `kill_switch.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kill {
-    run_id: String,
-    reason: String,
-}
-
-/// Whether the store can be used now, for the writer's alerts.
-#[derive(Debug, Default)]
-pub struct Health {
-    lost: AtomicBool,
-}
-
-impl Health {
-    /// True while the last attempt failed.
-    pub fn is_lost(&self) -> bool {
-        self.lost.load(Relaxed)
+impl StateSection {
+    fn access(&self) -> Result<Access, RunError> {
+        Access::resolve(&self.url, self.url_env.as_deref(), self.address.as_deref()).map_err(config)
     }
 }
 
-/// The thread.
+fn config(error: StateError) -> RunError {
+    RunError::Config(format!("[state] {error}"))
+}
+
+/// The threads.
 #[derive(Debug)]
 pub struct Store {
-    sender: Option<SyncSender<Latest>>,
-    thread: Option<JoinHandle<()>>,
+    outlets: Vec<SyncSender<Arc<Latest>>>,
+    threads: Vec<JoinHandle<()>>,
     kill: watch::Receiver<Option<String>>,
-    health: Arc<Health>,
+    news: News,
 }
+
+/// What the stores have to tell, until the writer raises it.
+type News = Arc<Mutex<Vec<ShellAlert>>>;
 
 /// Hands the newest state over; the newest only counts, so a busy thread drops it.
 #[derive(Debug, Clone)]
 pub struct Sink {
-    sender: SyncSender<Latest>,
-    /// Whether the store works.
-    pub health: Arc<Health>,
+    outlets: Vec<SyncSender<Arc<Latest>>>,
+    news: News,
 }
 
 impl Sink {
     /// Hands a state over.
     pub fn put(&self, latest: Latest) {
-        // Full or ended: the next second brings a newer one.
-        let _ = self.sender.try_send(latest);
+        let latest = Arc::new(latest);
+        for outlet in &self.outlets {
+            // Full or ended: the next second brings a newer one.
+            let _ = outlet.try_send(Arc::clone(&latest));
+        }
+    }
+
+    /// Takes the alerts of the stores.
+    pub fn news(&self) -> Vec<ShellAlert> {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Store {
-    /// Starts the thread. A kill switch that an earlier process of the run left is one.
+    /// Starts the threads. A kill switch that an earlier process of the run left is one.
     ///
     /// # Errors
-    /// [`RunError::Internal`] without a thread.
-    pub fn start(folder: &Path, run_id: &str) -> Result<Self, RunError> {
-        let (sender, receiver) = sync_channel(1);
+    /// [`RunError::Config`] for an address that is none, [`RunError::Internal`] without a thread. A store that cannot be reached is no
+    /// error.
+    pub fn start(folder: &Path, run_id: &str, section: Option<&StateSection>) -> Result<Self, RunError> {
         let (tell, kill) = watch::channel(None);
-        let health = Arc::new(Health::default());
-        let mut thread = Thread {
-            folder: folder.to_owned(),
-            document: Document {
-                format: FORMAT,
-                run_id: run_id.to_owned(),
-                pid: std::process::id(),
-                kill_switch: None,
-                latest: None,
-            },
-            tell,
-            health: Arc::clone(&health),
-        };
-        let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || thread.run(&receiver))
-            .map_err(|e| RunError::Internal(format!("no thread for the state store: {e}")))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), kill, health })
+        let tell = Arc::new(tell);
+        let news = News::default();
+        let profile = section.and_then(|section| section.profile.as_deref());
+        let mut stores: Vec<(Box<dyn StateStore>, &'static Told)> =
+            vec![(Box::new(Embedded::new(folder, run_id)), &FILES)];
+        if let Some(section) = section {
+            stores.push((Box::new(Redis::new(section.access()?, run_id)), &REDIS));
+        }
+        let mut store = Self { outlets: Vec::new(), threads: Vec::new(), kill, news };
+        for (place, told) in stores {
+            let (sender, receiver) = sync_channel(1);
+            let mut thread = Thread {
+                store: place,
+                told,
+                state: State::new(run_id, std::process::id(), profile),
+                tell: Arc::clone(&tell),
+                news: Arc::clone(&store.news),
+                lost: false,
+                unreadable: false,
+            };
+            let handle = std::thread::Builder::new()
+                .name(told.thread.to_owned())
+                .spawn(move || thread.run(&receiver))
+                .map_err(|e| RunError::Internal(format!("no thread for the state store: {e}")))?;
+            store.outlets.push(sender);
+            store.threads.push(handle);
+        }
+        Ok(store)
     }
 
     /// For the journal's writer.
-    pub fn sink(&self) -> Option<Sink> {
-        let sender = self.sender.clone()?;
-        Some(Sink { sender, health: Arc::clone(&self.health) })
+    pub fn sink(&self) -> Sink {
+        Sink { outlets: self.outlets.clone(), news: Arc::clone(&self.news) }
     }
 
     /// Tells of the kill switch.
@@ -132,8 +138,8 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.sender = None;
-        if let Some(thread) = self.thread.take() {
+        self.outlets.clear();
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -151,15 +157,45 @@ pub async fn pulled(kill: &mut watch::Receiver<Option<String>>) -> String {
     }
 }
 
+/// How the loss of a store is told.
+struct Told {
+    thread: &'static str,
+    rule_id: &'static str,
+    lost: &'static str,
+    emptied: &'static str,
+    advice: &'static str,
+}
+
+const FILES: Told = Told {
+    thread: "store",
+    rule_id: "STATE-SAVE-FAILED",
+    lost: "The state store cannot be written",
+    emptied: "The state store was removed",
+    advice: "state.json beside the journal may be out of date, and a kill switch may not be seen: the run goes on, look at the folder \
+             and the disk.",
+};
+
+const REDIS: Told = Told {
+    thread: "store-redis",
+    rule_id: "SYS-REDIS-LOST",
+    lost: "The state store is lost",
+    emptied: "The state store was emptied",
+    advice: "The run goes on, and tries again each second: until then its state and its kill switch are beside the journal \
+             (`assay stop RUN --journal-dir DIR`).",
+};
+
 struct Thread {
-    folder: PathBuf,
-    document: Document,
-    tell: watch::Sender<Option<String>>,
-    health: Arc<Health>,
+    store: Box<dyn StateStore>,
+    told: &'static Told,
+    state: State,
+    tell: Arc<watch::Sender<Option<String>>>,
+    news: News,
+    lost: bool,
+    unreadable: bool,
 }
 
 impl Thread {
-    fn run(&mut self, receiver: &Receiver<Latest>) {
+    fn run(&mut self, receiver: &Receiver<Arc<Latest>>) {
         self.look();
         self.save();
         let mut looked = Instant::now();
@@ -171,79 +207,153 @@ impl Thread {
             }
             match latest {
                 Ok(latest) => {
-                    self.document.latest = Some(latest);
+                    match parts(&latest) {
+                        Ok(parts) => self.state.latest = Some(parts),
+                        Err(error) => tracing::error!(%error, "the state cannot be put into words"),
+                    }
                     self.save();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.state.ended = true;
+                    return self.save();
+                }
             }
         }
     }
 
+    /// Looks for the kill switch, here and in what the other store has seen; what was seen is written down.
     fn look(&mut self) {
-        if self.document.kill_switch.is_some() {
+        if self.state.kill_switch.is_some() {
             return;
         }
-        let Some(kill) = read::<Kill>(&self.folder.join(KILL)) else { return };
-        if kill.run_id != self.document.run_id {
-            return;
+        let elsewhere = self.tell.borrow().clone();
+        let reason = elsewhere.or_else(|| match self.store.pulled() {
+            Ok(reason) => reason,
+            Err(error @ StateError::Content { .. }) => {
+                if !std::mem::replace(&mut self.unreadable, true) {
+                    tracing::error!(%error, "the kill switch cannot be read");
+                }
+                None
+            }
+            Err(error) => {
+                self.lose(&error);
+                None
+            }
+        });
+        if let Some(reason) = reason {
+            self.state.kill_switch = Some(reason.clone());
+            self.tell.send_replace(Some(reason));
+            self.save();
         }
-        self.document.kill_switch = Some(kill.reason.clone());
-        self.tell.send_replace(Some(kill.reason));
-        self.save();
     }
 
     fn save(&mut self) {
-        let path = self.folder.join(STATE);
-        let text = serde_json::to_vec_pretty(&self.document).map_err(std::io::Error::other);
-        let result = text.and_then(|text| write_atomic(&path, &text));
-        let was_lost = self.health.lost.swap(result.is_err(), Relaxed);
-        match result {
-            Err(error) if !was_lost => {
-                tracing::error!(%error, path = %path.display(), "the state store is lost")
+        match self.store.save(&self.state) {
+            Err(error) => self.lose(&error),
+            Ok(saved) => {
+                if std::mem::replace(&mut self.lost, false) {
+                    tracing::info!(place = self.store.place(), "the state store is back");
+                }
+                if saved == Saved::Vanished {
+                    tracing::error!(
+                        place = self.store.place(),
+                        "the state store was emptied; it is written again"
+                    );
+                    self.alert(
+                        self.told.emptied,
+                        "What the run had written there was gone; it is written again.",
+                    );
+                }
             }
-            Ok(()) if was_lost => tracing::info!(path = %path.display(), "the state store is back"),
-            _ => {}
         }
+    }
+
+    /// Told once, and again after it was back.
+    fn lose(&mut self, error: &StateError) {
+        if std::mem::replace(&mut self.lost, true) {
+            return;
+        }
+        tracing::error!(%error, place = self.store.place(), "the state store is lost");
+        self.alert(self.told.lost, &format!("{error}."));
+    }
+
+    fn alert(&self, title: &str, what: &str) {
+        let alert = ShellAlert {
+            rule_id: self.told.rule_id,
+            title: title.to_owned(),
+            message: format!("{what} {}", self.told.advice),
+            label: ("part", "state_store".to_owned()),
+        };
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).push(alert);
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+/// By part, as text: the numbers of the ledger have more digits than a JSON value of the library holds.
+fn parts(latest: &Latest) -> serde_json::Result<BTreeMap<String, Box<RawValue>>> {
+    serde_json::from_str(&serde_json::to_string(latest)?)
 }
 
-/// The run whose state store is in a folder.
-pub fn run_in(folder: &Path) -> Option<Document> {
-    read(&folder.join(STATE))
+/// The run whose files are in a folder.
+pub fn run_in(folder: &Path) -> Option<State> {
+    state::read_folder(folder).ok().flatten()
 }
 
-/// Pulls the kill switch of the run in `folder` and waits until it was seen. Gives the time that took.
+/// Pulls the kill switch of the run whose files are in `folder` and waits until it was seen. Gives the time that took.
 ///
 /// # Errors
 /// [`RunError::NotFound`] when no state store is there, [`RunError::Config`] when it is another run's, [`RunError::Io`],
 /// [`RunError::Internal`] when nobody saw it: the switch stays, and the run will see it when it comes back.
 pub fn pull_kill_switch(folder: &Path, run_id: &str, reason: &str) -> Result<Duration, RunError> {
-    let path = folder.join(STATE);
-    let document = run_in(folder).ok_or_else(|| RunError::NotFound(path.clone()))?;
-    if document.run_id != run_id {
-        let text = format!("{} is the state of run {}, not of {run_id}", path.display(), document.run_id);
+    let path = folder.join(state::STATE_FILE);
+    let state = run_in(folder).ok_or_else(|| RunError::NotFound(path.clone()))?;
+    if state.run_id != run_id {
+        let text = format!("{} is the state of run {}, not of {run_id}", path.display(), state.run_id);
         return Err(RunError::Config(text));
     }
-    let kill = Kill { run_id: run_id.to_owned(), reason: reason.to_owned() };
-    let text = serde_json::to_vec(&kill).map_err(|e| RunError::Internal(format!("the kill switch: {e}")))?;
-    let path = folder.join(KILL);
+    pull(&mut Embedded::new(folder, run_id), run_id, reason)
+}
+
+/// As [`pull_kill_switch`], in a Redis database. `address` is a URL without a password, or `env:NAME` for the URL in an environment variable.
+///
+/// # Errors
+/// As [`pull_kill_switch`]; [`RunError::Config`] when the database knows no such run, too.
+pub fn pull_kill_switch_in(address: &str, run_id: &str, reason: &str) -> Result<Duration, RunError> {
+    let wrong = |error: StateError| RunError::Config(format!("--state-url: {error}"));
+    let access = match address.strip_prefix("env:") {
+        Some(name) => {
+            let unset = |_| RunError::Config(format!("--state-url: {name} is not set in the environment"));
+            Access::new(&std::env::var(name).map_err(unset)?).map_err(wrong)?
+        }
+        None => Access::resolve(address, None, None).map_err(wrong)?,
+    };
+    let mut store = Redis::new(access, run_id);
+    let known = store.load().map_err(|e| RunError::Internal(e.to_string()))?;
+    if known.is_none_or(|state| state.ended) {
+        let text = format!("{} knows no run {run_id} that is alive", store.place());
+        return Err(RunError::Config(text));
+    }
+    pull(&mut store, run_id, reason)
+}
+
+fn pull(store: &mut dyn StateStore, run_id: &str, reason: &str) -> Result<Duration, RunError> {
+    let failed = |e: StateError| RunError::Internal(e.to_string());
     let begun = Instant::now();
-    write_atomic(&path, &text).map_err(RunError::io("write", &path))?;
+    store.pull(reason).map_err(failed)?;
+    let mut pid = None;
     while begun.elapsed() < SEEN_WITHIN {
-        if run_in(folder).is_some_and(|document| document.kill_switch.is_some()) {
-            return Ok(begun.elapsed());
+        if let Ok(Some(state)) = store.load() {
+            if state.kill_switch.is_some() {
+                return Ok(begun.elapsed());
+            }
+            pid = Some(state.pid);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     Err(RunError::Internal(format!(
-        "run {run_id} (pid {}) did not see its kill switch within {} s; is it alive? {} stays for when it comes back",
-        document.pid,
+        "run {run_id} (pid {}) did not see its kill switch within {} s; is it alive? The switch in {} stays for when it comes back",
+        pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string()),
         SEEN_WITHIN.as_secs(),
-        path.display()
+        store.place()
     )))
 }

@@ -201,7 +201,6 @@ struct Thread {
     iteration_logged: Instant,
     cpu: Option<(Instant, f64)>,
     unsynced: bool,
-    store_lost: bool,
     latency: LatencyWatch,
     memory: MemoryWatch,
     beside: Beside,
@@ -236,7 +235,6 @@ impl Thread {
             iteration_logged: now,
             cpu: None,
             unsynced: false,
-            store_lost: false,
             latency,
             memory: MemoryWatch::default(),
             beside: Beside::default(),
@@ -387,22 +385,13 @@ impl Thread {
         }
     }
 
-    /// The state store shows what the journal holds. Its loss is told once, and again after it was back.
+    /// The state stores show what the journal holds. What they have to tell becomes alerts here: one spool, one writer.
     fn store(&mut self, latest: Latest) {
         let Some(sink) = &self.beside.store else { return };
         sink.put(latest);
-        let lost = sink.health.is_lost();
-        if lost && !std::mem::replace(&mut self.store_lost, lost) {
-            self.alert(&ShellAlert {
-                rule_id: "STATE-SAVE-FAILED",
-                title: "The state store cannot be written".to_owned(),
-                message: "state.json beside the journal is out of date, and a kill switch may not be seen: the run goes on, look at \
-                          the folder and the disk."
-                    .to_owned(),
-                label: ("part", "state_store".to_owned()),
-            });
+        for alert in sink.news() {
+            self.alert(&alert);
         }
-        self.store_lost = lost;
     }
 
     fn log_iteration(&mut self, screen: &Screen) {

@@ -6,6 +6,7 @@ mod it {
     pub mod archive;
     pub mod by_hand;
     pub mod elsewhere;
+    pub mod engine;
     pub mod group;
     pub mod log_cases;
     pub mod logwatch;
@@ -16,4 +17,5 @@ mod it {
     pub mod profile_mapping;
     pub mod profile_schema;
     pub mod rules;
+    pub mod stack;
 }

@@ -1,10 +1,11 @@
 //! What is allowed in what we build: licences, and crates in two versions. Every entry has its reason.
 
 /// SPDX identifiers that need nothing beyond keeping the notice, each with the crates that made it necessary.
-pub const LICENCES: [(&str, &str); 8] = [
+pub const LICENCES: [(&str, &str); 9] = [
     ("MIT", "most crates"),
     ("Apache-2.0", "most crates; miette under this one alone"),
     ("BSD-3-Clause", "subtle and a part of matchit; the MIT conditions and no use of names"),
+    ("BSL-1.0", "xxhash-rust, below redis; the MIT conditions, and none for binaries"),
     ("CDLA-Permissive-2.0", "webpki-roots: the list of certificate authorities is data"),
     ("ISC", "ring, untrusted, rustls-webpki; the MIT conditions in fewer words"),
     ("MIT-0", "borrow-or-share, below boon, in tests only; the MIT licence without its one condition"),

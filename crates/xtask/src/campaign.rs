@@ -87,6 +87,22 @@ pub const CAMPAIGNS: &[Campaign] = &[
         length: ("ASSAY_FUZZ_SECONDS", "600"),
         about: "the reader of recordings on mutated files; ASSAY_FUZZ_SEED draws other cases",
     },
+    Campaign {
+        name: "alerts-chaos",
+        package: "alerts",
+        binary: "it",
+        filter: "chaos::none_is_lost",
+        length: ("ASSAY_CHAOS_ALERTS", "50000"),
+        about: "alerts while the dispatcher and a real PostgreSQL are killed and restarted: none lost; ASSAY_CHAOS_SEED draws another day",
+    },
+    Campaign {
+        name: "alerts-outages",
+        package: "alerts",
+        binary: "it",
+        filter: "outages::",
+        length: ("ASSAY_SCHEDULES", "100000"),
+        about: "random schedules of failures, kills and a store that goes away, in virtual time: every alert is accounted for",
+    },
 ];
 
 /// Runs a campaign in the release profile; `length` replaces its usual length.

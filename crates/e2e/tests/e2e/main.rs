@@ -26,4 +26,5 @@ mod rehearsals;
 mod restarts;
 mod rows;
 mod schemas;
+mod state_store;
 mod virtual_market;

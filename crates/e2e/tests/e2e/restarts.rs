@@ -217,15 +217,15 @@ fn after_kills_at_random_moments_a_replay_ends_as_if_nothing_had_happened() {
 }
 
 /// A local exchange on a thread of its own.
-struct Market {
-    config: String,
+pub(crate) struct Market {
+    pub(crate) config: String,
     control: SocketAddr,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Market {
-    fn start(seed: u64) -> Self {
+    pub(crate) fn start(seed: u64) -> Self {
         let (ready, started) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {

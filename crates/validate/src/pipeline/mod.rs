@@ -124,6 +124,8 @@ struct Run<'a> {
     log: archive::Appender,
     /// 1, or the attempt of a resumed run.
     attempt: u32,
+    /// Where the last preflight found the stores.
+    stack: preflight::Stack,
 }
 
 /// Runs a validation to its end, or carries a killed one on.
@@ -196,6 +198,7 @@ pub fn validate(options: &Options, interrupts: &Interrupts) -> Result<Ended, Val
         log,
         dir,
         attempt: 1,
+        stack: preflight::Stack::default(),
     };
     for text in ended.iter().map(|text| format!("taken over: {text}")).chain(cut) {
         run.say(&text)?;
@@ -271,6 +274,7 @@ impl Run<'_> {
 
     fn preflight(&mut self, phase_no: u8) -> Result<bool, ValidateError> {
         self.screen.phase(phase_no, if phase_no == 1 { "preflight" } else { "preflight again" });
+        let stack = preflight::Stack::default();
         let context = preflight::Context {
             profile: &self.options.loaded.profile,
             logs_root: &self.options.logs,
@@ -280,11 +284,14 @@ impl Run<'_> {
             run_id: &self.run_id,
             phase_no,
             console: Some(self.console.addr),
+            docker_host: docker_host(),
+            stack: &stack,
         };
         let steps = preflight::run(&context);
         let name = if phase_no == 1 { names::PREFLIGHT } else { "preflight_main.json" };
-        let report = preflight::Report { format: archive::FORMAT, steps };
+        let report = preflight::Report::new(&self.options.loaded.profile, steps, &stack);
         self.dir.write_json(name, &report)?;
+        self.stack = stack;
         let steps = report.steps;
         let mut log = self.dir.append(names::ENV_CHECKER)?;
         let table = preflight::table(&steps);
@@ -302,7 +309,9 @@ impl Run<'_> {
         let (duration, topn) = (profile.smoke.duration, profile.smoke.topn);
         let endpoints = self.endpoints.clone();
         self.run_phase("smoke", duration.0, topn, &endpoints, profile.data_source)?;
-        launch::export_alerts(&self.dir)?;
+        if let Some(why) = launch::export_alerts(&self.dir)? {
+            self.say(&why)?;
+        }
         let (_, evidence) = archive::load_evidence(&self.dir)?;
         let Some(smoke) = &evidence.smoke else {
             return Ok(vec!["the smoke left no record".to_owned()]);
@@ -395,6 +404,7 @@ impl Run<'_> {
             topn,
             endpoints,
             data_source,
+            stack: &self.stack,
         })?;
         self.say(&format!("starting {runner_id}: {}", launch.command.join(" ")))?;
         let spec = Spec {
@@ -443,11 +453,11 @@ impl Run<'_> {
 }
 
 /// Phase 5: what can only be had now.
-fn collect(dir: &RunDir) -> Result<(), ValidateError> {
-    launch::export_alerts(dir)?;
+fn collect(dir: &RunDir) -> Result<Option<String>, ValidateError> {
+    let missing = launch::export_alerts(dir)?;
     let summary = launch::monitor_summary(dir)?;
     dir.write_json(names::MONITOR_SUMMARY, &summary)?;
-    Ok(())
+    Ok(missing)
 }
 
 /// Phases 5 to 7, from the folder alone.
@@ -459,7 +469,9 @@ fn judge_folder(
     rehearse: bool,
 ) -> Result<Ended, ValidateError> {
     screen.phase(5, "collect, analyse, decide");
-    collect(dir)?;
+    if let Some(why) = collect(dir)? {
+        log.line(&format!("{} {why}", now_text()))?;
+    }
     archive::tighten(&dir.0);
     let analysis = conclude(dir)?;
     log.line(&format!("{}{DECIDED}{}", now_text(), analysis.headline()))?;
@@ -568,6 +580,10 @@ pub(crate) fn machine() -> archive::Machine {
     }
 }
 
+fn docker_host() -> Option<String> {
+    std::env::var("DOCKER_HOST").ok()
+}
+
 /// `assay preflight`: the environment checker alone. A rehearsal's market is started for it, and ended.
 ///
 /// # Errors
@@ -580,6 +596,7 @@ pub fn preflight_only(loaded: &Loaded, logs: &Path, program: &Path) -> Result<Ve
     let exchange = market::start(profile, program, &dir, &[])?;
     let endpoints =
         exchange.as_ref().map_or_else(venues::Endpoints::real, |exchange| exchange.endpoints.clone());
+    let stack = preflight::Stack::default();
     let steps = preflight::run(&preflight::Context {
         profile,
         logs_root: logs,
@@ -589,8 +606,10 @@ pub fn preflight_only(loaded: &Loaded, logs: &Path, program: &Path) -> Result<Ve
         run_id: &run_id,
         phase_no: 1,
         console: None,
+        docker_host: docker_host(),
+        stack: &stack,
     });
-    let report = preflight::Report { format: archive::FORMAT, steps };
+    let report = preflight::Report::new(profile, steps, &stack);
     dir.write_json(names::PREFLIGHT, &report)?;
     let steps = report.steps;
     dir.append(names::ENV_CHECKER)?.line(&preflight::table(&steps))?;

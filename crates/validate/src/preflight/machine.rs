@@ -1,4 +1,4 @@
-//! This machine: run folder and disk, the store, the ports, the runner's executable, the notifiers, similar processes.
+//! This machine: run folder and disk, the embedded store, the ports, the runner's executable, the notifiers.
 
 use super::{Context, Finding};
 use crate::supervise::group;
@@ -70,22 +70,8 @@ pub(crate) fn try_store(path: &Path) -> Result<(), alerts::AlertError> {
     opened
 }
 
-/// The embedded store opens in the run folder.
-pub(super) fn stores(context: &Context<'_>) -> Finding {
-    if !context.profile.runner.own_contract {
-        return Finding::skipped("the runner has no store of ours");
-    }
-    let stores = &context.profile.stores;
-    if [&stores.alerts, &stores.state].iter().any(|store| store.kind != crate::profile::StoreKind::Embedded) {
-        return Finding::failed(
-            format!(
-                "alerts: {}, state: {}: only embedded can be checked",
-                stores.alerts.said(),
-                stores.state.said()
-            ),
-            "use --stack embedded",
-        );
-    }
+/// The embedded alert store opens in the run folder.
+pub(super) fn embedded_store(context: &Context<'_>) -> Finding {
     let path = context.run_dir.join(".preflight.sqlite");
     match try_store(&path) {
         Ok(()) => Finding::ok("embedded: SQLite opens a database in the run folder"),
@@ -198,7 +184,7 @@ pub(super) fn runner(context: &Context<'_>) -> Finding {
     }
 }
 
-fn resolve(word: &str, assay: &Path) -> PathBuf {
+pub(super) fn resolve(word: &str, assay: &Path) -> PathBuf {
     if word == "{assay}" { assay.to_owned() } else { PathBuf::from(word) }
 }
 
@@ -258,36 +244,6 @@ fn mentions(help: &str, option: &str) -> bool {
         after.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '-' && c != '_')
             && before.is_none_or(|c| c != '-')
     })
-}
-
-/// Processes whose name is the runner's: listed, never touched.
-pub(super) fn look_alikes(context: &Context<'_>) -> Finding {
-    let program = context.profile.runner.command.first().map(|word| resolve(word, context.program));
-    let Some(name) = program.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()) else {
-        return Finding::skipped("the runner has no name to look for");
-    };
-    // The kernel keeps 15 characters of a name.
-    let short: String = name.chars().take(15).collect();
-    let Ok(processes) = procfs::process::all_processes() else {
-        return Finding::warning("/proc cannot be read", "look for other runners by hand");
-    };
-    let me = i32::try_from(std::process::id()).unwrap_or(0);
-    let ours: Vec<i32> = group::descendants(me).into_iter().map(|member| member.pid).chain([me]).collect();
-    let mut pids: Vec<i32> = processes
-        .flatten()
-        .filter_map(|process| process.stat().ok())
-        .filter(|stat| stat.comm == short && !ours.contains(&stat.pid))
-        .map(|stat| stat.pid)
-        .collect();
-    pids.sort_unstable();
-    if pids.is_empty() {
-        return Finding::ok(format!("no other process is called {short}"));
-    }
-    let list = pids.iter().take(20).map(i32::to_string).collect::<Vec<_>>().join(", ");
-    Finding::warning(
-        format!("{} other processes are called {short}: pid {list}; they were not touched", pids.len()),
-        "end them when they are runs of yours that use the same account or ports",
-    )
 }
 
 #[cfg(test)]

@@ -1,19 +1,22 @@
 //! Preflight: is this machine ready for the run? Each check is a typed step: what it found, what it changed, how long it
 //! took, what to do next.
 //!
-//! [`lock`] is the run lock, [`holder`] ends who holds it, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports and the runner,
-//! [`notifiers`] asks the notifiers.
-//! Left out in this version: stores other than embedded (the profile refuses them), state reset, and Grafana (the console is
-//! C6's source).
+//! [`lock`] is the run lock, [`holder`] ends who holds it, [`alike`] lists who merely looks like a runner, [`venue`] asks the venues,
+//! [`stack`] the stores (through [`docker`] where they are containers), [`dashboard`] C6's source, [`notifiers`] the notifiers, [`machine`] looks at disk, ports and the runner.
 
+mod alike;
+mod dashboard;
+mod docker;
 pub mod holder;
 mod lock;
 mod machine;
 mod notifiers;
+mod stack;
 mod venue;
 
 pub use lock::{Holder, LockError, RunLock, running};
 pub(crate) use machine::{port, try_store};
+pub use stack::{Place, Stack};
 
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
@@ -40,6 +43,10 @@ pub struct Context<'a> {
     pub phase_no: u8,
     /// Where our own console listens already; `None` when it does not.
     pub console: Option<SocketAddr>,
+    /// `DOCKER_HOST`.
+    pub docker_host: Option<String>,
+    /// Is told where the stores were found up.
+    pub stack: &'a Stack,
 }
 
 /// How a check came out.
@@ -107,6 +114,39 @@ pub struct Report {
     pub format: u32,
     /// The checks, in order.
     pub steps: Vec<Step>,
+    /// The stores that were found up, in words: kind, server, version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Used>,
+}
+
+/// The stores that a run uses, in words that are the same in every language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// The alert store.
+    pub alerts: String,
+    /// The state store.
+    pub state: String,
+    /// `host:port` where the alert store's container was published, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts_address: Option<String>,
+}
+
+impl Report {
+    /// Of the checks, and of where the stores were found up.
+    pub fn new(profile: &Profile, steps: Vec<Step>, stack: &Stack) -> Self {
+        let said = |choice: &crate::profile::StoreChoice, place: Option<&Place>| {
+            place.map_or_else(|| choice.said(), |place| place.said.clone())
+        };
+        let (alerts, state) = (&profile.stores.alerts, &profile.stores.state);
+        let used = Used {
+            alerts: said(alerts, stack.alerts()),
+            state: said(state, stack.state()),
+            alerts_address: stack.alerts().and_then(|place| place.address.clone()),
+        };
+        Self { format: crate::archive::FORMAT, steps, stack: Some(used) }
+    }
 }
 
 /// What a check hands back.
@@ -114,7 +154,7 @@ pub struct Report {
 pub(crate) struct Finding {
     pub(crate) outcome: Outcome,
     pub(crate) found: String,
-    changed: Option<String>,
+    pub(crate) changed: Option<String>,
     pub(crate) next_step: Option<String>,
 }
 
@@ -139,17 +179,20 @@ impl Finding {
 type Check = fn(&Context<'_>) -> Finding;
 
 /// Id, title, required, check; in this order.
-const CHECKS: [(&str, &str, bool, Check); 10] = [
+const CHECKS: [(&str, &str, bool, Check); 13] = [
     ("previous_runner", "previous run", true, lock::previous),
     ("run_folder", "run folder and disk", true, machine::run_folder),
-    ("stores", "alert store", true, machine::stores),
+    ("alert_store", "alert store", true, stack::alert_store),
+    ("state_store", "state store", true, stack::state_store),
+    ("state_reset", "state reset", true, stack::state_reset),
     ("port_metrics", "metrics port", true, machine::metrics_port),
     ("port_console", "console port", true, machine::console_port),
     ("venues", "venues", true, venue::check),
     ("runner", "runner", true, machine::runner),
     ("notifiers", "notifiers", true, notifiers::notifiers),
+    ("dashboard", "dashboard", true, dashboard::check),
     ("outlook", "best decision", false, outlook),
-    ("look_alikes", "similar processes", false, machine::look_alikes),
+    ("look_alikes", "similar processes", false, alike::look_alikes),
 ];
 
 /// Whether the profile itself keeps the run from a GO, or from the best one: said before the time is spent.

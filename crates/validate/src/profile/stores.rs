@@ -1,7 +1,7 @@
 //! `[stores]`: where alerts and state are kept. What the kinds mean is told here; opening a store lives in `alerts` and the
 //! runner, finding a container in preflight.
 
-use super::{Loaded, ProfileError, load};
+use super::{Loaded, Profile, ProfileError, load};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -13,6 +13,13 @@ pub struct Stores {
     /// Rows of alerts of earlier runs stay in a shared store for this many days; 0 keeps them for ever.
     #[serde(default = "retention")]
     pub alert_retention_days: u32,
+    /// How long a container may take to come up, seconds. It is no part of the profile's pace.
+    #[serde(default = "start_within")]
+    pub start_within_s: u32,
+    /// Preflight empties the state store's database as a whole, instead of removing the keys of this profile's ended runs: only when it is
+    /// Assay's alone, otherwise preflight fails.
+    #[serde(default)]
+    pub flush_state: bool,
     /// Alert store: SQLite or PostgreSQL.
     pub alerts: StoreChoice,
     /// State store: files or Redis.
@@ -21,6 +28,10 @@ pub struct Stores {
 
 const fn retention() -> u32 {
     30
+}
+
+const fn start_within() -> u32 {
+    60
 }
 
 /// One store.
@@ -63,6 +74,23 @@ impl StoreChoice {
     /// A store in files.
     pub const fn embedded() -> Self {
         Self { kind: StoreKind::Embedded, url: String::new(), url_env: String::new(), service: String::new() }
+    }
+
+    /// The PostgreSQL of the alert store, with its password; `None` when it is embedded. `address` is where a container's port was
+    /// published.
+    ///
+    /// # Errors
+    /// [`alerts::AlertError::Config`].
+    pub fn postgres(
+        &self,
+        address: Option<&str>,
+    ) -> Result<Option<alerts::PostgresConfig>, alerts::AlertError> {
+        match self.kind {
+            StoreKind::Embedded => Ok(None),
+            StoreKind::Url | StoreKind::Docker => {
+                alerts::PostgresConfig::found(&self.url, &self.url_env, address).map(Some)
+            }
+        }
     }
 
     /// One phrase for the report: the kind, and the server without a password.
@@ -108,6 +136,20 @@ impl<'de> Deserialize<'de> for StoreChoice {
             }
         }
         deserializer.deserialize_any(Either)
+    }
+}
+
+impl Profile {
+    /// The PostgreSQL that holds the alerts of this profile's runs; `None` when a run keeps its own in its folder, as a runner that is
+    /// not ours always does.
+    ///
+    /// # Errors
+    /// [`alerts::AlertError::Config`].
+    pub fn alert_server(
+        &self,
+        address: Option<&str>,
+    ) -> Result<Option<alerts::PostgresConfig>, alerts::AlertError> {
+        if self.runner.own_contract { self.stores.alerts.postgres(address) } else { Ok(None) }
     }
 }
 
@@ -180,7 +222,13 @@ mod tests {
         {
             let mut choice = StoreChoice::embedded();
             (choice.kind, choice.url) = (StoreKind::Url, url.to_owned());
-            let stores = Stores { alert_retention_days: 1, alerts: choice, state: StoreChoice::embedded() };
+            let stores = Stores {
+                alert_retention_days: 1,
+                start_within_s: 60,
+                flush_state: false,
+                alerts: choice,
+                state: StoreChoice::embedded(),
+            };
             let (path, what, help) = wrong(&stores).unwrap();
             assert_eq!(path, "stores.alerts.url");
             assert!(!format!("{what}{help}").contains("canary"));

@@ -127,7 +127,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
             format!("{}, {}", gigabytes(p.limits.min_free_bytes), gigabytes(p.limits.log_cap_bytes)),
         ),
         (w.set_console, p.console.addr.clone()),
-        (w.set_stores, format!("{}, {}", p.stores.alerts.said(), p.stores.state.said())),
+        (w.set_stores, stores_used(report)),
         (w.set_notifiers, list(&p.notifiers)),
         (w.set_alerts, list(&p.alerts.names())),
     ];
@@ -219,6 +219,19 @@ fn hidden(prefix: &str, value: &toml::Value) -> toml::Value {
             let shown = redacted(prefix, text.clone());
             if shown == text { other.clone() } else { toml::Value::String(shown) }
         }
+    }
+}
+
+/// The stores as preflight found them up; as the profile names them when it left no word.
+fn stores_used(report: &Report<'_>) -> String {
+    let found = ["preflight_main.json", names::PREFLIGHT].iter().find_map(|name| {
+        let text = std::fs::read(report.dir.join(name)).ok()?;
+        serde_json::from_slice::<crate::preflight::Report>(&text).ok()?.stack
+    });
+    let stores = &report.metadata.profile.stores;
+    match found {
+        Some(used) => format!("{}; {}", used.alerts, used.state),
+        None => format!("{}; {}", stores.alerts.said(), stores.state.said()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Preflight against this machine: every check gives a sentence, a failure says what to do.
 
 use std::path::Path;
-use validate::preflight::{Context, Outcome, RunLock, Step, run, table};
+use validate::preflight::{Context, Outcome, RunLock, Stack, Step, run, table};
 use validate::profile::{Profile, load};
 
 fn steps(profile: &Profile, dir: &Path, program: &Path) -> Vec<Step> {
@@ -16,6 +16,8 @@ fn steps(profile: &Profile, dir: &Path, program: &Path) -> Vec<Step> {
         run_id: "test-run",
         phase_no: 1,
         console: None,
+        docker_host: None,
+        stack: &Stack::default(),
     })
 }
 
@@ -43,11 +45,11 @@ fn a_ready_machine_passes() {
         assert!(!step.is_fatal(), "{step:?}");
         assert!(!step.found.is_empty());
     }
-    assert_eq!(steps.len(), 10);
+    assert_eq!(steps.len(), 13);
     assert_eq!(step(&steps, "venues").outcome, Outcome::Skipped);
     assert!(step(&steps, "runner").found.contains("knows the 7 options"), "{:?}", step(&steps, "runner"));
     let text = table(&steps);
-    assert_eq!(text.lines().filter(|line| line.contains(" ms  ")).count(), 10, "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains(" ms  ")).count(), 13, "{text}");
     // It leaves nothing behind.
     assert_eq!(std::fs::read_dir(dir.path().join("run")).unwrap().count(), 0);
     assert!(!dir.path().join("assay.lock").exists());
@@ -97,6 +99,8 @@ fn venues_that_do_not_answer_are_named() {
         run_id: "x",
         phase_no: 1,
         console: Some(free),
+        docker_host: None,
+        stack: &Stack::default(),
     });
     let found = step(&steps, "venues");
     assert!(found.is_fatal() && found.found.contains("no answer from"), "{found:?}");

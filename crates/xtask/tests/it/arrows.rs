@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 /// Every crate in order, with the crates that it may depend on. ARCHITECTURE.md shows the same table.
-const TABLE: [(&str, &[&str]); 16] = [
+const TABLE: [(&str, &[&str]); 17] = [
     ("market", &[]),
     ("catalogue", &[]),
     ("venues", &["market"]),
@@ -12,12 +12,16 @@ const TABLE: [(&str, &[&str]); 16] = [
     ("journal", &["market"]),
     ("engine", &["market", "catalogue", "venues", "recording", "journal"]),
     ("services", &[]),
+    ("state", &[]),
     ("exposition", &["catalogue"]),
     ("alerts", &["market", "catalogue", "journal", "exposition"]),
     ("exchange", &["market", "recording"]),
-    ("runner", &["market", "catalogue", "venues", "recording", "journal", "engine", "exposition", "alerts"]),
+    (
+        "runner",
+        &["market", "catalogue", "venues", "recording", "journal", "engine", "exposition", "alerts", "state"],
+    ),
     ("gate", &["market", "catalogue", "journal"]),
-    ("validate", &["market", "catalogue", "venues", "journal", "exposition", "alerts", "gate"]),
+    ("validate", &["market", "catalogue", "venues", "journal", "exposition", "alerts", "state", "gate"]),
     (
         "assay",
         &[
@@ -29,6 +33,7 @@ const TABLE: [(&str, &[&str]); 16] = [
             "engine",
             "exposition",
             "alerts",
+            "state",
             "exchange",
             "runner",
             "gate",
@@ -45,8 +50,10 @@ const TABLE: [(&str, &[&str]); 16] = [
             "journal",
             "engine",
             "services",
+            "state",
             "exposition",
             "alerts",
+            "state",
             "exchange",
             "runner",
             "gate",

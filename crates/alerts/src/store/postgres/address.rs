@@ -89,6 +89,27 @@ impl PostgresConfig {
         Ok(resolved)
     }
 
+    /// [`Self::resolve`] in this process's environment, with `address` (`host:port`) in the place of the URL's. A password in `url` itself is
+    /// refused: it stands in files that others read.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn found(url: &str, url_env: &str, address: Option<&str>) -> Result<Self, AlertError> {
+        let has_password = url.parse::<Config>().is_ok_and(|config| config.get_password().is_some());
+        if has_password {
+            let what = "the URL of the alert store holds a password; passwords belong into the environment: the URL of `url_env`, \
+                        PGPASSWORD, or the file of PGPASSFILE";
+            return Err(AlertError::Config(what.to_owned()));
+        }
+        let found = Self::resolve(url, url_env, &|name| std::env::var(name).ok())?;
+        let Some(address) = address else { return Ok(found) };
+        let (host, port) = address
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+            .ok_or_else(|| AlertError::Config(format!("{address} is no host and port")))?;
+        Ok(found.at(host.trim_start_matches('[').trim_end_matches(']'), port))
+    }
+
     /// The same user, database and password on another host and port: a container's.
     #[must_use]
     pub fn at(&self, host: &str, port: u16) -> Self {
@@ -106,6 +127,14 @@ impl PostgresConfig {
             config.password(password);
         }
         Self { shown: shown(&config), config, roots: None }
+    }
+
+    /// Connects, brings the schema up to date, and asks for the server's name and version, such as `PostgreSQL 15.3`.
+    ///
+    /// # Errors
+    /// [`AlertError`].
+    pub fn version(&self) -> Result<String, AlertError> {
+        super::Postgres::new(self)?.version()
     }
 
     /// The same with this password, when it has none.

@@ -164,6 +164,14 @@ impl Postgres {
         Ok(Self { link: Link::new(config)? })
     }
 
+    fn version(&self) -> Result<String, AlertError> {
+        const SQL: &str = "SELECT current_setting('server_version')";
+        let rows = self.link.with(SHORT, async |session| session.query(SQL, &[]).await)?;
+        let version: &str = rows.first().map_or("", |row| row.get(0));
+        // Debian adds its own number.
+        Ok(format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default()))
+    }
+
     fn settle(&self, claim: &Claim, status: Status, outcome: &Outcome<'_>) -> Result<bool, AlertError> {
         let (id, attempt) = (claim.delivery.delivery_id, i64::from(claim.delivery.attempt));
         let error = outcome.error.map(clean);
