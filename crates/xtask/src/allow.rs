@@ -14,8 +14,14 @@ pub const LICENCES: [(&str, &str); 9] = [
 ];
 
 /// Crates that are built in more than one version, and why we cannot help it. An entry that no longer holds is an error.
-pub const DUPLICATES: [(&str, &str); 9] = [
+pub const DUPLICATES: [(&str, &str); 15] = [
     ("base64", "axum is a version behind hyper-util and reqwest"),
+    ("block-buffer", "below sha2"),
+    ("crypto-common", "below sha2"),
+    ("digest", "below sha2"),
+    ("fallible-iterator", "tokio-postgres is behind rusqlite; a trait of one page"),
+    ("hmac", "tokio-postgres is ahead, for SCRAM; ours goes with our sha2"),
+    ("sha2", "tokio-postgres is ahead, for SCRAM; tungstenite's sha1 keeps the older digest here in any case"),
     ("cpufeatures", "sha1 and sha2 0.10 against the chacha20 of proptest's rand (tests only)"),
     ("getrandom", "ring, rand 0.9 and tempfile (tests only) each have their own"),
     ("rand", "ours is tungstenite's; proptest is ahead (tests only)"),
