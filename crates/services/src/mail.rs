@@ -1,6 +1,6 @@
 //! A mail server: Exim, which speaks SMTP with STARTTLS and AUTH like those of providers, and puts what it takes into a file.
 
-use crate::process::{Process, ServiceError, accepts, free_port, program, user};
+use crate::process::{self, Process, ServiceError, accepts, free_port, program};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -33,7 +33,7 @@ impl Mail {
             std::fs::create_dir(root.join(folder)).map_err(failed)?;
         }
         // Only its own user, or root, may run it as a daemon.
-        let ids = user("Debian-exim");
+        let ids = process::user("Debian-exim");
         if let Some((uid, gid)) = ids {
             for path in ["", "exim.conf", "cert.pem", "key.pem", "spool", "log"] {
                 std::os::unix::fs::chown(root.join(path), Some(uid), Some(gid)).map_err(failed)?;
