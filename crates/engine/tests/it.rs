@@ -38,3 +38,5 @@ mod stress;
 mod trusting;
 #[path = "it/universe.rs"]
 mod universe;
+#[path = "it/watching.rs"]
+mod watching;

@@ -1,7 +1,6 @@
 //! A mail server: Exim, which speaks SMTP with STARTTLS and AUTH like those of providers, and puts what it takes into a file.
 
-use crate::process;
-use crate::process::{Process, ServiceError, accepts, free_port, program};
+use crate::process::{self, Process, ServiceError, accepts, free_port, program};
 use std::path::PathBuf;
 use tempfile::TempDir;
 

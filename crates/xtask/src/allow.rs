@@ -1,7 +1,8 @@
 //! What is allowed in what we build: licences, and crates in two versions. Every entry has its reason.
 
 /// SPDX identifiers that need nothing beyond keeping the notice, each with the crates that made it necessary.
-pub const LICENCES: [(&str, &str); 9] = [
+pub const LICENCES: [(&str, &str); 10] = [
+    ("0BSD", "quoted_printable, below lettre; not even the notice has to be kept"),
     ("MIT", "most crates"),
     ("Apache-2.0", "most crates; miette under this one alone"),
     ("BSD-3-Clause", "subtle and a part of matchit; the MIT conditions and no use of names"),
@@ -14,7 +15,7 @@ pub const LICENCES: [(&str, &str); 9] = [
 ];
 
 /// Crates that are built in more than one version, and why we cannot help it. An entry that no longer holds is an error.
-pub const DUPLICATES: [(&str, &str); 15] = [
+pub const DUPLICATES: [(&str, &str); 16] = [
     ("base64", "axum is a version behind hyper-util and reqwest"),
     ("block-buffer", "below sha2"),
     ("crypto-common", "below sha2"),
@@ -24,6 +25,7 @@ pub const DUPLICATES: [(&str, &str); 15] = [
     ("sha2", "tokio-postgres is ahead, for SCRAM; tungstenite's sha1 keeps the older digest here in any case"),
     ("cpufeatures", "sha1 and sha2 0.10 against the chacha20 of proptest's rand (tests only)"),
     ("getrandom", "ring, rand 0.9 and tempfile (tests only) each have their own"),
+    ("nom", "lettre's is ahead of that of rcgen's certificate parser, which is off: named, not built"),
     ("rand", "ours is tungstenite's; proptest is ahead (tests only)"),
     ("rand_core", "follows rand"),
     ("syn", "miette's derive is behind the other macros; built for macros only"),

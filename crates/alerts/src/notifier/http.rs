@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use super::{Reason, SendError};
 use crate::model::AlertError;
 
-/// Longer answers are cut: what a person reads of an error is at its beginning.
-const MAX_BODY: usize = 4096;
+/// Longer answers are cut. Telegram gives a message back with every answer: 4096 characters, escaped to six bytes each, and then some.
+const MAX_BODY: usize = 64 * 1024;
 /// Said of an error's body.
 const MAX_SAID: usize = 200;
 

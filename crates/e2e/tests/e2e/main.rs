@@ -11,6 +11,7 @@ mod archive;
 mod bad_input;
 mod canaries;
 mod cold;
+mod dead_letters;
 mod doctor;
 mod faults;
 mod faults_at_random;

@@ -25,7 +25,6 @@ pub(crate) use orders::{book_fill, retry_pause_ms};
 use crate::core::{Core, Effect};
 use crate::funnel::Counts;
 use journal::{Body, Entry};
-use std::collections::BTreeMap;
 
 impl Core {
     /// Writes a record.
@@ -50,17 +49,8 @@ impl Core {
     /// Raises an alert.
     pub(crate) fn alert(&mut self, rule_id: &str, title: &str, message: String, labels: &[(&str, String)]) {
         self.alerts += 1;
-        let key = labels.iter().fold(rule_id.to_owned(), |key, (_, value)| key + ":" + value);
-        let labels: BTreeMap<String, String> =
-            labels.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-        self.record(Body::Alert {
-            alert_id: format!("{}-{}", self.run_id, self.alerts),
-            rule_id: rule_id.to_owned(),
-            title: title.to_owned(),
-            message,
-            labels,
-            key,
-        });
+        let body = alert_body((&self.run_id, self.alerts), rule_id, title, message, labels);
+        self.record(body);
     }
 
     /// Counts for a symbol, the minute and the session at once.
@@ -68,5 +58,31 @@ impl Core {
         count(&mut self.symbols[symbol].funnel);
         count(&mut self.funnel);
         count(&mut self.view.funnel);
+    }
+}
+
+/// The record that raising an alert is: all that it costs the hot thread, beside the push to the queue. Its id is run and number, its
+/// aggregation key the rule and the labels' values.
+pub fn alert_body(
+    (run_id, number): (&str, u64),
+    rule_id: &str,
+    title: &str,
+    message: String,
+    labels: &[(&str, String)],
+) -> Body {
+    let length = labels.iter().fold(rule_id.len(), |sum, (_, value)| sum + 1 + value.len());
+    let mut key = String::with_capacity(length);
+    key.push_str(rule_id);
+    for (_, value) in labels {
+        key.push(':');
+        key.push_str(value);
+    }
+    Body::Alert {
+        alert_id: format!("{run_id}-{number}"),
+        rule_id: rule_id.to_owned(),
+        title: title.to_owned(),
+        message,
+        labels: labels.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+        key,
     }
 }
