@@ -1,18 +1,25 @@
-//! What a dispatcher is told: store, sources, notifiers, routes, retries. Secrets are no part of it.
+//! What a dispatcher is told: store, sources, notifiers, routes, retries. How a profile spells it lives in `channels`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use catalogue::Severity;
-
-use crate::notifier::{LocalLog, Notifier};
+use crate::model::AlertError;
+use crate::notifier::{Email, EmailConfig, LocalLog, Notifier, Slack, Telegram, Webhook};
+use crate::routes::Routes;
+use crate::secret::Secret;
+use crate::store::StoreServer;
 
 /// Configuration of a dispatcher.
 #[derive(Debug, Clone)]
 pub struct AlertConfig {
     /// The SQLite file; created with mode 0600, its folder must exist.
     pub database: PathBuf,
+    /// A PostgreSQL instead of the SQLite file.
+    pub server: Option<Arc<dyn StoreServer>>,
+    /// Rows of other runs are deleted when their alerts were raised longer ago than this, dead letters and what is open excepted.
+    /// `None` keeps them.
+    pub retention: Option<Duration>,
     /// Validation run id or runner id: alert rows belong to it.
     pub run_id: String,
     /// `smoke`, `main`, ...: alert rows belong to it.
@@ -29,10 +36,13 @@ pub struct AlertConfig {
     pub retry: RetryPolicy,
     /// Files in the journal's line format: the journal and spools. They may not exist yet.
     pub sources: Vec<PathBuf>,
+    /// The spool into which the dispatcher itself raises what it notices (an open circuit, a lost store); nobody else writes it.
+    /// Without one these are log lines only.
+    pub own_spool: Option<PathBuf>,
 }
 
-/// One notifier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One notifier, with its secrets.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum NotifierConfig {
     /// A file with one JSON line per alert, mode 0600. Named `local_log`.
@@ -40,70 +50,75 @@ pub enum NotifierConfig {
         /// The file; its folder must exist.
         path: PathBuf,
     },
+    /// A bot of Telegram that writes into a chat. Named `telegram`.
+    Telegram {
+        /// `https://api.telegram.org`.
+        base: String,
+        /// The bot's token.
+        token: Secret,
+        /// The chat's id.
+        chat: Secret,
+    },
+    /// An incoming webhook of Slack. Named `slack`.
+    Slack {
+        /// Its address, all of which is secret.
+        url: Secret,
+    },
+    /// Mail. Named `email`.
+    Email(EmailConfig),
+    /// A signed request to a receiver of ours. Named `webhook`.
+    Webhook {
+        /// The receiver.
+        url: Secret,
+        /// The key of the signature.
+        key: Secret,
+    },
 }
 
 /// The name of [`NotifierConfig::LocalLog`].
-pub(crate) const LOCAL_LOG: &str = "local_log";
+pub const LOCAL_LOG: &str = "local_log";
+pub(crate) const TELEGRAM: &str = "telegram";
+pub(crate) const SLACK: &str = "slack";
+pub(crate) const EMAIL: &str = "email";
+pub(crate) const WEBHOOK: &str = "webhook";
+
+/// Every notifier that can be configured.
+pub const KNOWN_NOTIFIERS: [&str; 5] = [TELEGRAM, SLACK, EMAIL, WEBHOOK, LOCAL_LOG];
 
 impl NotifierConfig {
     /// The name in metrics, routes and tables.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::LocalLog { .. } => LOCAL_LOG,
+            Self::Telegram { .. } => TELEGRAM,
+            Self::Slack { .. } => SLACK,
+            Self::Email(_) => EMAIL,
+            Self::Webhook { .. } => WEBHOOK,
         }
+    }
+
+    /// The notifier. Nothing is asked before its first probe.
+    ///
+    /// # Errors
+    /// [`AlertError::Config`]: a value cannot work; it is not shown.
+    pub fn build(&self, timeout: Duration) -> Result<Box<dyn Notifier>, AlertError> {
+        Ok(match self.clone() {
+            Self::LocalLog { path } => Box::new(LocalLog::new(path)),
+            Self::Telegram { base, token, chat } => Box::new(Telegram::new(&base, token, chat, timeout)?),
+            Self::Slack { url } => Box::new(Slack::new(url, timeout)?),
+            Self::Email(config) => Box::new(Email::new(config, timeout)?),
+            Self::Webhook { url, key } => Box::new(Webhook::new(url, key, timeout)?),
+        })
     }
 }
 
 impl AlertConfig {
     /// The notifiers of this configuration.
-    pub(crate) fn build_notifiers(&self) -> Vec<Box<dyn Notifier>> {
+    pub(crate) fn build_notifiers(&self) -> Result<Vec<Box<dyn Notifier>>, AlertError> {
         if self.notifiers.is_empty() {
-            return vec![Box::new(LocalLog::new(self.database.with_file_name("alerts.log")))];
+            return Ok(vec![Box::new(LocalLog::new(self.database.with_file_name("alerts.log")))]);
         }
-        self.notifiers
-            .iter()
-            .map(|n| match n {
-                NotifierConfig::LocalLog { path } => {
-                    Box::new(LocalLog::new(path.clone())) as Box<dyn Notifier>
-                }
-            })
-            .collect()
-    }
-}
-
-/// Chains of notifier names by severity: the first is tried, each next one takes over when the one before gave up. A
-/// severity without a chain is stored only.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Routes {
-    /// Chains. `None` means the default of paper trading: P0 to P2 through all notifiers in their order, P3 stored.
-    pub chains: Option<BTreeMap<Severity, Vec<String>>>,
-}
-
-impl Routes {
-    /// The default of paper trading: P0 to P2 through all configured notifiers in their order, P3 stored.
-    pub const fn paper() -> Self {
-        Self { chains: None }
-    }
-
-    /// Explicit chains; `local_log` is added to the end of each chain that is not empty when it is configured.
-    pub const fn chains(chains: BTreeMap<Severity, Vec<String>>) -> Self {
-        Self { chains: Some(chains) }
-    }
-
-    /// The chain of a severity among the notifiers that exist, `local_log` last. Empty means stored only.
-    pub fn chain(&self, severity: Severity, notifiers: &[String]) -> Vec<String> {
-        let wanted: &[String] = match &self.chains {
-            None if severity == Severity::P3 => &[],
-            None => notifiers,
-            Some(chains) => chains.get(&severity).map_or(&[], Vec::as_slice),
-        };
-        let is_log = |n: &String| n == LOCAL_LOG;
-        let mut chain: Vec<String> =
-            wanted.iter().filter(|n| !is_log(n) && notifiers.contains(n)).cloned().collect();
-        if !wanted.is_empty() && notifiers.iter().any(is_log) {
-            chain.push(LOCAL_LOG.to_owned());
-        }
-        chain
+        self.notifiers.iter().map(|n| n.build(self.retry.timeout)).collect()
     }
 }
 

@@ -1,6 +1,7 @@
-//! The dispatcher: two threads, one that takes alerts in and one that sends. What they do lives in `intake` and `worker`.
+//! The dispatcher: a thread that takes alerts in, and one for each notifier that sends, so that a slow one holds up no other. What
+//! they do lives in `intake` and `worker`.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,7 @@ use crate::config::AlertConfig;
 use crate::intake::Intake;
 use crate::model::AlertError;
 use crate::notifier::Notifier;
+use crate::own::Own;
 use crate::worker::Worker;
 
 /// Tells the time: wall time at start plus monotonic time since.
@@ -18,6 +20,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How often the sources are looked at.
 const POLL: Duration = Duration::from_millis(20);
+/// How often an idle worker looks for retries that are due; new deliveries wake it.
+const IDLE: Duration = Duration::from_millis(50);
 /// How often the queue is measured.
 const MEASURE: Duration = Duration::from_millis(500);
 /// The pause after an error of the store: the cursor stands still meanwhile.
@@ -42,7 +46,7 @@ impl Dispatcher {
     /// # Errors
     /// [`AlertError`].
     pub fn start(config: AlertConfig, registry: &Registry) -> Result<DispatcherHandle, AlertError> {
-        let notifiers = config.build_notifiers();
+        let notifiers = config.build_notifiers()?;
         Self::start_with(config, registry, notifiers, system_clock())
     }
 
@@ -56,29 +60,48 @@ impl Dispatcher {
         notifiers: Vec<Box<dyn Notifier>>,
         clock: Clock,
     ) -> Result<DispatcherHandle, AlertError> {
-        let mut names: Vec<String> = notifiers.iter().map(|n| n.name().to_owned()).collect();
-        let mut intake = Intake::new(&config, registry, &names)?;
-        let mut worker = Worker::new(&config, registry, notifiers, clock.clone())?;
-        names.sort();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        let names: Vec<String> = notifiers.iter().map(|n| n.name().to_owned()).collect();
+        if names.iter().enumerate().any(|(i, name)| names[..i].contains(name)) {
             return Err(AlertError::Config("two notifiers have the same name".to_owned()));
         }
-        intake.come_back()?;
-        intake.poll(clock())?;
-        worker.step()?;
-        worker.measure()?;
+        let own = Arc::new(Own::open(&config)?);
+        let mut intake = Intake::new(&config, registry, &names)?;
+        let mut workers = Vec::new();
+        for notifier in notifiers {
+            let of = (notifier, names.as_slice());
+            workers.push(Worker::lane(&config, registry, of, clock.clone(), Arc::clone(&own))?);
+        }
+        // A server that is away keeps nobody from starting: everything waits on disk.
+        match intake.come_back().and_then(|()| intake.poll(clock()).map(drop)) {
+            Err(e) if e.is_store_lost() => own.failing(&e, clock()),
+            other => other?,
+        }
         let shared = Arc::new(Shared::default());
-        let intake_thread = spawn("alert-intake", {
-            let (shared, clock) = (Arc::clone(&shared), clock);
-            move || run_intake(&mut intake, &shared, &clock)
-        })?;
-        let worker_thread = spawn("alert-worker", {
-            let shared = Arc::clone(&shared);
-            move || run_worker(&mut worker, &shared)
-        });
-        let mut handle = DispatcherHandle { shared, threads: vec![intake_thread] };
-        // When the second thread cannot be had, dropping the handle ends the first.
-        handle.threads.push(worker_thread?);
+        shared.lock().prepared = intake.is_prepared();
+        // When a thread cannot be had, dropping the handle ends the others.
+        let mut handle = DispatcherHandle { shared: Arc::clone(&shared), threads: Vec::new() };
+        let (ready, probed) = mpsc::channel();
+        for (mut worker, name) in workers.into_iter().zip(&names) {
+            let (shared, own, clock) = (Arc::clone(&shared), Arc::clone(&own), clock.clone());
+            let ready = ready.clone();
+            handle.threads.push(spawn(&format!("alert-{name}"), move || {
+                let first = worker.probe_when_due().and_then(|()| match worker.measure() {
+                    Err(e) if e.is_store_lost() => Ok(0),
+                    other => other,
+                });
+                let works = first.is_ok();
+                if ready.send(first).is_ok() && works {
+                    run_worker(&mut worker, &shared, &own, &clock);
+                }
+            })?);
+        }
+        drop(ready);
+        // All at once: the slowest probe is what the start waits for.
+        for _ in &names {
+            let gone = || AlertError::Config("an alert thread ended at once".to_owned());
+            probed.recv().map_err(|_| gone())??;
+        }
+        handle.threads.push(spawn("alert-intake", move || run_intake(&mut intake, &shared, &own, &clock))?);
         Ok(handle)
     }
 }
@@ -91,7 +114,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 /// Wall time at its making plus monotonic time since.
-fn system_clock() -> Clock {
+pub(crate) fn system_clock() -> Clock {
     let start = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Arc::new(move || Timestamp(0).plus(wall + start.elapsed()))
@@ -106,12 +129,17 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     stopping: bool,
+    /// What an earlier process left is counted: from now on deliveries may be sent.
+    prepared: bool,
     /// Passes over all sources begun and completed without an error.
     asked: u64,
     read: u64,
-    /// The worker's generation of "nothing open", following `read`.
+    /// The workers' generation of "nothing open", following `read`.
     measured: u64,
     open: u64,
+    /// The pass behind which waiting batches leave at once, and that for which they have.
+    flush: u64,
+    flushed: u64,
 }
 
 impl Shared {
@@ -131,14 +159,21 @@ impl Shared {
     }
 }
 
-fn run_intake(intake: &mut Intake, shared: &Shared, clock: &Clock) {
+fn run_intake(intake: &mut Intake, shared: &Shared, own: &Own, clock: &Clock) {
     let mut failing = false;
     loop {
         let asked = shared.lock().asked;
         let pause = match intake.poll(clock()) {
             Ok(taken) => {
-                failing = false;
+                if std::mem::take(&mut failing) {
+                    tracing::info!("alerts are taken in again");
+                }
+                // Workers notice an outage, too.
+                if own.is_lost() && intake.ping().is_ok() {
+                    own.back();
+                }
                 let mut state = shared.lock();
+                state.prepared = true;
                 if taken > 0 || state.read < asked {
                     state.read = asked;
                     drop(state);
@@ -151,6 +186,7 @@ fn run_intake(intake: &mut Intake, shared: &Shared, clock: &Clock) {
                     tracing::error!("alerts cannot be taken in, trying again: {e}");
                 }
                 failing = true;
+                own.failing(&e, clock());
                 AFTER_ERROR
             }
         };
@@ -160,30 +196,25 @@ fn run_intake(intake: &mut Intake, shared: &Shared, clock: &Clock) {
     }
 }
 
-fn run_worker(worker: &mut Worker, shared: &Shared) {
+fn run_worker(worker: &mut Worker, shared: &Shared, own: &Own, clock: &Clock) {
     let mut failing = false;
     let mut measure_at = Instant::now();
     loop {
-        let read = shared.lock().read;
-        let result = worker.step().and_then(|worked| {
-            let waited_for = shared.lock().measured < read;
-            if Instant::now() >= measure_at || (waited_for && !worked) {
-                measure_at = Instant::now() + MEASURE;
-                let open = worker.measure()?;
-                let mut state = shared.lock();
-                (state.measured, state.open) = (read, open);
-                drop(state);
-                shared.changed.notify_all();
+        if !shared.lock().prepared {
+            if shared.pause(IDLE) {
+                return;
             }
-            Ok(worked)
-        });
+            continue;
+        }
+        let result = turn(worker, shared, &mut measure_at);
         let pause = match result {
             Ok(true) => Duration::ZERO,
-            Ok(false) => POLL,
+            Ok(false) => IDLE,
             Err(ref e) => {
                 if !failing {
                     tracing::error!("alerts cannot be sent, trying again: {e}");
                 }
+                own.failing(e, clock());
                 AFTER_ERROR
             }
         };
@@ -192,6 +223,36 @@ fn run_worker(worker: &mut Worker, shared: &Shared) {
             return;
         }
     }
+}
+
+/// One step of a worker, and what the others wait for: batches that leave before the end, fallbacks, the measured queue.
+fn turn(worker: &mut Worker, shared: &Shared, measure_at: &mut Instant) -> Result<bool, AlertError> {
+    let (read, flush) = {
+        let state = shared.lock();
+        let is_wanted = state.flush > state.flushed && state.read >= state.flush;
+        (state.read, is_wanted.then_some(state.flush))
+    };
+    if let Some(wanted) = flush {
+        worker.flush_batches()?;
+        let mut state = shared.lock();
+        state.flushed = state.flushed.max(wanted);
+        drop(state);
+        shared.changed.notify_all();
+    }
+    let worked = worker.step()?;
+    if worker.take_fell_back() {
+        shared.changed.notify_all();
+    }
+    let waited_for = shared.lock().measured < read;
+    if Instant::now() >= *measure_at || (waited_for && !worked) {
+        *measure_at = Instant::now() + MEASURE;
+        let open = worker.measure()?;
+        let mut state = shared.lock();
+        (state.measured, state.open) = (state.measured.max(read), open);
+        drop(state);
+        shared.changed.notify_all();
+    }
+    Ok(worked)
 }
 
 /// A running dispatcher. Dropping it ends the threads after their current step, like [`DispatcherHandle::stop`].
@@ -203,16 +264,17 @@ pub struct DispatcherHandle {
 
 impl DispatcherHandle {
     /// Waits until everything that the sources held at the call is delivered or in the dead letters, at most for `timeout`.
-    /// Retries keep their pauses. The writers of the sources must have flushed before.
+    /// Batches leave at once; retries keep their pauses. The writers of the sources must have flushed before.
     pub fn settle(&self, timeout: Duration) -> Settled {
         let deadline = Instant::now() + timeout;
         let mut state = self.shared.lock();
         // A pass that is under way may have missed the newest records: the next one counts.
         state.asked += 1;
         let wanted = state.asked;
+        state.flush = wanted;
         self.shared.changed.notify_all();
         loop {
-            let is_known = state.read >= wanted && state.measured >= wanted;
+            let is_known = state.read >= wanted && state.flushed >= wanted && state.measured >= wanted;
             if is_known && state.open == 0 {
                 return Settled { pending: 0 };
             }
@@ -226,7 +288,7 @@ impl DispatcherHandle {
         }
     }
 
-    /// Ends both threads after their current step. What is open stays in the store for the next dispatcher.
+    /// Ends the threads after their current step. What is open stays in the store for the next dispatcher.
     pub fn stop(self) {
         drop(self);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use catalogue::{Severity, alert_rule};
@@ -11,10 +11,11 @@ use exposition::Registry;
 use journal::{Body, Entry};
 use market::Timestamp;
 
-use crate::config::{AlertConfig, Routes};
+use crate::config::AlertConfig;
 use crate::metrics::Metrics;
 use crate::model::{Alert, AlertError, Disposition};
-use crate::store::{Plan, Store};
+use crate::routes::{OWN, Routes};
+use crate::store::{Store, Taken};
 
 /// A cursor that moved over records other than alerts is stored at this interval.
 const STORE_CURSOR_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +35,13 @@ pub struct Intake {
     routes: Routes,
     notifiers: Vec<String>,
     sources: Vec<Source>,
+    /// The cursors have been read.
+    prepared: bool,
+    /// What an earlier process left is still to be counted.
+    count_back: bool,
+    retention: Option<Duration>,
+    /// The alert whose storing failed: whether it is there, only the next attempt tells.
+    doubt: Option<String>,
 }
 
 #[derive(Debug)]
@@ -48,23 +56,21 @@ struct Source {
 }
 
 impl Intake {
-    /// Opens the store and finds the cursors.
+    /// Opens the store. A server is not asked yet: it may be away, and the sources wait.
     ///
     /// # Errors
     /// [`AlertError`].
     pub fn new(config: &AlertConfig, registry: &Registry, notifiers: &[String]) -> Result<Self, AlertError> {
-        let store = Store::open(&config.database)?;
+        let store = Store::of(config)?;
         let mut sources = Vec::new();
-        for path in &config.sources {
-            let key = path.to_string_lossy().into_owned();
-            let position = store.cursor(&key)?.unwrap_or_default();
-            sources.push(Source {
-                path: path.clone(),
-                key,
-                position,
-                stored: position,
-                stored_at: Timestamp(0),
-            });
+        for path in config.sources.iter().chain(&config.own_spool) {
+            let path = path.clone();
+            // A server's cursors are those of many machines: a path alone says too little.
+            let key = match &config.server {
+                Some(_) => format!("{} {}", config.run_id, absolute(&path)),
+                None => path.to_string_lossy().into_owned(),
+            };
+            sources.push(Source { path, key, position: 0, stored: 0, stored_at: Timestamp(0) });
         }
         Ok(Self {
             store,
@@ -75,16 +81,62 @@ impl Intake {
             routes: config.routes.clone(),
             notifiers: notifiers.to_vec(),
             sources,
+            prepared: false,
+            count_back: false,
+            retention: config.retention,
+            doubt: None,
         })
     }
 
-    /// Counts what an earlier process of the run left.
+    /// Counts what an earlier process of the run left, now or, when the store is away, before anything is taken in. Nobody may send
+    /// before [`Self::is_prepared`]: it would be counted twice.
     ///
     /// # Errors
     /// [`AlertError`].
     pub fn come_back(&mut self) -> Result<(), AlertError> {
-        let (alerts, deliveries) = self.store.rows(&self.run_id, Some(&self.phase))?;
-        Ok(self.metrics.come_back(&alerts, &deliveries)?)
+        self.count_back = true;
+        self.prepare()
+    }
+
+    /// True when the cursors have been read and what an earlier process left has been counted.
+    pub const fn is_prepared(&self) -> bool {
+        self.prepared && !self.count_back
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`AlertError`].
+    pub fn ping(&self) -> Result<(), AlertError> {
+        self.store.ping()
+    }
+
+    fn prepare(&mut self) -> Result<(), AlertError> {
+        if !self.prepared {
+            for source in &mut self.sources {
+                source.position = self.store.cursor(&source.key)?.unwrap_or_default();
+                source.stored = source.position;
+            }
+            self.prepared = true;
+        }
+        if self.count_back {
+            let (alerts, deliveries) = self.store.rows(&self.run_id, Some(&self.phase))?;
+            self.metrics.come_back(&alerts, &deliveries)?;
+            self.count_back = false;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is older than the retention time, once.
+    fn forget_old(&mut self, now: Timestamp) -> Result<(), AlertError> {
+        let Some(retention) = self.retention else { return Ok(()) };
+        let nanos = i64::try_from(retention.as_nanos()).unwrap_or(i64::MAX);
+        let gone = self.store.forget(Timestamp(now.0.saturating_sub(nanos)), &self.run_id)?;
+        if gone > 0 {
+            tracing::info!(gone, "alerts of earlier runs were older than the retention time and are deleted");
+        }
+        self.retention = None;
+        Ok(())
     }
 
     /// Reads what the sources have gained since the last call; the number of new alerts. A source that does not exist yet has
@@ -93,10 +145,12 @@ impl Intake {
     /// # Errors
     /// [`AlertError`]; calling again continues where it stopped.
     pub fn poll(&mut self, now: Timestamp) -> Result<u64, AlertError> {
+        self.prepare()?;
         let mut taken = 0;
         for index in 0..self.sources.len() {
             taken += self.poll_source(index, now)?;
         }
+        self.forget_old(now)?;
         Ok(taken)
     }
 
@@ -140,8 +194,13 @@ impl Intake {
         let Body::Alert { alert_id, rule_id, title, message, labels, key } = entry.body else { return None };
         let severity = alert_rule(&rule_id).map_or(UNKNOWN_RULE, |r| r.severity);
         // Spools number their alerts s1, s2, ...; the engine's have a bare number.
-        let is_shell = alert_id.rsplit_once('-').is_some_and(|(_, n)| n.starts_with('s'));
-        let source = if is_shell { "shell" } else { "engine" }.to_owned();
+        let (owner, number) = alert_id.rsplit_once('-').unwrap_or_default();
+        let source = match number.starts_with('s') {
+            true if owner.ends_with(OWN) => "dispatcher",
+            true => "shell",
+            false => "engine",
+        }
+        .to_owned();
         Some(Alert {
             run_id: self.run_id.clone(),
             phase: self.phase.clone(),
@@ -161,12 +220,13 @@ impl Intake {
     /// A record that cannot be read may have been an alert: a person is told.
     fn damaged(&self, source: &Source, what: &str, now: Timestamp) -> Alert {
         let rule_id = "STATE-SAVE-FAILED".to_owned();
+        let path = source.path.to_string_lossy();
         let labels = BTreeMap::from([
-            ("source".to_owned(), source.key.clone()),
+            ("source".to_owned(), path.clone().into_owned()),
             ("position".to_owned(), source.position.to_string()),
         ]);
         Alert {
-            alert_id: format!("{}-damaged-{}-{}", self.run_id, source.key, source.position),
+            alert_id: format!("{}-damaged-{}-{}", self.run_id, path, source.position),
             run_id: self.run_id.clone(),
             phase: self.phase.clone(),
             env: self.env.clone(),
@@ -174,24 +234,27 @@ impl Intake {
             rule_id,
             source: "dispatcher".to_owned(),
             title: "a record of the journal cannot be read".to_owned(),
-            message: format!("{} at byte {}: {what}; it may have been an alert", source.key, source.position),
-            key: format!("{}:{}", source.key, source.position),
+            message: format!("{} at byte {}: {what}; it may have been an alert", path, source.position),
+            key: format!("{}:{}", path, source.position),
             labels,
             raised_at: now,
         }
     }
 
     fn take_in(&mut self, alert: &Alert, cursor: (&str, u64), now: Timestamp) -> Result<bool, AlertError> {
-        let rule = alert_rule(&alert.rule_id);
-        let plan = if rule.is_some_and(|r| r.past_routing) {
-            Plan { throttle: Duration::ZERO, notifiers: self.notifiers.clone() }
-        } else {
-            let mut chain = self.routes.chain(alert.severity, &self.notifiers);
-            chain.truncate(1);
-            let throttle = Duration::from_secs(rule.map_or(0, |r| r.throttle_s).into());
-            Plan { throttle, notifiers: chain }
+        let plan = self.routes.plan(alert, &self.notifiers, now);
+        let taken = self.store.take_in(alert, &plan, cursor, now);
+        // An answer may be lost behind a commit: the next attempt finds the alert there, and it is counted then.
+        let doubtful = self.doubt.take().is_some_and(|id| id == alert.alert_id);
+        let disposition = match taken {
+            Ok(Taken::New(disposition)) => disposition,
+            Ok(Taken::Known(disposition)) if doubtful => disposition,
+            Ok(Taken::Known(_)) => return Ok(false),
+            Err(e) => {
+                self.doubt = Some(alert.alert_id.clone());
+                return Err(e);
+            }
         };
-        let Some(disposition) = self.store.take_in(alert, &plan, cursor, now)? else { return Ok(false) };
         self.metrics.raised(alert.severity);
         if disposition == Disposition::Throttled {
             self.metrics.throttled.inc();
@@ -203,12 +266,16 @@ impl Intake {
     fn store_cursor(&mut self, index: usize, now: Timestamp) -> Result<(), AlertError> {
         let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
         if source.position != source.stored && now >= source.stored_at.plus(STORE_CURSOR_EVERY) {
-            self.store.set_cursor(&source.key, source.position)?;
+            self.store.set_cursor(&source.key, source.position, now)?;
             source.stored = source.position;
             source.stored_at = now;
         }
         Ok(())
     }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
 /// Where the last whole input ends: the newline of its last line. What follows was perhaps never finished, and a restart

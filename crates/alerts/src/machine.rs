@@ -83,7 +83,13 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    /// Takes note of an attempt or probe. True when this opened the circuit.
+    /// Takes note of a probe. One that works cannot close a circuit before it is half-open: what failed five times in a row was
+    /// sending, and a bot's name is told by a bot that cannot write. True when this opened the circuit.
+    pub fn note_probe(&mut self, worked: bool, now: Timestamp) -> bool {
+        !(worked && self.is_open(now)) && self.note(worked, now)
+    }
+
+    /// Takes note of an attempt. True when this opened the circuit.
     pub fn note(&mut self, worked: bool, now: Timestamp) -> bool {
         if worked {
             *self = Self::default();

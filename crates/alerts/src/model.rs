@@ -86,7 +86,7 @@ pub enum Status {
     Failed,
     /// The chain is spent.
     Dlq,
-    /// Discarded by an operator. Read, never written by this version.
+    /// Discarded by an operator.
     Cancelled,
 }
 
@@ -214,6 +214,24 @@ pub enum AlertError {
     /// The store refused.
     #[error("alert store: {0}")]
     Store(#[from] rusqlite::Error),
+    /// The store's server cannot be reached, or went away in the middle. Nothing is lost by that: what was not stored is asked again.
+    #[error(
+        "alert store {store} cannot be reached: {what}; alerts wait in the journal and the spools until it is back"
+    )]
+    StoreLost {
+        /// Its address, without a password.
+        store: String,
+        /// The cause.
+        what: String,
+    },
+    /// The store's server refused.
+    #[error("alert store {store} refused: {what}")]
+    StoreRefused {
+        /// Its address, without a password.
+        store: String,
+        /// The cause.
+        what: String,
+    },
     /// The store was written by a newer version.
     #[error("alert store has schema {found}, this version knows up to {known}; use a newer assay")]
     NewerSchema {
@@ -242,4 +260,23 @@ pub enum AlertError {
     /// Configuration that cannot work.
     #[error("alert configuration: {0}")]
     Config(String),
+}
+
+impl AlertError {
+    /// True when the store is away or refuses, false when something else is wrong.
+    pub const fn is_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(_)
+                | Self::StoreLost { .. }
+                | Self::StoreRefused { .. }
+                | Self::NewerSchema { .. }
+                | Self::BadRow(_)
+        )
+    }
+
+    /// True when the store may be back later: then the same is asked again.
+    pub const fn is_store_lost(&self) -> bool {
+        matches!(self, Self::StoreLost { .. })
+    }
 }

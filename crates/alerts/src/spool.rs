@@ -1,9 +1,9 @@
 //! The spool: alerts that do not come from the engine, in the journal's line format, written before anything is sent.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use journal::file::{Reader, Writer};
 use journal::{Body, Entry};
@@ -15,6 +15,13 @@ use crate::model::AlertError;
 #[derive(Debug)]
 pub struct Spool {
     writer: Writer,
+    /// The same file, to cut what a failed write left.
+    file: File,
+    path: PathBuf,
+    /// The byte behind the last whole line.
+    length: u64,
+    /// Behind that byte may stand half a line.
+    torn: bool,
     run_id: String,
     seq: u64,
 }
@@ -35,14 +42,24 @@ impl Spool {
         if reader.has_partial_line() {
             file.set_len(reader.offset()).map_err(io)?;
         }
-        Ok(Self { writer: Writer::append(path)?, run_id: run_id.to_owned(), seq })
+        let (length, path) = (reader.offset(), path.to_owned());
+        Ok(Self {
+            writer: Writer::append(&path)?,
+            file,
+            path,
+            length,
+            torn: false,
+            run_id: run_id.to_owned(),
+            seq,
+        })
     }
 
     /// Raises an alert; when this returns it is on disk. Its aggregation key is made of its labels. The id is
     /// `<run id>-s<n>`.
     ///
     /// # Errors
-    /// [`AlertError::File`]: the alert was not raised.
+    /// [`AlertError::File`], [`AlertError::Io`]: whether the alert is on disk is not known; raise it again. A full disk leaves no half
+    /// line behind.
     pub fn raise(
         &mut self,
         rule_id: &str,
@@ -62,9 +79,29 @@ impl Spool {
             labels,
             key,
         };
-        self.writer.write_batch([&Entry { seq, input_seq: 0, at: now, commit: true, body }])?;
+        self.cut()?;
+        self.torn = true;
+        if let Err(e) = self.writer.write_batch([&Entry { seq, input_seq: 0, at: now, commit: true, body }]) {
+            self.cut()?;
+            return Err(e.into());
+        }
+        // A whole line may have been read already: its number is used, whatever becomes of the sync.
+        self.length = self.file.metadata().map_err(|e| self.io(e))?.len();
+        (self.seq, self.torn) = (seq, false);
         self.writer.sync()?;
-        self.seq = seq;
         Ok(alert_id)
+    }
+
+    /// Cuts half a line, lest the next one begins in its middle.
+    fn cut(&mut self) -> Result<(), AlertError> {
+        if self.torn {
+            self.file.set_len(self.length).map_err(|e| self.io(e))?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
+    fn io(&self, source: std::io::Error) -> AlertError {
+        AlertError::Io { path: self.path.clone(), source }
     }
 }

@@ -1,22 +1,28 @@
-//! The worker: claims deliveries, sends, records, falls back, probes. Decisions on retries live in the machine.
+//! The worker: claims deliveries, sends, records, falls back, probes. Decisions on retries live in the machine, those on chains in
+//! the routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use catalogue::{Severity, alert_rule};
+use catalogue::Severity;
 use exposition::Registry;
 use market::Timestamp;
 
-use crate::config::{AlertConfig, Routes};
+use crate::config::AlertConfig;
 use crate::dispatcher::Clock;
 use crate::machine::{Circuit, Machine, Next};
 use crate::metrics::Metrics;
 use crate::model::{Alert, AlertError, AlertRecord};
-use crate::notifier::{Notifier, Reason, SendError};
-use crate::store::{Claim, Store};
+use crate::notifier::{Notifier, Reason, SendError, digest};
+use crate::own::Own;
+use crate::routes::{Routes, Way};
+use crate::store::{Claim, Lane, Store};
 
 /// A lease is the timeout and this.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// Alerts of one message of a batch; the rest goes into the next.
+const BATCH_MOST: usize = 500;
 
 /// Sends deliveries. Driven by its owner; the clock is asked after each effect, since effects take time.
 pub struct Worker {
@@ -25,7 +31,10 @@ pub struct Worker {
     machine: Machine,
     routes: Routes,
     notifiers: Vec<(Box<dyn Notifier>, Circuit)>,
+    /// Of all lanes.
     names: Vec<String>,
+    lane: Share,
+    own: Arc<Own>,
     run_id: String,
     phase: String,
     env: String,
@@ -33,16 +42,45 @@ pub struct Worker {
     probe_every: Duration,
     probe_at: Timestamp,
     clock: Clock,
+    /// Claimed while a batch was gathered, and no part of it.
+    held: Option<Claim>,
+    /// Attempts whose outcome the store has not taken: it is told them again before anything else is sent.
+    unrecorded: VecDeque<Attempt>,
+    fell_back: bool,
+}
+
+/// An attempt that was made.
+#[derive(Debug, Clone)]
+struct Attempt {
+    claim: Claim,
+    /// Who takes over.
+    next: Option<String>,
+    result: Result<(), SendError>,
+    ended: Timestamp,
+}
+
+/// Whose deliveries a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// Everybody's: the only worker.
+    All,
+    /// Its notifier's.
+    Own,
+    /// Its notifier's, and those of notifiers that nobody has.
+    OwnAndStrays,
 }
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("notifiers", &self.names).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("notifiers", &self.names)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
     }
 }
 
 impl Worker {
-    /// Opens the store. Nothing is sent or probed before the first step.
+    /// The only worker of its store: it sends for all notifiers, one after the other. Nothing is sent or probed before the first step.
     ///
     /// # Errors
     /// [`AlertError`].
@@ -53,13 +91,40 @@ impl Worker {
         clock: Clock,
     ) -> Result<Self, AlertError> {
         let names: Vec<String> = notifiers.iter().map(|n| n.name().to_owned()).collect();
+        let own = Arc::new(Own::open(config)?);
+        Self::build(config, registry, (notifiers, names, Share::All), clock, own)
+    }
+
+    /// One of several workers, one for each notifier, so that a slow one holds up no other. `names` are all of them; the first takes
+    /// what belongs to none.
+    pub(crate) fn lane(
+        config: &AlertConfig,
+        registry: &Registry,
+        (notifier, names): (Box<dyn Notifier>, &[String]),
+        clock: Clock,
+        own: Arc<Own>,
+    ) -> Result<Self, AlertError> {
+        let is_first = names.first().is_some_and(|name| name == notifier.name());
+        let share = if is_first { Share::OwnAndStrays } else { Share::Own };
+        Self::build(config, registry, (vec![notifier], names.to_vec(), share), clock, own)
+    }
+
+    fn build(
+        config: &AlertConfig,
+        registry: &Registry,
+        (notifiers, names, lane): (Vec<Box<dyn Notifier>>, Vec<String>, Share),
+        clock: Clock,
+        own: Arc<Own>,
+    ) -> Result<Self, AlertError> {
         Ok(Self {
-            store: Store::open(&config.database)?,
+            store: Store::of(config)?,
             metrics: Metrics::new(registry, &names)?,
             machine: Machine::new(config.retry),
             routes: config.routes.clone(),
             notifiers: notifiers.into_iter().map(|n| (n, Circuit::default())).collect(),
             names,
+            lane,
+            own,
             run_id: config.run_id.clone(),
             phase: config.phase.clone(),
             env: config.env.clone(),
@@ -67,21 +132,76 @@ impl Worker {
             probe_every: config.probe_every,
             probe_at: Timestamp(i64::MIN),
             clock,
+            held: None,
+            unrecorded: VecDeque::new(),
+            fell_back: false,
         })
     }
 
-    /// Probes when that is due, then makes at most one attempt. False when nothing was due.
+    /// Probes when that is due, then makes at most one attempt: of a delivery, or of a batch of them. False when nothing was due.
     ///
     /// # Errors
     /// [`AlertError`]; a delivery that was under way comes back when its lease ends.
     pub fn step(&mut self) -> Result<bool, AlertError> {
         self.probe_when_due()?;
-        let now = (self.clock)();
-        let claim = self.store.claim(&self.run_id, &self.phase, now, self.lease)?;
-        match claim {
-            Some(claim) => self.attempt(&claim).map(|()| true),
-            None => Ok(false),
+        self.record_all()?;
+        let Some(claim) = self.next_claim()? else { return Ok(false) };
+        let is_batch = self.is_batched(&claim)?;
+        let mut claims = vec![claim];
+        while is_batch && claims.len() < BATCH_MOST {
+            let Some(next) = self.next_claim()? else { break };
+            if next.delivery.notifier == claims[0].delivery.notifier && self.is_batched(&next)? {
+                claims.push(next);
+            } else {
+                self.held = Some(next);
+                break;
+            }
         }
+        self.attempt(&claims).map(|()| true)
+    }
+
+    fn next_claim(&mut self) -> Result<Option<Claim>, AlertError> {
+        let now = (self.clock)();
+        // A lease that has ended is somebody else's by now.
+        if let Some(held) = self.held.take().filter(|held| held.delivery.lease_until > Some(now)) {
+            return Ok(Some(held));
+        }
+        let ask = |lane| self.store.claim(&self.run_id, &self.phase, now, self.lease, lane);
+        let own = self.notifiers.first().map(|(n, _)| n.name());
+        match (self.lane, own) {
+            (Share::All, _) | (_, None) => ask(Lane::All),
+            (Share::Own, Some(name)) => ask(Lane::Only(name)),
+            (Share::OwnAndStrays, Some(name)) => match ask(Lane::Only(name))? {
+                Some(claim) => Ok(Some(claim)),
+                None => ask(Lane::AllBut(&self.names)),
+            },
+        }
+    }
+
+    /// True for a delivery that leaves with others in one message.
+    fn is_batched(&self, claim: &Claim) -> Result<bool, AlertError> {
+        Ok(match self.way(&claim.alert)? {
+            Way::Batch(chain) => chain.first() == Some(&claim.delivery.notifier),
+            _ => false,
+        })
+    }
+
+    fn way(&self, alert: &AlertRecord) -> Result<Way, AlertError> {
+        Ok(self.routes.way(&alert.rule_id, severity(alert)?, &alert.labels, &self.names))
+    }
+
+    /// Makes waiting batches due: at the end there is no next interval.
+    ///
+    /// # Errors
+    /// [`AlertError::Store`].
+    pub fn flush_batches(&mut self) -> Result<usize, AlertError> {
+        let now = (self.clock)();
+        self.store.flush_waiting(&self.run_id, &self.phase, now)
+    }
+
+    /// True once after deliveries fell back to other notifiers: their workers have something to do.
+    pub(crate) fn take_fell_back(&mut self) -> bool {
+        std::mem::take(&mut self.fell_back)
     }
 
     /// Sets `alert_queue_depth` and `alert_oldest_pending_seconds`; how many deliveries are open.
@@ -96,8 +216,8 @@ impl Worker {
         Ok(open.deliveries)
     }
 
-    /// Probes every notifier whose turn has come.
-    fn probe_when_due(&mut self) -> Result<(), AlertError> {
+    /// Probes every notifier when its turn has come.
+    pub(crate) fn probe_when_due(&mut self) -> Result<(), AlertError> {
         let now = (self.clock)();
         if now < self.probe_at {
             for (notifier, circuit) in &self.notifiers {
@@ -108,58 +228,95 @@ impl Worker {
         self.probe_at = now.plus(self.probe_every);
         for (notifier, circuit) in &mut self.notifiers {
             let result = notifier.probe();
+            let now = (self.clock)();
+            let opened = circuit.note_probe(result.is_ok(), now);
             if let Err(e) = &result {
                 tracing::warn!("notifier {} does not answer its probe: {e}", notifier.name());
+                if opened {
+                    self.own.degraded(notifier.name(), &e.to_string(), now);
+                }
             }
-            let now = (self.clock)();
-            circuit.note(result.is_ok(), now);
             self.metrics.notifier(notifier.name())?.available.set(circuit.availability(now));
         }
         Ok(())
     }
 
-    fn attempt(&mut self, claim: &Claim) -> Result<(), AlertError> {
-        let name = claim.delivery.notifier.as_str();
-        let next = self.next_of_chain(claim)?;
-        let result = self.send(claim, next.is_some())?;
-        let now = (self.clock)();
-        let own = claim.delivery.run_id == self.run_id && claim.delivery.phase == self.phase;
-        let metrics = self.metrics.notifier(name)?.clone();
-        if own && claim.delivery.attempt > 1 {
-            metrics.retry.inc();
+    /// One attempt for all of these: they go to the same notifier, in one message when they are several.
+    fn attempt(&mut self, claims: &[Claim]) -> Result<(), AlertError> {
+        let mut nexts = Vec::with_capacity(claims.len());
+        for claim in claims {
+            nexts.push(self.next_of_chain(claim)?);
         }
-        let rule = claim.alert.rule_id.as_str();
-        let recorded = match (
-            self.machine.after(claim.delivery.delivery_id, claim.delivery.attempt, &result, now),
-            &result,
-        ) {
+        let result = self.send(claims, nexts.iter().all(Option::is_some))?;
+        let now = (self.clock)();
+        for (claim, next) in claims.iter().zip(nexts) {
+            let (claim, result) = (claim.clone(), result.clone());
+            self.unrecorded.push_back(Attempt { claim, next, result, ended: now });
+        }
+        self.record_all()
+    }
+
+    /// Tells the store how attempts ended, in their order. What it cannot take now is told again: an attempt is not made twice because
+    /// the store was away for less than a lease.
+    fn record_all(&mut self) -> Result<(), AlertError> {
+        while let Some(attempt) = self.unrecorded.pop_front() {
+            match self.record(&attempt.claim, attempt.next.as_deref(), &attempt.result, attempt.ended) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let id = attempt.claim.delivery.delivery_id;
+                    tracing::warn!("delivery {id} lost its lease while it was being sent");
+                }
+                Err(e) => {
+                    self.unrecorded.push_front(attempt);
+                    return Err(e);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what became of an attempt; false when the lease had been lost meanwhile.
+    fn record(
+        &mut self,
+        claim: &Claim,
+        next: Option<&str>,
+        result: &Result<(), SendError>,
+        now: Timestamp,
+    ) -> Result<bool, AlertError> {
+        let own = claim.delivery.run_id == self.run_id && claim.delivery.phase == self.phase;
+        let metrics = self.metrics.notifier(&claim.delivery.notifier)?.clone();
+        let what = self.machine.after(claim.delivery.delivery_id, claim.delivery.attempt, result, now);
+        let recorded = match (what, result) {
             (Next::Sent, _) | (_, Ok(())) => {
                 let latency = now.since(claim.alert.raised_at).max(0);
                 let recorded = self.store.sent(claim, latency / 1_000_000, now)?;
                 if recorded && own {
                     metrics.sent.inc();
                     metrics.latency.observe(latency as f64 / 1e9);
-                    self.metrics.by_rule(rule, "sent");
+                    self.metrics.by_rule(&claim.alert.rule_id, "sent");
                 }
                 recorded
             }
             (Next::Retry(at), Err(e)) => self.store.retry(claim, &e.to_string(), at)?,
             (Next::GiveUp, Err(e)) => {
-                let recorded = self.store.give_up(claim, &e.to_string(), next.as_deref(), now)?;
+                let recorded = self.store.give_up(claim, &e.to_string(), next, now)?;
+                self.fell_back |= recorded && next.is_some();
                 if recorded && own {
-                    self.count_give_up(claim, e, next.as_deref())?;
+                    self.count_give_up(claim, e, next)?;
                 }
                 recorded
             }
         };
-        if !recorded {
-            tracing::warn!("delivery {} lost its lease while it was being sent", claim.delivery.delivery_id);
+        // Counted once, when the store has it.
+        if own && claim.delivery.attempt > 1 {
+            metrics.retry.inc();
         }
-        Ok(())
+        Ok(recorded)
     }
 
-    fn send(&mut self, claim: &Claim, has_next: bool) -> Result<Result<(), SendError>, AlertError> {
-        let name = claim.delivery.notifier.as_str();
+    fn send(&mut self, claims: &[Claim], has_next: bool) -> Result<Result<(), SendError>, AlertError> {
+        let Some(first) = claims.first() else { return Ok(Ok(())) };
+        let name = first.delivery.notifier.as_str();
         let Some((notifier, circuit)) = self.notifiers.iter_mut().find(|(n, _)| n.name() == name) else {
             return Ok(Err(SendError::new(Reason::NotConfigured, "not configured any more")));
         };
@@ -167,11 +324,16 @@ impl Worker {
         if has_next && circuit.is_open((self.clock)()) {
             return Ok(Err(SendError::new(Reason::CircuitOpen, "failed too often in a row")));
         }
-        let alert = message(&claim.alert, &self.env)?;
+        let mut alerts =
+            claims.iter().map(|c| message(&c.alert, &self.env)).collect::<Result<Vec<_>, _>>()?;
+        let alert = if alerts.len() > 1 { digest(&alerts) } else { alerts.pop() };
+        let Some(alert) = alert else { return Ok(Ok(())) };
         let result = notifier.send(&alert);
         let now = (self.clock)();
-        if circuit.note(result.is_ok(), now) {
-            tracing::error!("notifier {name} failed 5 times in a row, its circuit is open");
+        if circuit.note(result.is_ok(), now)
+            && let Err(e) = &result
+        {
+            self.own.degraded(name, &e.to_string(), now);
         }
         self.metrics.notifier(name)?.available.set(circuit.availability(now));
         Ok(result)
@@ -179,10 +341,10 @@ impl Worker {
 
     /// The notifier that takes over: the next of the chain that has no row of this alert yet.
     fn next_of_chain(&self, claim: &Claim) -> Result<Option<String>, AlertError> {
-        if alert_rule(&claim.alert.rule_id).is_some_and(|r| r.past_routing) {
-            return Ok(None);
-        }
-        let chain = self.routes.chain(severity(&claim.alert)?, &self.names);
+        let chain = match self.way(&claim.alert)? {
+            Way::Chain(chain) | Way::Batch(chain) => chain,
+            Way::Everyone | Way::Stored => return Ok(None),
+        };
         // A notifier that is configured no more stands before the whole chain.
         let behind = chain.iter().position(|n| *n == claim.delivery.notifier).map_or(0, |i| i + 1);
         for name in chain.into_iter().skip(behind) {

@@ -3,9 +3,25 @@
 
 #[path = "it/bench.rs"]
 mod bench;
+#[path = "it/chaos.rs"]
+mod chaos;
 #[path = "it/conservation.rs"]
 mod conservation;
 #[path = "it/delivery.rs"]
 mod delivery;
+#[path = "it/faults.rs"]
+mod faults;
+#[path = "it/faulty.rs"]
+mod faulty;
+#[path = "it/load.rs"]
+mod load;
+#[path = "it/outages.rs"]
+mod outages;
+#[path = "it/place.rs"]
+mod place;
+#[path = "it/stores.rs"]
+mod stores;
+#[path = "it/third_parties.rs"]
+mod third_parties;
 #[path = "it/threads.rs"]
 mod threads;

@@ -91,6 +91,8 @@ pub enum Command {
     Init(Init),
     /// Watch rules: unit tests, and rules over a recorded run
     Rules(crate::rules::Rules),
+    /// Dead letters: alerts that reached nobody; look, send anew, give up
+    Dlq(crate::dlq::Dlq),
     /// Every metric, KPI, criterion, rule and panel
     Catalogue(Catalogue),
 }

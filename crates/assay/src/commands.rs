@@ -46,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Exchange(args) => exchange_command(args),
         Command::Init(args) => init(args),
         Command::Profile(args) => profiles(args.command),
+        Command::Dlq(args) => crate::dlq::dlq(&args.command),
         Command::Rules(args) => crate::rules::run(&args.command),
         Command::Catalogue(args) => {
             let text = match args.format {

@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod commands;
+pub mod dlq;
 mod doctor;
 mod explaining;
 mod fail;

@@ -292,6 +292,8 @@ pub struct Config {
     pub health: HealthLimits,
     /// The streams behind the books.
     pub feed: FeedLimits,
+    /// Thresholds of alerts that are no guard's.
+    pub alerts: crate::AlertLimits,
     /// Where a day begins.
     pub day_offset: DayOffset,
     /// Seed of drawn latencies (`latency = "measured"`). The constant model draws nothing.
@@ -353,6 +355,7 @@ impl Default for Config {
             book_levels: 500,
             fx: FxLimits::default(),
             health: HealthLimits::default(),
+            alerts: crate::AlertLimits::default(),
             feed: FeedLimits::default(),
             day_offset: DayOffset::Utc,
             seed: 0,
@@ -470,6 +473,9 @@ impl Config {
 
     /// Figures are numbers, shares are shares, and counts are such that a session fits into memory.
     fn check_figures(&self) -> Result<(), ConfigError> {
+        if let Some(key) = self.alerts.wrong() {
+            return Err(ConfigError { key, must: "be a number above zero" });
+        }
         let finite = [("min_edge_bps", self.min_edge_bps), ("reserve_bps", self.reserve_bps)];
         if let Some((key, _)) = finite.into_iter().find(|(_, value)| !value.is_finite()) {
             return Err(ConfigError { key, must: "be a finite number" });

@@ -220,6 +220,8 @@ pub struct Core {
     pub(crate) results: Results,
     pub(crate) funnel: Counts,
     pub(crate) alerts: u64,
+    /// What alerts that are no guard's look at.
+    pub(crate) watch: crate::session::Watch,
     pub(crate) stop: Option<(Stop, Timestamp)>,
     pub(crate) emergency: bool,
     pub(crate) ended: bool,
@@ -337,6 +339,7 @@ impl Core {
             results: Results { day, ..Results::default() },
             funnel: Counts::default(),
             alerts: 0,
+            watch: crate::session::Watch::default(),
             stop: None,
             emergency: false,
             ended: false,

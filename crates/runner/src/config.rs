@@ -99,15 +99,48 @@ pub struct EndpointConfig {
 pub struct AlertSection {
     /// The embedded store; `alerts.sqlite` in `journal_dir` by default.
     pub database: Option<PathBuf>,
+    /// A PostgreSQL instead of the embedded store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<AlertServerSection>,
+    /// Rows of other runs go when their alerts were raised longer ago than this many days; 0 keeps them for ever.
+    pub retention_days: u32,
     /// The file of the `local_log` notifier; `alerts.log` in `journal_dir` by default.
     pub local_log: Option<PathBuf>,
     /// How long the dispatcher may settle at the end, milliseconds.
     pub settle_ms: u64,
+    /// Notifiers, chains, batches: `[alerts]` of a profile. Secrets come from the environment.
+    pub delivery: alerts::ChannelSettings,
+}
+
+/// Where the PostgreSQL of the alert store is.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertServerSection {
+    /// Such as `postgres://arbitrage@127.0.0.1:5432/arbitrage`; never with a password, which comes from the URL of `url_env`, from
+    /// `PGPASSWORD` or from the file of `PGPASSFILE`.
+    pub url: String,
+    /// The environment variable whose URL goes before `url`; it may hold a password.
+    #[serde(default)]
+    pub url_env: String,
+    /// `host:port` in the place of the URL's: where a container's port was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+impl AlertServerSection {
+    /// The server, with its password.
+    ///
+    /// # Errors
+    /// [`alerts::AlertError::Config`].
+    pub fn resolve(&self) -> Result<alerts::PostgresConfig, alerts::AlertError> {
+        alerts::PostgresConfig::found(&self.url, &self.url_env, self.address.as_deref())
+    }
 }
 
 impl Default for AlertSection {
     fn default() -> Self {
-        Self { database: None, local_log: None, settle_ms: 15_000 }
+        let delivery = alerts::ChannelSettings::default();
+        Self { database: None, server: None, retention_days: 0, local_log: None, settle_ms: 15_000, delivery }
     }
 }
 
@@ -196,6 +229,9 @@ pub fn effective(
         if !(100..=86_400_000).contains(&value) {
             return wrong(&format!("{name} is {value}, it must be 100 to 86400000"));
         }
+    }
+    if let Err((key, what)) = config.alerts.delivery.check() {
+        return wrong(&format!("[alerts.delivery] {key}: {what}"));
     }
     config.engine.topn = args.topn_size;
     config.engine.check().map_err(|e| RunError::Config(format!("[engine] {e}")))?;

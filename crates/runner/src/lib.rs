@@ -41,6 +41,7 @@ mod stages;
 mod store;
 mod streams;
 mod universe;
+mod watches;
 mod writer;
 
 pub use args::{DataSource, KpiArgs, LogFormat, RecordArgs, ReplayArgs, RunArgs};

@@ -448,6 +448,8 @@ mod tests {
         let metrics = metrics();
         let config = alerts::AlertConfig {
             database: folder.path().join("alerts.sqlite"),
+            server: None,
+            retention: None,
             run_id: "t".to_owned(),
             phase: "run".to_owned(),
             env: "paper".to_owned(),
@@ -455,6 +457,7 @@ mod tests {
             routes: alerts::Routes::paper(),
             probe_every: std::time::Duration::from_secs(60),
             retry: alerts::RetryPolicy::default(),
+            own_spool: None,
             sources: Vec::new(),
         };
         let dispatcher = alerts::Dispatcher::start(config, &metrics.registry).unwrap();

@@ -18,12 +18,13 @@ use crate::server;
 use crate::signals::Signals;
 use crate::store::Store;
 use crate::writer::{Beside, Raise, ShellAlert, WriterHandle};
-use alerts::{AlertConfig, Dispatcher, DispatcherHandle, NotifierConfig, RetryPolicy, Routes, Spool};
+use alerts::{AlertConfig, AlertError, Dispatcher, DispatcherHandle, Spool};
 use exposition::Common;
 use recording::file::Tail;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use venues::Endpoints;
 
@@ -225,18 +226,33 @@ fn metrics(effective: &Effective, source: DataSource) -> Result<Metrics, RunErro
 }
 
 fn dispatcher(effective: &Effective, metrics: &Metrics) -> Result<DispatcherHandle, RunError> {
+    let failed = |e: AlertError| match e {
+        AlertError::Config(what) => RunError::Config(format!("alerts: {what}")),
+        other => RunError::Internal(format!("alerts: {other}")),
+    };
+    let delivery = &effective.config.alerts.delivery;
+    let secrets = delivery.secrets().map_err(failed)?;
     let config = AlertConfig {
         database: effective.alert_database.clone(),
+        server: match &effective.config.alerts.server {
+            Some(server) => Some(Arc::new(server.resolve().map_err(failed)?)),
+            None => None,
+        },
+        retention: match effective.config.alerts.retention_days {
+            0 => None,
+            days => Some(Duration::from_secs(86_400 * u64::from(days))),
+        },
         run_id: effective.run_id.clone(),
         phase: effective.config.phase.clone(),
         env: effective.config.env.clone(),
-        notifiers: vec![NotifierConfig::LocalLog { path: effective.alert_log.clone() }],
-        routes: Routes::paper(),
+        notifiers: delivery.notifiers(&secrets, &effective.alert_log).map_err(failed)?,
+        routes: delivery.routes(&effective.config.env),
         probe_every: Duration::from_millis(effective.config.probe_every_ms),
-        retry: RetryPolicy::default(),
+        retry: delivery.retry(),
         sources: vec![effective.journal.clone(), effective.spool.clone()],
+        own_spool: Some(effective.spool.with_file_name("dispatcher.log")),
     };
-    Dispatcher::start(config, &metrics.registry).map_err(|e| RunError::Internal(format!("alerts: {e}")))
+    Dispatcher::start(config, &metrics.registry).map_err(failed)
 }
 
 /// The writer thread raises the shell's alerts: a spool's write must not happen on the hot thread.

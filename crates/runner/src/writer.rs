@@ -11,9 +11,10 @@ use crate::recorder::Barrier;
 use crate::restart::{Past, Verify};
 use crate::screen::Screen;
 use crate::store::Sink;
+use crate::watches::{LatencyWatch, MemoryWatch};
 use engine::kpi::Kpis;
 use engine::recover::Latest;
-use exposition::{HistogramSnapshot, RegistryError};
+use exposition::RegistryError;
 use journal::record::Body;
 use journal::{Entry, file};
 use market::{Money, Venue};
@@ -72,33 +73,6 @@ impl ShellAlert {
 
 /// Puts an alert into the spool; when it returns, the alert is on disk.
 pub type Raise = Box<dyn FnMut(&ShellAlert) -> Result<(), String> + Send>;
-
-/// Watches the latency for `ENGINE-LATENCY`: raised once when p99 is above 100 ms in three windows of 10 s in a row, again
-/// only after a window below.
-#[derive(Debug)]
-struct LatencyWatch {
-    since: Instant,
-    before: HistogramSnapshot,
-    slow: u32,
-}
-
-impl LatencyWatch {
-    const WINDOW: Duration = Duration::from_secs(10);
-    const WINDOWS: u32 = 3;
-    const LIMIT_S: f64 = 0.1;
-
-    /// Takes a look; true when the alert is due.
-    fn look(&mut self, now: HistogramSnapshot) -> bool {
-        if self.since.elapsed() < Self::WINDOW {
-            return false;
-        }
-        self.since = Instant::now();
-        let p99 = now.since(&self.before).and_then(|window| window.quantile(0.99));
-        self.before = now;
-        self.slow = if p99.is_some_and(|p99| p99 > Self::LIMIT_S) { self.slow.saturating_add(1) } else { 0 };
-        self.slow == Self::WINDOWS
-    }
-}
 
 /// What the writer waits for and hands on to.
 #[derive(Debug, Default)]
@@ -228,6 +202,7 @@ struct Thread {
     cpu: Option<(Instant, f64)>,
     unsynced: bool,
     latency: LatencyWatch,
+    memory: MemoryWatch,
     beside: Beside,
     /// While a replay goes through what the journal already holds.
     verify: Option<Verify>,
@@ -242,7 +217,7 @@ impl Thread {
         queued: Arc<AtomicU64>,
     ) -> Self {
         let now = Instant::now();
-        let latency = LatencyWatch { since: now, before: facts.metrics.latency.snapshot(), slow: 0 };
+        let latency = LatencyWatch::new(now, facts.metrics.latency.snapshot());
         Self {
             facts,
             journal,
@@ -261,6 +236,7 @@ impl Thread {
             cpu: None,
             unsynced: false,
             latency,
+            memory: MemoryWatch::default(),
             beside: Beside::default(),
             verify: None,
         }
@@ -483,6 +459,15 @@ impl Thread {
                 title: "The engine is slow".to_owned(),
                 message: "Loop latency p99 was above 100 ms for 30 s: look at the machine's load and at the queues.".to_owned(),
                 label: ("part", "loop".to_owned()),
+            });
+        }
+        if let Some(message) = self.memory.look(self.facts.clock.elapsed(), usage.rss_bytes) {
+            let title = "Memory grows".to_owned();
+            self.alert(&ShellAlert {
+                rule_id: "MEMORY-HIGH",
+                title,
+                message,
+                label: ("part", "process".to_owned()),
             });
         }
         let queue = self.queued.load(Relaxed) * size_of::<Entry>() as u64;

@@ -41,16 +41,18 @@ pub(crate) fn program(places: &[PathBuf], package: &str) -> Result<PathBuf, Serv
 
 /// The user that servers run as when the tests run as root: PostgreSQL refuses root.
 pub(crate) fn unprivileged() -> Option<(u32, u32)> {
+    user("postgres").or_else(|| user("nobody"))
+}
+
+/// The ids of a user, when the tests run as root and there is one of that name.
+pub(crate) fn user(name: &str) -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    let ids = |name: &str| {
-        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
-        let mut fields = line.split(':').skip(2);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    };
-    ids("postgres").or_else(|| ids("nobody"))
+    let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut fields = line.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 /// A running server. Dropping it kills it.

@@ -24,6 +24,14 @@ pub struct Campaign {
 /// Every campaign.
 pub const CAMPAIGNS: &[Campaign] = &[
     Campaign {
+        name: "alerts-load",
+        package: "alerts",
+        binary: "it",
+        filter: "load::",
+        length: ("ASSAY_ALERTS", "200000"),
+        about: "alerts in virtual time through notifiers of 10 to 100 ms that fail once in ten: none lost, memory bounded",
+    },
+    Campaign {
         name: "kills",
         package: "e2e",
         binary: "e2e",
@@ -78,6 +86,22 @@ pub const CAMPAIGNS: &[Campaign] = &[
         filter: "fuzz::",
         length: ("ASSAY_FUZZ_SECONDS", "600"),
         about: "the reader of recordings on mutated files; ASSAY_FUZZ_SEED draws other cases",
+    },
+    Campaign {
+        name: "alerts-chaos",
+        package: "alerts",
+        binary: "it",
+        filter: "chaos::none_is_lost",
+        length: ("ASSAY_CHAOS_ALERTS", "50000"),
+        about: "alerts while the dispatcher and a real PostgreSQL are killed and restarted: none lost; ASSAY_CHAOS_SEED draws another day",
+    },
+    Campaign {
+        name: "alerts-outages",
+        package: "alerts",
+        binary: "it",
+        filter: "outages::",
+        length: ("ASSAY_SCHEDULES", "100000"),
+        about: "random schedules of failures, kills and a store that goes away, in virtual time: every alert is accounted for",
     },
 ];
 

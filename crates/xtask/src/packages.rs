@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A package, and a program of it that tells whether it is there.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 4] = [
     ("postgresql", "/usr/lib/postgresql/*/bin/postgres"),
     ("redis-server", "/usr/bin/redis-server"),
     ("prometheus", "/usr/bin/prometheus"),
+    ("exim4-daemon-light", "/usr/sbin/exim4"),
 ];
 
 /// Asked by Debian's packages before they start a service; 101 forbids it.

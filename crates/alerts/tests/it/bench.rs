@@ -21,6 +21,10 @@ pub const START: i64 = 1_700_000_000_000_000_000;
 pub struct Script {
     /// Outcomes of the next sends; when empty it works.
     pub outcomes: VecDeque<Result<(), SendError>>,
+    /// What every send fails with when no outcome is scripted.
+    pub always: Option<Reason>,
+    /// How long a send takes.
+    pub takes: Duration,
     pub sent: Vec<String>,
     pub tries: Vec<(String, i64)>,
 }
@@ -29,6 +33,7 @@ pub struct Scripted {
     name: String,
     script: Arc<Mutex<Script>>,
     clock: Clock,
+    now: Arc<AtomicI64>,
 }
 
 impl Notifier for Scripted {
@@ -41,7 +46,9 @@ impl Notifier for Scripted {
     fn send(&mut self, alert: &Alert) -> Result<(), SendError> {
         let mut script = self.script.lock().unwrap();
         script.tries.push((alert.alert_id.clone(), (self.clock)().0));
-        let outcome = script.outcomes.pop_front().unwrap_or(Ok(()));
+        self.now.fetch_add(i64::try_from(script.takes.as_nanos()).unwrap(), Ordering::SeqCst);
+        let usual = script.always.map_or(Ok(()), fails);
+        let outcome = script.outcomes.pop_front().unwrap_or(usual);
         if outcome.is_ok() {
             script.sent.push(alert.alert_id.clone());
         }
@@ -69,6 +76,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let config = AlertConfig {
             database: folder.path().join("alerts.db"),
+            server: None,
+            retention: None,
             run_id: RUN.to_owned(),
             phase: "main".to_owned(),
             env: "paper".to_owned(),
@@ -77,6 +86,7 @@ impl Bench {
             probe_every: Duration::from_secs(60),
             retry: RetryPolicy::default(),
             sources: vec![folder.path().join("journal.jsonl"), folder.path().join("spool.jsonl")],
+            own_spool: None,
         };
         let mut bench = Self {
             folder,
@@ -92,6 +102,14 @@ impl Bench {
         bench
     }
 
+    /// As [`Self::new`], with a spool for what the dispatcher itself raises.
+    pub fn with_own_spool(names: &[&str]) -> Self {
+        let mut bench = Self::new(names);
+        bench.config.own_spool = Some(bench.folder.path().join("own.jsonl"));
+        bench.restart();
+        bench
+    }
+
     /// Kills the dispatcher (nothing is closed in order) and starts another over the same files, in a new process.
     pub fn restart(&mut self) {
         self.running = None;
@@ -103,7 +121,12 @@ impl Bench {
             .iter()
             .map(|n| {
                 let script = Arc::clone(&self.scripts[n]);
-                Box::new(Scripted { name: n.clone(), script, clock: clock.clone() }) as Box<dyn Notifier>
+                Box::new(Scripted {
+                    name: n.clone(),
+                    script,
+                    clock: clock.clone(),
+                    now: Arc::clone(&self.now),
+                }) as Box<dyn Notifier>
             })
             .collect();
         let intake = Intake::new(&self.config, &self.registry, &self.names).unwrap();

@@ -9,6 +9,7 @@ mod allocations;
 mod any_runner;
 mod archive;
 mod bad_input;
+mod canaries;
 mod cold;
 mod doctor;
 mod faults;

@@ -302,6 +302,7 @@ impl Core {
             // Has its own alert, with what is being done about it.
             return;
         }
+        self.watch_guard(rule, scope, &figures, &labels);
         if rule == rules::FX_STALE {
             let message = format!("{figures} ms; entries are blocked until the KRW-USDT book moves again");
             self.alert("FX-STALE", "FX rate is stale", message, &labels);

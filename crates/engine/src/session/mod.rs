@@ -15,6 +15,10 @@ mod shadows;
 mod stop;
 mod trade;
 mod trusting;
+mod watch;
+
+pub use watch::AlertLimits;
+pub(crate) use watch::Watch;
 
 pub(crate) use orders::{book_fill, retry_pause_ms};
 

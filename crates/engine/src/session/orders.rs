@@ -314,6 +314,7 @@ impl Core {
         let slippage_usd = decided.and_then(|d| d.checked_sub(gross_usd)).unwrap_or(Money::ZERO);
         self.view.round_trips += 1;
         self.keep_residue(&position);
+        self.watch_closed();
         self.record(Body::Closed {
             position: position.id,
             asset: position.asset,

@@ -97,6 +97,7 @@ impl Core {
             return;
         }
         self.rebalance();
+        self.watch();
         self.record_figures(None);
         self.record_equity();
         if self.now >= self.next_minute {

@@ -377,3 +377,9 @@ fn derive_class(
 pub fn phase_records(dir: &RunDir) -> Vec<PhaseRecord> {
     lines(&dir.path(names::PHASES)).items
 }
+
+/// Where preflight found the container of the alert store; `None` when it is none.
+pub fn alert_address(dir: &RunDir) -> Option<String> {
+    let text = std::fs::read(dir.path(names::PREFLIGHT)).ok()?;
+    serde_json::from_slice::<crate::preflight::Report>(&text).ok()?.stack?.alerts_address
+}

@@ -67,6 +67,7 @@ pub(crate) struct Item {
 fn covered(path: &str) -> bool {
     path != names::MANIFEST
         && path != names::NOTICE
+        && path != names::NOTICE_SPOOL
         && !path.starts_with(names::ALERT_DB)
         && !path.ends_with(".tmp")
 }

@@ -17,7 +17,7 @@ mod show;
 
 pub use attestations::{Anchor, AttestationLine, anchors, keep_history};
 pub(crate) use integrity::failed_before;
-pub use load::{AlertLine, LoadError, load_evidence, metadata, phase_records, read_kpi};
+pub use load::{AlertLine, LoadError, alert_address, load_evidence, metadata, phase_records, read_kpi};
 #[cfg(feature = "schema")]
 pub(crate) use manifest::Manifest;
 pub use manifest::{ManifestError, read_head, verify, write_manifest};
@@ -56,6 +56,8 @@ pub mod names {
     pub const JUNIT: &str = "junit.xml";
     pub const MANIFEST: &str = "manifest.json";
     pub const NOTICE: &str = "notice.log";
+    /// GATE-ABORT and GATE-VERDICT as they were raised, in the journal's line format.
+    pub const NOTICE_SPOOL: &str = "notice_spool.log";
     pub const ATTESTATIONS: &str = "attestations.jsonl";
     pub const ATTESTED_EVIDENCE: &str = "attestations";
     pub const HISTORY: &str = "history";

@@ -24,6 +24,8 @@ pub fn deliver(dir: &RunDir, runner_id: &str, phase: &str, tag: &str) -> Result<
     let registry = Registry::new(Common { env: "gate".to_owned(), universe: "topN".to_owned() });
     let config = AlertConfig {
         database: dir.path(names::ALERT_DB),
+        server: None,
+        retention: None,
         run_id: runner_id.to_owned(),
         phase: phase.to_owned(),
         env: "gate".to_owned(),
@@ -32,6 +34,7 @@ pub fn deliver(dir: &RunDir, runner_id: &str, phase: &str, tag: &str) -> Result<
         probe_every: Duration::from_secs(60),
         retry: RetryPolicy::default(),
         sources: vec![source],
+        own_spool: None,
     };
     let dispatcher = Dispatcher::start(config, &registry)?;
     dispatcher.settle(SETTLE);

@@ -115,10 +115,42 @@ fn config(request: &Request<'_>, journal: &Path) -> String {
         Some(toml::Value::Table(alerts)) => alerts,
         _ => toml::Table::new(),
     };
+    // The profile's `[alerts]`: names and numbers, no secrets. These the runner finds in its environment, as we did.
+    let mut delivery = request.profile.alerts.clone();
+    for path in [&mut delivery.secrets_file, &mut delivery.smtp_ca_file] {
+        if !path.is_empty() {
+            *path = absolute(Path::new(path.as_str()));
+        }
+    }
+    if let Ok(delivery) = toml::Value::try_from(delivery) {
+        alerts.insert("delivery".to_owned(), delivery);
+    }
+    if let Some(server) = alert_server(request) {
+        alerts.insert("server".to_owned(), server.into());
+        alerts.insert(
+            "retention_days".to_owned(),
+            i64::from(request.profile.stores.alert_retention_days).into(),
+        );
+    }
     alerts.insert("database".to_owned(), absolute(&request.dir.path(names::ALERT_DB)).into());
     alerts.insert("local_log".to_owned(), absolute(&journal.join("alerts.log")).into());
     table.insert("alerts".to_owned(), alerts.into());
     table.to_string()
+}
+
+/// `[alerts.server]` of the runner: the address without a password, and the name of the variable that may hold one.
+fn alert_server(request: &Request<'_>) -> Option<toml::Table> {
+    let choice = &request.profile.stores.alerts;
+    if choice.kind == StoreKind::Embedded {
+        return None;
+    }
+    let mut section = toml::Table::new();
+    section.insert("url".to_owned(), choice.url.clone().into());
+    section.insert("url_env".to_owned(), choice.url_env.clone().into());
+    if let Some(address) = request.stack.alerts().and_then(|place| place.address.clone()) {
+        section.insert("address".to_owned(), address.into());
+    }
+    Some(section)
 }
 
 /// `[state]` of the runner: the address without a password, and the name of the variable that may hold one.
@@ -142,21 +174,57 @@ fn state_section(request: &Request<'_>) -> Option<toml::Table> {
     Some(section)
 }
 
-/// Writes `alerts.jsonl`: this run's rows of the alert store, so that a rejudge needs no database.
+/// How long the rows of a server are asked for, and the pause between two questions: a verdict waits no longer for a store that is away.
+const EXPORT_WITHIN: Duration = Duration::from_secs(30);
+const EXPORT_AGAIN: Duration = Duration::from_millis(500);
+
+/// Writes `alerts.jsonl`: this run's rows of the alert store, so that a rejudge needs no database. It says why when a server did not
+/// give them: then there is no such file, and the judge says that there is no evidence.
 ///
 /// # Errors
 /// [`WriteError`].
-pub fn export_alerts(dir: &RunDir) -> Result<(), WriteError> {
+pub fn export_alerts(dir: &RunDir) -> Result<Option<String>, WriteError> {
     let path = dir.path(names::ALERT_DB);
-    if !path.exists() {
-        return Ok(());
-    }
     let failed = |what: String| WriteError { path: path.clone(), source: std::io::Error::other(what) };
-    let store = alerts::Store::open(&path).map_err(|e| failed(e.to_string()))?;
+    let metadata = archive::metadata(dir).map_err(|e| failed(e.to_string()))?;
+    let address = archive::alert_address(dir);
+    let server = metadata.profile.alert_server(address.as_deref()).map_err(|e| failed(e.to_string()))?;
+    let Some(server) = server else {
+        if path.exists() {
+            let store = alerts::Store::open(&path).map_err(|e| failed(e.to_string()))?;
+            write_rows(dir, &store).map_err(|e| e.unwrap_or_else(|e| failed(e.to_string())))?;
+        }
+        return Ok(None);
+    };
+    let store = alerts::StoreServer::open(&server).map_err(|e| failed(e.to_string()))?;
+    let until = std::time::Instant::now() + EXPORT_WITHIN;
+    loop {
+        match write_rows(dir, &store) {
+            Ok(()) => return Ok(None),
+            Err(Ok(error)) => return Err(error),
+            Err(Err(_)) if std::time::Instant::now() < until => std::thread::sleep(EXPORT_AGAIN),
+            Err(Err(error)) => {
+                // What an earlier phase left there is not the whole truth any more.
+                let stale = dir.path(names::ALERTS);
+                return match std::fs::remove_file(&stale) {
+                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                        Err(WriteError { path: stale, source })
+                    }
+                    _ => Ok(Some(format!("the rows of the alert store are missing: {error}"))),
+                };
+            }
+        }
+    }
+}
+
+/// A file that could not be written, or what the store said.
+type Unwritten = Result<WriteError, alerts::AlertError>;
+
+fn write_rows(dir: &RunDir, store: &alerts::Store) -> Result<(), Unwritten> {
     let (mut alerts, mut deliveries) = (Vec::new(), Vec::new());
     for record in archive::phase_records(dir) {
         let PhaseRecord::Start(start) = record else { continue };
-        let mut rows = store.rows(&start.runner_id, None).map_err(|e| failed(e.to_string()))?;
+        let mut rows = store.rows(&start.runner_id, None).map_err(Err)?;
         // A runner knows its phase, not its attempt: the rows of a repeated smoke are told apart by its runner id.
         let of_attempt = |phase: &mut String| {
             if attempts::base(&start.phase) == phase.as_str() {
@@ -199,7 +267,7 @@ pub fn export_alerts(dir: &RunDir) -> Result<(), WriteError> {
             fallback_of: row.fallback_of,
         }));
     }
-    dir.write(names::ALERTS, text.as_bytes())
+    dir.write(names::ALERTS, text.as_bytes()).map_err(Ok)
 }
 
 /// `monitor_summary.json`.

@@ -4,6 +4,7 @@ mod drill;
 mod junit;
 mod launch;
 mod market;
+mod notice;
 mod resume;
 pub(crate) mod smoke;
 
@@ -308,7 +309,9 @@ impl Run<'_> {
         let (duration, topn) = (profile.smoke.duration, profile.smoke.topn);
         let endpoints = self.endpoints.clone();
         self.run_phase("smoke", duration.0, topn, &endpoints, profile.data_source)?;
-        launch::export_alerts(&self.dir)?;
+        if let Some(why) = launch::export_alerts(&self.dir)? {
+            self.say(&why)?;
+        }
         let (_, evidence) = archive::load_evidence(&self.dir)?;
         let Some(smoke) = &evidence.smoke else {
             return Ok(vec!["the smoke left no record".to_owned()]);
@@ -428,6 +431,10 @@ impl Run<'_> {
         {
             self.say(&format!("the drill of {phase_name} failed: {error}"))?;
         }
+        if let Some(abort) = &outcome.end.abort {
+            let told = notice::abort(&self.dir, &self.run_id, profile, &tag, &abort_text(abort));
+            self.say(&told.unwrap_or_else(|e| format!("GATE-ABORT was not delivered: {e}")))?;
+        }
         archive::tighten(&self.dir.0);
         Ok(outcome)
     }
@@ -446,11 +453,11 @@ impl Run<'_> {
 }
 
 /// Phase 5: what can only be had now.
-fn collect(dir: &RunDir) -> Result<(), ValidateError> {
-    launch::export_alerts(dir)?;
+fn collect(dir: &RunDir) -> Result<Option<String>, ValidateError> {
+    let missing = launch::export_alerts(dir)?;
     let summary = launch::monitor_summary(dir)?;
     dir.write_json(names::MONITOR_SUMMARY, &summary)?;
-    Ok(())
+    Ok(missing)
 }
 
 /// Phases 5 to 7, from the folder alone.
@@ -462,13 +469,20 @@ fn judge_folder(
     rehearse: bool,
 ) -> Result<Ended, ValidateError> {
     screen.phase(5, "collect, analyse, decide");
-    collect(dir)?;
+    if let Some(why) = collect(dir)? {
+        log.line(&format!("{} {why}", now_text()))?;
+    }
     archive::tighten(&dir.0);
     let analysis = conclude(dir)?;
     log.line(&format!("{}{DECIDED}{}", now_text(), analysis.headline()))?;
     let head = archive::write_manifest(dir, run_id)?;
     let code = exit_code(&analysis, rehearse);
     screen.verdict(&analysis, &dir.0, &head, code);
+    // Nothing may be written into a covered file any more.
+    let metadata = archive::metadata(dir)?;
+    let told = notice::verdict(dir, run_id, &metadata.profile, &analysis, &head);
+    screen.note(&told.unwrap_or_else(|e| format!("GATE-VERDICT was not delivered: {e}")));
+    archive::tighten(&dir.0);
     let decided = analysis.interrupted.is_none() && analysis.smoke_failed.is_none();
     Ok(Ended { code, decision: decided.then_some(analysis.decision) })
 }

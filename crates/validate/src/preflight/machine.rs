@@ -246,36 +246,6 @@ fn mentions(help: &str, option: &str) -> bool {
     })
 }
 
-/// Every required notifier can be reached.
-pub(super) fn notifiers(context: &Context<'_>) -> Finding {
-    let profile = context.profile;
-    if profile.notifiers.is_empty() {
-        return Finding::skipped("the profile requires none");
-    }
-    for name in &profile.notifiers {
-        if name != "local_log" {
-            return Finding::failed(
-                format!("the notifier {name:?} is not built in this version"),
-                "use \"local_log\"",
-            );
-        }
-        let path = context.run_dir.join(".preflight.log");
-        let opened = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .and_then(|file| file.sync_all());
-        let _ = std::fs::remove_file(&path);
-        if let Err(e) = opened {
-            return Finding::failed(
-                format!("local_log cannot write in {}: {e}", context.run_dir.display()),
-                "give --logs a folder that you may write to",
-            );
-        }
-    }
-    Finding::ok(format!("{} can be written", profile.notifiers.join(", ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

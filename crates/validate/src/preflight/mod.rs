@@ -2,8 +2,7 @@
 //! took, what to do next.
 //!
 //! [`lock`] is the run lock, [`holder`] ends who holds it, [`alike`] lists who merely looks like a runner, [`venue`] asks the venues,
-//! [`stack`] the stores (through [`docker`] where they are containers), [`dashboard`] C6's source, [`machine`] looks at disk, ports, the
-//! runner and the notifiers.
+//! [`stack`] the stores (through [`docker`] where they are containers), [`dashboard`] C6's source, [`notifiers`] the notifiers, [`machine`] looks at disk, ports and the runner.
 
 mod alike;
 mod dashboard;
@@ -11,6 +10,7 @@ mod docker;
 pub mod holder;
 mod lock;
 mod machine;
+mod notifiers;
 mod stack;
 mod venue;
 
@@ -128,6 +128,9 @@ pub struct Used {
     pub alerts: String,
     /// The state store.
     pub state: String,
+    /// `host:port` where the alert store's container was published, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts_address: Option<String>,
 }
 
 impl Report {
@@ -137,7 +140,11 @@ impl Report {
             place.map_or_else(|| choice.said(), |place| place.said.clone())
         };
         let (alerts, state) = (&profile.stores.alerts, &profile.stores.state);
-        let used = Used { alerts: said(alerts, stack.alerts()), state: said(state, stack.state()) };
+        let used = Used {
+            alerts: said(alerts, stack.alerts()),
+            state: said(state, stack.state()),
+            alerts_address: stack.alerts().and_then(|place| place.address.clone()),
+        };
         Self { format: crate::archive::FORMAT, steps, stack: Some(used) }
     }
 }
@@ -182,7 +189,7 @@ const CHECKS: [(&str, &str, bool, Check); 13] = [
     ("port_console", "console port", true, machine::console_port),
     ("venues", "venues", true, venue::check),
     ("runner", "runner", true, machine::runner),
-    ("notifiers", "notifiers", true, machine::notifiers),
+    ("notifiers", "notifiers", true, notifiers::notifiers),
     ("dashboard", "dashboard", true, dashboard::check),
     ("outlook", "best decision", false, outlook),
     ("look_alikes", "similar processes", false, alike::look_alikes),

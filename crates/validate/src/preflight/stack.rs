@@ -9,6 +9,8 @@ use crate::profile::{StoreChoice, StoreKind};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+/// Port of PostgreSQL in its container.
+const POSTGRES_PORT: u16 = 5432;
 /// Port of Redis in its container.
 const REDIS_PORT: u16 = 6379;
 /// How long a store of kind `url` is asked again before it counts as away.
@@ -129,7 +131,12 @@ pub(super) fn alert_store(context: &Context<'_>) -> Finding {
     if choice.kind == StoreKind::Embedded {
         return super::machine::embedded_store(context);
     }
-    Finding::failed(format!("{}: only embedded can be checked", choice.said()), "use --stack embedded")
+    bring_up(context, choice, ("alerts", POSTGRES_PORT), &context.stack.alerts, |address| {
+        let server = choice.postgres(address).map_err(|e| e.to_string())?;
+        let server = server.ok_or_else(|| "the alert store is embedded".to_owned())?;
+        let version = server.version().map_err(|e| e.to_string())?;
+        Ok(Answered { place: server.to_string(), version })
+    })
 }
 
 /// The state store.

@@ -127,8 +127,8 @@ fn table(
         if path == "runner.config" && !own {
             continue;
         }
-        // Rules have a language of their own: `super::rules`.
-        if path == "rules" {
+        // Rules have a language of their own: `super::rules`. The keys of these tables are severities and rules, `meaning` knows them.
+        if path == "rules" || OPEN.contains(&path.as_str()) {
             continue;
         }
         match (value, expected) {
@@ -146,6 +146,9 @@ fn table(
     }
     Ok(())
 }
+
+/// Tables whose keys are no fixed names.
+pub(super) const OPEN: [&str; 2] = ["alerts.routes", "alerts.throttle_s"];
 
 fn unknown(doc: &Document, path: &str, key: &str, schema: &toml::Table, above: &str) -> ProfileError {
     let known: Vec<&str> = schema.keys().map(String::as_str).collect();
@@ -284,11 +287,19 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
         let what = format!("`attestable` lists {id}, which no person can attest");
         return wrong("attestable", what, "C1 to C5 are settled by evidence alone; C6 is always attestable");
     }
-    for notifier in &profile.notifiers {
-        if notifier != "local_log" {
-            let what = format!("the notifier {notifier:?} is not built in this version");
-            return wrong("notifiers", what, "use \"local_log\"");
-        }
+    if let Err((key, what)) = profile.alerts.check() {
+        let help = "see the section [alerts] of `assay profile show d77-4`";
+        return wrong(&format!("alerts.{key}"), format!("`alerts.{key}`: {what}"), help);
+    }
+    // A foreign runner's notifiers have the names that it gives them.
+    let configured = profile.alerts.names();
+    if let Some(notifier) =
+        profile.notifiers.iter().find(|name| profile.runner.own_contract && !configured.contains(name))
+    {
+        let what = format!("the required notifier {notifier:?} is not configured");
+        let help =
+            format!("`alerts.notifiers` gives {}; \"configured\" stands for all", configured.join(", "));
+        return wrong("notifiers", what, &help);
     }
     if !matches!(profile.runner.stop_signal.as_str(), "SIGTERM" | "SIGINT") {
         let what =

@@ -13,6 +13,9 @@ const BUILTIN: [(&str, &str); 3] = [
     ("rehearsal", include_str!("../../../../profiles/rehearsal.toml")),
 ];
 
+/// Among the required notifiers: all that are configured.
+const CONFIGURED: &str = "configured";
+
 /// Longest chain of `extends`.
 const DEPTH: usize = 8;
 
@@ -112,6 +115,12 @@ pub fn load_text(file: &str, text: &str) -> Result<Loaded, ProfileError> {
     let mut profile = Profile::deserialize(toml::Value::Table(effective)).map_err(|e| {
         ProfileError::plain(format!("{file}: {}", e.message()), "compare it with `assay profile show d77-4`")
     })?;
+    let configured = profile.alerts.names();
+    profile.notifiers = profile
+        .notifiers
+        .iter()
+        .flat_map(|name| if name == CONFIGURED { configured.clone() } else { vec![name.clone()] })
+        .collect();
     check::meaning(&chain, &profile)?;
     // The same profile in another folder is the same profile.
     let hash = hash(&profile)?;

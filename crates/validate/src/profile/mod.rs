@@ -69,8 +69,11 @@ pub struct Profile {
     /// Criteria beside C6 that a person may attest when they are inconclusive: `["M4"]`; never C1 to C5.
     #[serde(default)]
     pub attestable: Vec<CriterionId>,
-    /// The notifiers whose availability is required.
+    /// The notifiers whose availability is required; the word `configured` has been replaced by those that are.
     pub notifiers: Vec<String>,
+    /// Where alerts go. Runs of versions that had the local log alone say nothing.
+    #[serde(default)]
+    pub alerts: alerts::ChannelSettings,
     /// A local exchange as a guarded child; rehearsals only.
     pub exchange: Option<Exchange>,
     /// The planted proof of the smoke's round trip; absent for a foreign runner whose market cannot be replaced.

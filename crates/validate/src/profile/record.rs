@@ -5,11 +5,12 @@ use super::{Span, rules};
 use toml::Value;
 
 /// Keys that may change: a whole key, or a table with a dot at its end.
-const FREE: [&str; 19] = [
+const FREE: [&str; 20] = [
     "name",
     "about",
     "next_stage",
     "notifiers",
+    "alerts.",
     "stores.",
     "console.",
     "runner.command",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 /// Tables whose texts are no durations, whatever they look like.
-const TEXTS: [&str; 3] = ["runner.not_applicable", "runner.mapping", "runner.config"];
+const TEXTS: [&str; 4] = ["runner.not_applicable", "runner.mapping", "runner.config", "alerts"];
 
 /// The durations of a rule.
 const WINDOWS: [&str; 4] = ["for", "within", "over", "grace"];

@@ -47,6 +47,10 @@ fn object(table: &toml::Table, above: &str, notes: &BTreeMap<String, String>) ->
             ("runner.not_applicable", _) => not_applicable(),
             ("runner.mapping", _) => mapping(),
             ("rules", _) => rule_table(),
+            ("alerts.routes", _) => fields(json!({"type": "object", "additionalProperties": texts()})),
+            ("alerts.throttle_s", _) => {
+                fields(json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}))
+            }
             (_, toml::Value::Table(inner)) => object(inner, &path, notes),
             _ => leaf(&path, value),
         };

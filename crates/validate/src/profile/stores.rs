@@ -1,7 +1,7 @@
 //! `[stores]`: where alerts and state are kept. What the kinds mean is told here; opening a store lives in `alerts` and the
 //! runner, finding a container in preflight.
 
-use super::{Loaded, ProfileError, load};
+use super::{Loaded, Profile, ProfileError, load};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -76,6 +76,23 @@ impl StoreChoice {
         Self { kind: StoreKind::Embedded, url: String::new(), url_env: String::new(), service: String::new() }
     }
 
+    /// The PostgreSQL of the alert store, with its password; `None` when it is embedded. `address` is where a container's port was
+    /// published.
+    ///
+    /// # Errors
+    /// [`alerts::AlertError::Config`].
+    pub fn postgres(
+        &self,
+        address: Option<&str>,
+    ) -> Result<Option<alerts::PostgresConfig>, alerts::AlertError> {
+        match self.kind {
+            StoreKind::Embedded => Ok(None),
+            StoreKind::Url | StoreKind::Docker => {
+                alerts::PostgresConfig::found(&self.url, &self.url_env, address).map(Some)
+            }
+        }
+    }
+
     /// One phrase for the report: the kind, and the server without a password.
     pub fn said(&self) -> String {
         match self.kind {
@@ -119,6 +136,20 @@ impl<'de> Deserialize<'de> for StoreChoice {
             }
         }
         deserializer.deserialize_any(Either)
+    }
+}
+
+impl Profile {
+    /// The PostgreSQL that holds the alerts of this profile's runs; `None` when a run keeps its own in its folder, as a runner that is
+    /// not ours always does.
+    ///
+    /// # Errors
+    /// [`alerts::AlertError::Config`].
+    pub fn alert_server(
+        &self,
+        address: Option<&str>,
+    ) -> Result<Option<alerts::PostgresConfig>, alerts::AlertError> {
+        if self.runner.own_contract { self.stores.alerts.postgres(address) } else { Ok(None) }
     }
 }
 

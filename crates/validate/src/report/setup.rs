@@ -129,6 +129,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_console, p.console.addr.clone()),
         (w.set_stores, stores_used(report)),
         (w.set_notifiers, list(&p.notifiers)),
+        (w.set_alerts, list(&p.alerts.names())),
     ];
     if let Some(missing) = not_built(report) {
         let missing: Vec<String> = missing.iter().map(|part| said(part, w)).collect();
@@ -276,6 +277,7 @@ pub(super) fn files(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
         (names::ORCHESTRATOR, w.f_orchestrator),
         (names::MONITOR, w.f_monitor),
         (names::NOTICE, w.f_notice),
+        (names::NOTICE_SPOOL, w.f_notice_spool),
     ];
     // Written together with this report or after it.
     let own = [names::ANALYSIS, names::REPORT_MD, names::REPORT_HTML, names::MANIFEST];
@@ -285,7 +287,7 @@ pub(super) fn files(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
         let purpose = Cell::Text(purpose.to_owned());
         if there.contains(name) || own.contains(&name) {
             rows.push(vec![Cell::Files(vec![name.to_owned()]), purpose]);
-        } else if ![names::NOTICE, names::ALERT_DB, names::JUNIT].contains(&name) {
+        } else if ![names::NOTICE, names::NOTICE_SPOOL, names::ALERT_DB, names::JUNIT].contains(&name) {
             rows.push(vec![Cell::Code(name.to_owned()), Cell::Badge(Tone::Quiet, w.file_missing.to_owned())]);
         }
     }

@@ -412,6 +412,7 @@ words! {
     set_console: "console", "콘솔 주소";
     set_stores: "stores: alerts, state", "저장소: 알림, 상태";
     set_notifiers: "required notifiers", "필수 알림 채널";
+    set_alerts: "alerts go to", "알림 채널";
     set_exchange: "local exchange", "로컬 거래소";
     exchange_is: "market {0}, {1} symbols, seed {2}", "시장 {0}, 종목 {1}개, 시드 {2}";
     exchange_walks: "real price paths from {0}, seed {1}", "실제 가격 경로 {0}, 시드 {1}";
@@ -453,7 +454,8 @@ words! {
     f_report_html: "this report as HTML", "이 보고서의 HTML 판";
     f_junit: "the criteria as test results", "시험 결과 형식의 판정 기준";
     f_manifest: "SHA-256 of every artefact, chained", "모든 산출물의 SHA-256 체인";
-    f_notice: "log lines after the manifest", "매니페스트 이후의 로그";
+    f_notice: "abort and verdict as delivered", "전송된 중단·판정 알림";
+    f_notice_spool: "abort and verdict as raised", "발생한 중단·판정 알림";
     f_kpi: "the runner's KPI file", "러너의 KPI 파일";
     f_console: "the runner's output", "러너의 출력";
     f_error: "ERROR lines and crash blocks", "ERROR 행과 크래시 블록";

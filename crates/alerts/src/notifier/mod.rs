@@ -1,14 +1,24 @@
 //! Notifiers: where alerts go. Retries, routing and records live elsewhere; a notifier only tries once and says how it went.
+//! A file for each, and `text` (how an alert is written for a person), `http` (the one client). Secrets leave none of them: what
+//! the other side or a library said is scrubbed before it becomes a [`SendError`].
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+mod email;
+mod http;
+mod local_log;
+mod slack;
+mod telegram;
+mod text;
+mod webhook;
+
 use std::time::Duration;
 
-use serde::Serialize;
+pub use email::{Email, EmailConfig};
+pub use local_log::LocalLog;
+pub use slack::Slack;
+pub use telegram::Telegram;
+pub use text::digest;
+pub use webhook::{IDEMPOTENCY, SIGNATURE, TIMESTAMP, Webhook, signature};
 
-use crate::config::LOCAL_LOG;
 use crate::model::Alert;
 
 /// Something that takes alerts to a person.
@@ -103,56 +113,5 @@ impl SendError {
     /// An error without a `Retry-After`.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), retry_after: None }
-    }
-}
-
-/// Appends one JSON line per alert to a file of mode 0600.
-#[derive(Debug)]
-pub struct LocalLog {
-    path: PathBuf,
-}
-
-#[derive(Serialize)]
-struct LogLine<'a> {
-    raised_at: String,
-    alert: &'a Alert,
-}
-
-impl LocalLog {
-    /// A local log; nothing is touched before the first probe or send.
-    pub const fn new(path: PathBuf) -> Self {
-        Self { path }
-    }
-
-    /// Opened anew each time, so that a moved or deleted file is noticed.
-    fn open(&self) -> Result<File, SendError> {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(|e| SendError::new(Reason::Io, format!("{}: {e}", self.path.display())))
-    }
-}
-
-impl Notifier for LocalLog {
-    fn name(&self) -> &str {
-        LOCAL_LOG
-    }
-
-    fn probe(&mut self) -> Result<(), SendError> {
-        self.open().map(|_| ())
-    }
-
-    fn send(&mut self, alert: &Alert) -> Result<(), SendError> {
-        let at = jiff::Timestamp::from_nanosecond(i128::from(alert.raised_at.0))
-            .map_or_else(|_| alert.raised_at.0.to_string(), |t| t.to_string());
-        let mut line = serde_json::to_vec(&LogLine { raised_at: at, alert })
-            .map_err(|e| SendError::new(Reason::Rejected, e.to_string()))?;
-        line.push(b'\n');
-        // One write, so that lines of several processes do not mix.
-        self.open()?
-            .write_all(&line)
-            .map_err(|e| SendError::new(Reason::Io, format!("{}: {e}", self.path.display())))
     }
 }

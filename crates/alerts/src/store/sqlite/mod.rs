@@ -1,5 +1,6 @@
-//! The embedded store: the two tables of alerting.md, the cursors, and every transaction on them. SQLite in WAL mode, mode
-//! 0600. Decisions live in the machine, effects in the worker.
+//! The embedded store: SQLite in WAL mode, mode 0600.
+
+mod operator;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,29 +10,16 @@ use std::time::Duration;
 use market::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
+use super::{AlertStore, Claim, Lane, Open, Plan, Taken, nanos, orphaned};
 use crate::model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord, Disposition, Status};
 
-/// Migrations; the schema's version (`PRAGMA user_version`) is how many have been applied. Never edit one that was released.
-const MIGRATIONS: [&str; 1] = ["
-CREATE TABLE alerts(
-  alert_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, phase TEXT NOT NULL, rule_id TEXT NOT NULL, severity TEXT NOT NULL,
-  source TEXT NOT NULL, title TEXT NOT NULL, message TEXT NOT NULL, labels TEXT NOT NULL, aggregation_key TEXT NOT NULL,
-  raised_at INTEGER NOT NULL,
-  disposition TEXT NOT NULL CHECK(disposition IN ('deliver','throttled','aggregated','store_only')));
-CREATE INDEX alerts_throttle ON alerts(run_id, phase, rule_id, aggregation_key, raised_at);
-CREATE TABLE alert_deliveries(
-  delivery_id INTEGER PRIMARY KEY AUTOINCREMENT, alert_id TEXT NOT NULL REFERENCES alerts(alert_id),
-  run_id TEXT NOT NULL, phase TEXT NOT NULL, notifier TEXT NOT NULL,
-  status TEXT NOT NULL CHECK(status IN ('PENDING','SENDING','RETRY','SENT','FAILED','DLQ','CANCELLED')),
-  attempt INTEGER NOT NULL, next_attempt_at INTEGER NOT NULL, lease_until INTEGER, last_error TEXT, latency_ms INTEGER,
-  created_at INTEGER NOT NULL, settled_at INTEGER, fallback_of INTEGER REFERENCES alert_deliveries(delivery_id),
-  UNIQUE(alert_id, notifier));
-CREATE INDEX alert_deliveries_open ON alert_deliveries(status, next_attempt_at);
-CREATE TABLE alert_cursors(source TEXT PRIMARY KEY, position INTEGER NOT NULL);
-"];
+/// The schema's version (`PRAGMA user_version`) is how many of these have been applied. Never edit one that was released.
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../../migrations/sqlite/0001_tables.sql"),
+    include_str!("../../../migrations/sqlite/0002_audit.sql"),
+    include_str!("../../../migrations/sqlite/0003_claims.sql"),
+];
 
-/// Rows that nobody has touched for so long belong to a dispatcher that is gone: any worker takes them over.
-const ADOPT_AFTER: Duration = Duration::from_secs(600);
 /// How long a statement waits for another writer.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -39,42 +27,18 @@ const ALERT_COLUMNS: &str = "alert_id, run_id, phase, rule_id, severity, source,
 const DELIVERY_COLUMNS: &str = "delivery_id, alert_id, run_id, phase, notifier, status, attempt, next_attempt_at, \
                                 lease_until, last_error, latency_ms, created_at, settled_at, fallback_of";
 
-/// The alert tables.
+/// The embedded store.
 #[derive(Debug)]
-pub struct Store {
+pub(super) struct Sqlite {
     db: Connection,
 }
 
-/// A delivery that a worker holds.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    pub(crate) delivery: DeliveryRecord,
-    pub(crate) alert: AlertRecord,
-}
-
-/// What is still open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Open {
-    pub(crate) deliveries: u64,
-    /// When the oldest of their alerts was raised.
-    pub(crate) oldest: Option<Timestamp>,
-}
-
-/// How an alert is taken in.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    /// 0 never throttles.
-    pub(crate) throttle: Duration,
-    /// A delivery for each. Empty: stored only.
-    pub(crate) notifiers: Vec<String>,
-}
-
-impl Store {
+impl Sqlite {
     /// Opens the store, creating it (mode 0600) and migrating it where needed.
     ///
     /// # Errors
     /// [`AlertError::Io`], [`AlertError::Store`], [`AlertError::NewerSchema`].
-    pub fn open(path: &Path) -> Result<Self, AlertError> {
+    pub(super) fn open(path: &Path) -> Result<Self, AlertError> {
         // SQLite gives its side files the mode of the database.
         OpenOptions::new()
             .append(true)
@@ -93,21 +57,56 @@ impl Store {
         Ok(Self { db })
     }
 
-    fn begin(&mut self) -> Result<Transaction<'_>, AlertError> {
-        Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    fn begin(&self) -> Result<Transaction<'_>, AlertError> {
+        Ok(Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?)
     }
 
-    /// The rows of a run, of all phases or of one, in the order in which they were made.
-    ///
-    /// # Errors
-    /// [`AlertError::Store`], [`AlertError::BadRow`].
-    pub fn rows(
+    /// An UPDATE of a row that a claim holds. When it had been made already (the first answer was lost), the row stands as it
+    /// would: true again. Otherwise the lease was lost: false.
+    fn settle(
+        &self,
+        db: &Connection,
+        claim: &Claim,
+        status: Status,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Done, AlertError> {
+        if db.execute(sql, parameters)? == 1 {
+            return Ok(Done::Now);
+        }
+        let stands: Option<(String, u32)> = db
+            .query_row(
+                "SELECT status, attempt FROM alert_deliveries WHERE delivery_id = ?1",
+                [claim.delivery.delivery_id],
+                |r| Ok((r.get(0)?, r.get(1)?)),
+            )
+            .optional()?;
+        let before =
+            stands.is_some_and(|(s, attempt)| s == status.as_str() && attempt == claim.delivery.attempt);
+        Ok(if before { Done::Before } else { Done::Lost })
+    }
+}
+
+/// How a claim's outcome came into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Now,
+    Before,
+    Lost,
+}
+
+impl AlertStore for Sqlite {
+    fn ping(&self) -> Result<(), AlertError> {
+        Ok(self.db.query_row("SELECT 1", [], |_| Ok(()))?)
+    }
+
+    fn rows(
         &self,
         run_id: &str,
         phase: Option<&str>,
     ) -> Result<(Vec<AlertRecord>, Vec<DeliveryRecord>), AlertError> {
         let alerts = format!(
-            "SELECT {ALERT_COLUMNS} FROM alerts WHERE run_id = ?1 AND (?2 IS NULL OR phase = ?2) ORDER BY rowid"
+            "SELECT {ALERT_COLUMNS} FROM alerts WHERE run_id = ?1 AND (?2 IS NULL OR phase = ?2) ORDER BY raised_at, length(alert_id), alert_id"
         );
         let deliveries = format!(
             "SELECT {DELIVERY_COLUMNS} FROM alert_deliveries WHERE run_id = ?1 AND (?2 IS NULL OR phase = ?2) \
@@ -120,11 +119,7 @@ impl Store {
         Ok((alerts, deliveries))
     }
 
-    /// The dead letters, of all runs or of one.
-    ///
-    /// # Errors
-    /// [`AlertError::Store`], [`AlertError::BadRow`].
-    pub fn dead_letters(&self, run_id: Option<&str>) -> Result<Vec<DeliveryRecord>, AlertError> {
+    fn dead_letters(&self, run_id: Option<&str>) -> Result<Vec<DeliveryRecord>, AlertError> {
         let sql = format!(
             "SELECT {DELIVERY_COLUMNS} FROM alert_deliveries WHERE status = 'DLQ' AND (?1 IS NULL OR run_id = ?1) \
              ORDER BY delivery_id"
@@ -132,12 +127,7 @@ impl Store {
         collect(&self.db, &sql, params![run_id], delivery_row)
     }
 
-    /// What became of a run's alerts. An alert with several deliveries counts once: as pending while one is open, else as
-    /// dead when one is, else as delivered when one was sent.
-    ///
-    /// # Errors
-    /// [`AlertError::Store`].
-    pub fn conservation(&self, run_id: &str, phase: Option<&str>) -> Result<Conservation, AlertError> {
+    fn conservation(&self, run_id: &str, phase: Option<&str>) -> Result<Conservation, AlertError> {
         let sql = "
             WITH own AS (
               SELECT a.disposition,
@@ -167,36 +157,30 @@ impl Store {
         })?)
     }
 
-    /// The stored cursor of a source: the byte behind the last record that was taken in.
-    pub(crate) fn cursor(&self, source: &str) -> Result<Option<u64>, AlertError> {
+    fn cursor(&self, source: &str) -> Result<Option<u64>, AlertError> {
         let sql = "SELECT position FROM alert_cursors WHERE source = ?1";
         Ok(self.db.query_row(sql, [source], |r| count(r, 0)).optional()?)
     }
 
-    /// Moves a cursor without an alert.
-    pub(crate) fn set_cursor(&self, source: &str, position: u64) -> Result<(), AlertError> {
-        move_cursor(&self.db, source, position)
+    fn set_cursor(&self, source: &str, position: u64, now: Timestamp) -> Result<(), AlertError> {
+        move_cursor(&self.db, source, position, now)
     }
 
-    /// Stores an alert, its deliveries and the cursor behind it in one transaction. `None` when it was there already: the
-    /// cursor moves, nothing else happens.
-    pub(crate) fn take_in(
-        &mut self,
+    fn take_in(
+        &self,
         alert: &Alert,
         plan: &Plan,
         cursor: (&str, u64),
         now: Timestamp,
-    ) -> Result<Option<Disposition>, AlertError> {
+    ) -> Result<Taken, AlertError> {
         let tx = self.begin()?;
-        move_cursor(&tx, cursor.0, cursor.1)?;
-        let known: bool = tx.query_row(
-            "SELECT EXISTS(SELECT 1 FROM alerts WHERE alert_id = ?1)",
-            [&alert.alert_id],
-            |r| r.get(0),
-        )?;
-        if known {
+        move_cursor(&tx, cursor.0, cursor.1, now)?;
+        let known: Option<String> = tx
+            .query_row("SELECT disposition FROM alerts WHERE alert_id = ?1", [&alert.alert_id], |r| r.get(0))
+            .optional()?;
+        if let Some(known) = known {
             tx.commit()?;
-            return Ok(None);
+            return Ok(Taken::Known(disposition(&known)?));
         }
         let disposition = if is_throttled(&tx, alert, plan.throttle)? {
             Disposition::Throttled
@@ -208,37 +192,35 @@ impl Store {
         insert_alert(&tx, alert, disposition)?;
         if disposition == Disposition::Deliver {
             for notifier in &plan.notifiers {
-                insert_delivery(&tx, (&alert.alert_id, &alert.run_id, &alert.phase), notifier, None, now)?;
+                let of = (alert.alert_id.as_str(), alert.run_id.as_str(), alert.phase.as_str());
+                insert_delivery(&tx, of, notifier, None, (now, plan.due.max(now)))?;
             }
         }
         tx.commit()?;
-        Ok(Some(disposition))
+        Ok(Taken::New(disposition))
     }
 
-    /// Takes the delivery that has been due longest, with a lease. Rows of other runs and phases are taken when nobody has
-    /// touched them for ten minutes.
-    pub(crate) fn claim(
-        &mut self,
+    fn claim(
+        &self,
         run_id: &str,
         phase: &str,
         now: Timestamp,
         lease: Duration,
+        lane: Lane<'_>,
     ) -> Result<Option<Claim>, AlertError> {
-        let orphaned = now.0.saturating_sub(i64::try_from(ADOPT_AFTER.as_nanos()).unwrap_or(i64::MAX));
-        let due = format!(
-            "SELECT {DELIVERY_COLUMNS} FROM alert_deliveries WHERE status IN ('PENDING','RETRY','SENDING')
-               AND (CASE status WHEN 'SENDING' THEN lease_until ELSE next_attempt_at END)
-                   <= (CASE WHEN run_id = ?1 AND phase = ?2 THEN ?3 ELSE ?4 END)
-             ORDER BY next_attempt_at, delivery_id LIMIT 1"
-        );
+        let (only, but) = match lane {
+            Lane::All => (None, None),
+            Lane::Only(notifier) => (Some(notifier), None),
+            Lane::AllBut(names) => (None, serde_json::to_string(names).ok()),
+        };
+        let parameters = params![run_id, phase, now.0, orphaned(now), only, but];
+        let due = due();
         // Mostly nothing is due: then no lock is taken.
-        if collect(&self.db, &due, params![run_id, phase, now.0, orphaned], delivery_row)?.is_empty() {
+        if collect(&self.db, &due, parameters, delivery_row)?.is_empty() {
             return Ok(None);
         }
         let tx = self.begin()?;
-        let Some(mut delivery) =
-            collect(&tx, &due, params![run_id, phase, now.0, orphaned], delivery_row)?.pop()
-        else {
+        let Some(mut delivery) = collect(&tx, &due, parameters, delivery_row)?.pop() else {
             return Ok(None);
         };
         delivery.attempt += 1;
@@ -256,37 +238,34 @@ impl Store {
         Ok(Some(Claim { delivery, alert }))
     }
 
-    /// Records an acknowledgement. False when the lease had been lost meanwhile.
-    pub(crate) fn sent(
-        &mut self,
-        claim: &Claim,
-        latency_ms: i64,
-        now: Timestamp,
-    ) -> Result<bool, AlertError> {
+    fn sent(&self, claim: &Claim, latency_ms: i64, now: Timestamp) -> Result<bool, AlertError> {
         let d = &claim.delivery;
-        let changed = self.db.execute(
+        let done = self.settle(
+            &self.db,
+            claim,
+            Status::Sent,
             "UPDATE alert_deliveries SET status = 'SENT', lease_until = NULL, latency_ms = ?3, settled_at = ?4
              WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2",
             params![d.delivery_id, d.attempt, latency_ms, now.0],
         )?;
-        Ok(changed == 1)
+        Ok(done != Done::Lost)
     }
 
-    /// Records a failure that is tried again. False when the lease had been lost meanwhile.
-    pub(crate) fn retry(&mut self, claim: &Claim, error: &str, at: Timestamp) -> Result<bool, AlertError> {
+    fn retry(&self, claim: &Claim, error: &str, at: Timestamp) -> Result<bool, AlertError> {
         let d = &claim.delivery;
-        let changed = self.db.execute(
+        let done = self.settle(
+            &self.db,
+            claim,
+            Status::Retry,
             "UPDATE alert_deliveries SET status = 'RETRY', lease_until = NULL, last_error = ?3, next_attempt_at = ?4
              WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2",
             params![d.delivery_id, d.attempt, error, at.0],
         )?;
-        Ok(changed == 1)
+        Ok(done != Done::Lost)
     }
 
-    /// Records that a notifier gave up: FAILED with a new row for the `next` of the chain, or DLQ when there is none. False
-    /// when the lease had been lost meanwhile.
-    pub(crate) fn give_up(
-        &mut self,
+    fn give_up(
+        &self,
         claim: &Claim,
         error: &str,
         next: Option<&str>,
@@ -295,32 +274,72 @@ impl Store {
         let d = &claim.delivery;
         let status = if next.is_some() { Status::Failed } else { Status::Dlq };
         let tx = self.begin()?;
-        let changed = tx.execute(
+        let done = self.settle(
+            &tx,
+            claim,
+            status,
             "UPDATE alert_deliveries SET status = ?3, lease_until = NULL, last_error = ?4, settled_at = ?5
              WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2",
             params![d.delivery_id, d.attempt, status.as_str(), error, now.0],
         )?;
-        if let Some(next) = next.filter(|_| changed == 1) {
-            insert_delivery(&tx, (&d.alert_id, &d.run_id, &d.phase), next, Some(d.delivery_id), now)?;
+        if let Some(next) = next.filter(|_| done == Done::Now) {
+            insert_delivery(&tx, (&d.alert_id, &d.run_id, &d.phase), next, Some(d.delivery_id), (now, now))?;
         }
         tx.commit()?;
-        Ok(changed == 1)
+        Ok(done != Done::Lost)
     }
 
-    /// True when an alert has a row for a notifier.
-    pub(crate) fn has_delivery(&self, alert_id: &str, notifier: &str) -> Result<bool, AlertError> {
+    fn has_delivery(&self, alert_id: &str, notifier: &str) -> Result<bool, AlertError> {
         let sql = "SELECT EXISTS(SELECT 1 FROM alert_deliveries WHERE alert_id = ?1 AND notifier = ?2)";
         Ok(self.db.query_row(sql, [alert_id, notifier], |r| r.get(0))?)
     }
 
-    /// What is open of a run's phase.
-    pub(crate) fn open_deliveries(&self, run_id: &str, phase: &str) -> Result<Open, AlertError> {
+    fn open_deliveries(&self, run_id: &str, phase: &str) -> Result<Open, AlertError> {
         let sql = "SELECT COUNT(*), MIN(a.raised_at) FROM alert_deliveries d JOIN alerts a USING (alert_id)
                    WHERE d.status IN ('PENDING','SENDING','RETRY') AND d.run_id = ?1 AND d.phase = ?2";
         Ok(self.db.query_row(sql, [run_id, phase], |r| {
             Ok(Open { deliveries: count(r, 0)?, oldest: r.get::<_, Option<i64>>(1)?.map(Timestamp) })
         })?)
     }
+
+    fn forget(&self, before: Timestamp, keep_run: &str) -> Result<u64, AlertError> {
+        let tx = self.begin()?;
+        tx.execute_batch(
+            "CREATE TEMP TABLE IF NOT EXISTS old_alerts(alert_id TEXT PRIMARY KEY); DELETE FROM old_alerts;",
+        )?;
+        tx.execute(
+            "INSERT INTO old_alerts SELECT alert_id FROM alerts a WHERE raised_at < ?1 AND run_id <> ?2 AND NOT EXISTS(
+               SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id AND status NOT IN ('SENT','FAILED','CANCELLED'))",
+            params![before.0, keep_run],
+        )?;
+        tx.execute("DELETE FROM alert_deliveries WHERE alert_id IN (SELECT alert_id FROM old_alerts)", [])?;
+        let gone =
+            tx.execute("DELETE FROM alerts WHERE alert_id IN (SELECT alert_id FROM old_alerts)", [])?;
+        tx.commit()?;
+        Ok(gone as u64)
+    }
+}
+
+/// What is due, the longest due first: `?1` run, `?2` phase, `?3` now, `?4` the time of orphans, `?5` the only notifier, `?6` those left out.
+/// Each part reads the first row of an index.
+fn due() -> String {
+    const LANE: &str =
+        "(?5 IS NULL OR notifier = ?5) AND (?6 IS NULL OR notifier NOT IN (SELECT value FROM json_each(?6)))";
+    let part = |when: &str, order: &str| {
+        format!(
+            "SELECT * FROM (SELECT {DELIVERY_COLUMNS} FROM alert_deliveries WHERE {when} AND {LANE} ORDER BY {order}, delivery_id LIMIT 1)"
+        )
+    };
+    let parts = [
+        part("status = 'SENDING' AND lease_until <= ?3 AND run_id = ?1 AND phase = ?2", "lease_until"),
+        part(
+            "status IN ('PENDING','RETRY') AND run_id = ?1 AND phase = ?2 AND next_attempt_at <= ?3",
+            "next_attempt_at",
+        ),
+        part("status = 'SENDING' AND lease_until <= ?4", "lease_until"),
+        part("status IN ('PENDING','RETRY') AND next_attempt_at <= ?4", "next_attempt_at"),
+    ];
+    format!("{} LIMIT 1", parts.join(" UNION ALL "))
 }
 
 fn migrate(db: &mut Connection) -> Result<(), AlertError> {
@@ -338,11 +357,11 @@ fn migrate(db: &mut Connection) -> Result<(), AlertError> {
     Ok(())
 }
 
-fn move_cursor(db: &Connection, source: &str, position: u64) -> Result<(), AlertError> {
+fn move_cursor(db: &Connection, source: &str, position: u64, now: Timestamp) -> Result<(), AlertError> {
     db.execute(
-        "INSERT INTO alert_cursors(source, position) VALUES(?1, ?2)
-         ON CONFLICT(source) DO UPDATE SET position = excluded.position",
-        params![source, position.cast_signed()],
+        "INSERT INTO alert_cursors(source, position, moved_at) VALUES(?1, ?2, ?3)
+         ON CONFLICT(source) DO UPDATE SET position = excluded.position, moved_at = excluded.moved_at",
+        params![source, position.cast_signed(), now.0],
     )?;
     Ok(())
 }
@@ -352,7 +371,7 @@ fn is_throttled(tx: &Transaction<'_>, alert: &Alert, throttle: Duration) -> Resu
     if throttle.is_zero() {
         return Ok(false);
     }
-    let since = alert.raised_at.0.saturating_sub(i64::try_from(throttle.as_nanos()).unwrap_or(i64::MAX));
+    let since = alert.raised_at.0.saturating_sub(nanos(throttle));
     Ok(tx.query_row(
         "SELECT EXISTS(SELECT 1 FROM alerts WHERE run_id = ?1 AND phase = ?2 AND rule_id = ?3 AND aggregation_key = ?4
            AND raised_at > ?5 AND raised_at <= ?6 AND disposition <> 'throttled')",
@@ -388,12 +407,12 @@ fn insert_delivery(
     (alert_id, run_id, phase): (&str, &str, &str),
     notifier: &str,
     fallback_of: Option<i64>,
-    now: Timestamp,
+    (now, due): (Timestamp, Timestamp),
 ) -> Result<(), AlertError> {
     tx.execute(
         "INSERT INTO alert_deliveries(alert_id, run_id, phase, notifier, status, attempt, next_attempt_at, created_at,
-           fallback_of) VALUES(?1, ?2, ?3, ?4, 'PENDING', 0, ?5, ?5, ?6)",
-        params![alert_id, run_id, phase, notifier, now.0, fallback_of],
+           fallback_of) VALUES(?1, ?2, ?3, ?4, 'PENDING', 0, ?7, ?5, ?6)",
+        params![alert_id, run_id, phase, notifier, now.0, fallback_of, due.0],
     )?;
     Ok(())
 }
@@ -418,6 +437,10 @@ fn collect<T>(
     Ok(out)
 }
 
+fn disposition(text: &str) -> Result<Disposition, AlertError> {
+    Disposition::parse(text).ok_or_else(|| AlertError::BadRow(format!("unknown disposition `{text}`")))
+}
+
 fn alert_row(r: &Row<'_>) -> Result<AlertRecord, AlertError> {
     let (labels, disposition): (String, String) = (r.get(8)?, r.get(11)?);
     Ok(AlertRecord {
@@ -432,8 +455,7 @@ fn alert_row(r: &Row<'_>) -> Result<AlertRecord, AlertError> {
         labels: serde_json::from_str(&labels).map_err(|e| AlertError::BadRow(format!("labels: {e}")))?,
         aggregation_key: r.get(9)?,
         raised_at: Timestamp(r.get(10)?),
-        disposition: Disposition::parse(&disposition)
-            .ok_or_else(|| AlertError::BadRow(format!("unknown disposition `{disposition}`")))?,
+        disposition: self::disposition(&disposition)?,
     })
 }
 
