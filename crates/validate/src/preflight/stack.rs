@@ -190,10 +190,9 @@ fn reset_done(access: &state::Access, done: &state::Reset) -> Finding {
     let changed = (done.removed_keys > 0).then(|| {
         let runs = names(&done.removed_runs);
         let how = if done.flushed { "flushed the database" } else { "removed" };
-        match runs.is_empty() {
-            true => format!("{how}: {} keys", done.removed_keys),
-            false => format!("{how}: {} keys of {runs}", done.removed_keys),
-        }
+        let keys =
+            if done.removed_keys == 1 { "1 key".to_owned() } else { format!("{} keys", done.removed_keys) };
+        if runs.is_empty() { format!("{how}: {keys}") } else { format!("{how}: {keys} of {runs}") }
     });
     let kept = match done.kept_runs.len() {
         0 => String::new(),

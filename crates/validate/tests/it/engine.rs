@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 pub enum Start {
     /// A real Redis comes up on its port; healthy at the third look.
     Redis(services::Redis),
+    /// A real PostgreSQL, as above.
+    Postgres(services::Postgres),
     /// The process runs and its health check never passes.
     Unhealthy,
     /// The process ends at once.
@@ -38,6 +40,7 @@ impl Container {
     pub fn stopped(project: &'static str, service: &'static str, start: Start) -> Self {
         let published = match &start {
             Start::Redis(server) => Some(server.port()),
+            Start::Postgres(server) => Some(server.port()),
             _ => None,
         };
         let log: &[_] = &[(1, "Ready to accept connections\n"), (2, "# Warning: no password is set\n")];
@@ -52,6 +55,11 @@ impl Container {
     fn id(&self) -> String {
         let sum = self.name().bytes().fold(0_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
         format!("{sum:064x}")
+    }
+
+    /// The port inside the container.
+    fn port(&self) -> &'static str {
+        if matches!(self.start, Start::Postgres(_)) { "5432/tcp" } else { "6379/tcp" }
     }
 
     fn labels(&self) -> Value {
@@ -75,7 +83,7 @@ impl Container {
     fn health(&self) -> Option<(&'static str, Value)> {
         let ended = |code: i64, output: &str| json!([{"Start": "2026-01-05T09:00:01.1Z", "End": "2026-01-05T09:00:01.2Z", "ExitCode": code, "Output": output}]);
         self.has_health_check.then(|| match self.start {
-            Start::Redis(_) if self.looks >= 3 => ("healthy", ended(0, "PONG\n")),
+            Start::Redis(_) | Start::Postgres(_) if self.looks >= 3 => ("healthy", ended(0, "PONG\n")),
             Start::Unhealthy => ("unhealthy", ended(1, "NOAUTH Authentication required.\n")),
             _ => ("starting", json!([])),
         })
@@ -99,7 +107,7 @@ impl Container {
         json!({
             "Id": self.id(), "Created": "2026-01-04T08:00:00.1Z", "Name": self.name(), "State": state,
             "Config": {"Hostname": "8dfafdbc3a40", "Tty": false, "Labels": self.labels()},
-            "NetworkSettings": {"Bridge": "", "Ports": {"6379/tcp": bindings}},
+            "NetworkSettings": {"Bridge": "", "Ports": {self.port(): bindings}},
         })
     }
 
@@ -118,6 +126,7 @@ impl Container {
         match &mut self.start {
             Start::Refused(why) => return Answer::message(500, why),
             Start::Redis(server) => server.start_again().unwrap(),
+            Start::Postgres(server) => server.start_again().unwrap(),
             Start::Ends(_) => return Answer::empty(204),
             Start::Unhealthy | Start::Nothing => {}
         }

@@ -103,7 +103,7 @@ fn a_stopped_container_is_started_and_waited_for() {
     assert_eq!(checked.state.unwrap().address.unwrap(), format!("127.0.0.1:{port}"));
     assert_eq!(engine.status("arbitrage-postgres"), "exited", "nobody asked for it");
     let reset = checked.steps.iter().find(|step| step.id == "state_reset").unwrap();
-    assert_eq!(reset.changed.as_deref(), Some("removed: 1 keys of before.main"), "{reset:?}");
+    assert_eq!(reset.changed.as_deref(), Some("removed: 1 key of before.main"), "{reset:?}");
     assert!(reset.found.contains("keys of other runs stay: other.main"), "{reset:?}");
     let used = checked.report.stack.unwrap();
     assert!(used.state.starts_with("docker arbitrage-arbitrage-redis-1 (redis://127.0.0.1:"), "{used:?}");
@@ -210,7 +210,7 @@ fn a_redis_of_others_is_used_and_never_flushed() {
     let checked = check(&profile, None);
     assert_eq!(checked.step("state_store").outcome, Outcome::Ok);
     let reset = checked.step("state_reset");
-    assert_eq!(reset.changed.as_deref(), Some("removed: 1 keys of before.main"));
+    assert_eq!(reset.changed.as_deref(), Some("removed: 1 key of before.main"));
     assert!(reset.found.contains("other programs' keys are in it too, and stay"), "{reset:?}");
 
     profile.stores.flush_state = true;
