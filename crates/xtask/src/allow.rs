@@ -22,7 +22,10 @@ pub const DUPLICATES: [(&str, &str); 16] = [
     ("digest", "below sha2"),
     ("fallible-iterator", "tokio-postgres is behind rusqlite; a trait of one page"),
     ("hmac", "tokio-postgres is ahead, for SCRAM; ours goes with our sha2"),
-    ("sha2", "tokio-postgres is ahead, for SCRAM; tungstenite's sha1 keeps the older digest here in any case"),
+    (
+        "sha2",
+        "tokio-postgres is ahead, for SCRAM; tungstenite's sha1 keeps the older digest here in any case",
+    ),
     ("cpufeatures", "sha1 and sha2 0.10 against the chacha20 of proptest's rand (tests only)"),
     ("getrandom", "ring, rand 0.9 and tempfile (tests only) each have their own"),
     ("nom", "lettre's is ahead of that of rcgen's certificate parser, which is off: named, not built"),

@@ -19,6 +19,8 @@ fn store(folder: &Path) -> String {
     let database = folder.join("alerts.sqlite");
     let config = AlertConfig {
         database: database.clone(),
+        server: None,
+        retention: None,
         run_id: "r1.main".to_owned(),
         phase: "main".to_owned(),
         env: "paper".to_owned(),

@@ -192,7 +192,10 @@ pub fn export_alerts(dir: &RunDir) -> Result<Option<String>, WriteError> {
     let Some(server) = server else {
         if path.exists() {
             let store = alerts::Store::open(&path).map_err(|e| failed(e.to_string()))?;
-            write_rows(dir, &store).map_err(|e| e.unwrap_or_else(|e| failed(e.to_string())))?;
+            write_rows(dir, &store).map_err(|e| match e {
+                Unwritten::File(e) => e,
+                Unwritten::Store(e) => failed(e.to_string()),
+            })?;
         }
         return Ok(None);
     };
@@ -201,9 +204,9 @@ pub fn export_alerts(dir: &RunDir) -> Result<Option<String>, WriteError> {
     loop {
         match write_rows(dir, &store) {
             Ok(()) => return Ok(None),
-            Err(Ok(error)) => return Err(error),
-            Err(Err(_)) if std::time::Instant::now() < until => std::thread::sleep(EXPORT_AGAIN),
-            Err(Err(error)) => {
+            Err(Unwritten::File(error)) => return Err(error),
+            Err(Unwritten::Store(_)) if std::time::Instant::now() < until => std::thread::sleep(EXPORT_AGAIN),
+            Err(Unwritten::Store(error)) => {
                 // What an earlier phase left there is not the whole truth any more.
                 let stale = dir.path(names::ALERTS);
                 return match std::fs::remove_file(&stale) {
@@ -217,14 +220,17 @@ pub fn export_alerts(dir: &RunDir) -> Result<Option<String>, WriteError> {
     }
 }
 
-/// A file that could not be written, or what the store said.
-type Unwritten = Result<WriteError, alerts::AlertError>;
+/// Why rows were not written down.
+enum Unwritten {
+    File(WriteError),
+    Store(alerts::AlertError),
+}
 
 fn write_rows(dir: &RunDir, store: &alerts::Store) -> Result<(), Unwritten> {
     let (mut alerts, mut deliveries) = (Vec::new(), Vec::new());
     for record in archive::phase_records(dir) {
         let PhaseRecord::Start(start) = record else { continue };
-        let mut rows = store.rows(&start.runner_id, None).map_err(Err)?;
+        let mut rows = store.rows(&start.runner_id, None).map_err(Unwritten::Store)?;
         // A runner knows its phase, not its attempt: the rows of a repeated smoke are told apart by its runner id.
         let of_attempt = |phase: &mut String| {
             if attempts::base(&start.phase) == phase.as_str() {
@@ -267,7 +273,7 @@ fn write_rows(dir: &RunDir, store: &alerts::Store) -> Result<(), Unwritten> {
             fallback_of: row.fallback_of,
         }));
     }
-    dir.write(names::ALERTS, text.as_bytes()).map_err(Ok)
+    dir.write(names::ALERTS, text.as_bytes()).map_err(Unwritten::File)
 }
 
 /// `monitor_summary.json`.
