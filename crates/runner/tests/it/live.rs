@@ -23,6 +23,11 @@ impl Exchange {
         Self::with(planted, exchange::Script::default(), None)
     }
 
+    /// One with faults on a timeline.
+    pub fn following(script: exchange::Script) -> Self {
+        Self::with(Vec::new(), script, None)
+    }
+
     /// One that plays a recording.
     pub fn playing(recording: exchange::tape::Playing) -> Self {
         Self::with(Vec::new(), exchange::Script::default(), Some(recording))
