@@ -253,10 +253,10 @@ async fn a_looped_capture_ends_every_pass_with_its_books() {
     let Some(recording) = four_symbols(folder.path(), "spot_20211012", rules) else { return };
     let recorded = info::read(&recording).unwrap();
     let end = end_of(&recorded.books);
-    let (server, endpoints) = serve(&recording, 30.0, true).await;
+    let (server, endpoints) = serve(&recording, 10.0, true).await;
     let symbols: Vec<String> = end.keys().cloned().collect();
     let mut client = Client::start(&endpoints, Venue::Binance, symbols, Spelled::default());
-    for pass in 0..3 {
+    for pass in 0..2 {
         while !client.is_at(&end) {
             client.step().await;
             assert!(
