@@ -103,14 +103,18 @@ fn child() {
     assert_eq!(record(args(&[&words[..], &place[..]].concat())).unwrap(), 0);
 }
 
-/// Starts [`child`] and waits until its recording shows every book and some blocks.
-fn recording_child(folder: &Path) -> (Child, info::Info) {
-    let child = Command::new(std::env::current_exe().unwrap())
+/// Starts [`child`].
+fn spawn_child(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "recording_a_market::child", "--ignored"])
         .env("ASSAY_IT_FOLDER", folder)
         .stdout(Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Waits until the recording shows every book and some blocks.
+fn recorded_so_far(folder: &Path) -> info::Info {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "nothing was recorded");
@@ -120,7 +124,7 @@ fn recording_child(folder: &Path) -> (Child, info::Info) {
             && seen.books.binance_symbols().filter(|(_, live)| *live).count() == 3
             && seen.blocks >= 3
         {
-            return (child, seen);
+            return seen;
         }
     }
 }
@@ -133,7 +137,8 @@ fn a_signal_leaves_a_whole_last_block_and_a_kill_everything_before_it() {
     for signal in [Signal::TERM, Signal::KILL] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("assay.toml"), &exchange.endpoints).unwrap();
-        let (mut child, before) = recording_child(folder.path());
+        let mut child = spawn_child(folder.path());
+        let before = recorded_so_far(folder.path());
         kill_process(Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
         let ended = child.wait().unwrap();
         assert_eq!(ended.success(), signal == Signal::TERM, "{ended}");
