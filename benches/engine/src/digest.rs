@@ -30,7 +30,7 @@ pub fn run() {
     ];
     for (kind, symbols, copies, seconds) in markets {
         for seed in 1..=if seconds > 500 { 1 } else { 4 } {
-            let options = Options { kind, symbols, copies, seed, candles: 200 };
+            let options = Options { kind, symbols, copies, seed, candles: 200, quotes: false };
             let mut digest = Digest { bytes: Vec::new(), fnv: 0xcbf2_9ce4_8422_2325, length: 0 };
             let mut live = Live::start(&options, &mut digest);
             live.run(seconds, &mut digest);

@@ -39,6 +39,8 @@ pub struct Options {
     pub seed: u64,
     /// Candles per symbol and venue at the start.
     pub candles: usize,
+    /// Binance's best quotes beside its diffs, as a runner subscribes to them.
+    pub quotes: bool,
 }
 
 /// A model and the core that it feeds.
@@ -48,12 +50,15 @@ pub struct Live {
     seq: u64,
     copies: usize,
     candles: usize,
+    quotes: bool,
     wanted: Vec<(Asset, u32)>,
     /// Name, index in the model, copy.
     by_asset: BTreeMap<Asset, (usize, usize)>,
     effects: Vec<Effect>,
     /// Inputs so far.
     pub inputs: u64,
+    /// Of those, best quotes.
+    pub quotes_fed: u64,
     /// Journal records so far.
     pub records: u64,
 }
@@ -131,10 +136,12 @@ impl Live {
             seq: 1,
             copies: options.copies,
             candles: options.candles,
+            quotes: options.quotes,
             wanted: Vec::new(),
             by_asset,
             effects,
             inputs: 1,
+            quotes_fed: 0,
             records: 0,
         };
         this.drain(watch);
@@ -254,6 +261,27 @@ impl Live {
         }
     }
 
+    fn quote(&mut self, index: usize, watch: &mut impl Watch) {
+        let quote = binance_wire::book_ticker(&self.model.symbols()[index], false);
+        let asset = self.model.symbols()[index].listing.asset;
+        for copy in 0..self.copies.max(1) {
+            let name = name_of(asset, index, copy, self.copies);
+            let named = if self.copies == 0 {
+                quote.clone()
+            } else {
+                quote.replacen(&format!("\"{asset}USDT\""), &format!("\"{name}USDT\""), 1)
+            };
+            self.quotes_fed += 1;
+            let payload = binance_wire::envelope("x@bookTicker", &named).into();
+            self.feed(Input::Frame { conn: BINANCE, payload }, watch);
+        }
+    }
+
+    /// The model keeps so many candles of its own instead of a day of them.
+    pub fn keep_candles(&mut self, count: usize) {
+        self.model.keep_candles(count);
+    }
+
     /// 50 ms of market.
     pub fn step(&mut self, watch: &mut impl Watch) {
         for (asset, epoch) in std::mem::take(&mut self.wanted) {
@@ -267,6 +295,11 @@ impl Live {
         for index in changes.upbit {
             if self.subscribed(index) {
                 self.upbit_frames(index, "REALTIME", watch);
+            }
+        }
+        for index in std::mem::take(&mut changes.tops) {
+            if self.quotes && self.is_member(index) {
+                self.quote(index, watch);
             }
         }
         for index in changes.binance {

@@ -2,8 +2,9 @@
 //! resident memory over the other six, and the greatest proportional share (PSS).
 //!
 //! It is this process that is measured: the core, the synthetic market that feeds it, and the frames in between. What the runner
-//! has around the core (sockets, writer, recorder, alert store) is not in it; the journal's records are dropped as they come. The
-//! market keeps a day of its own one-minute candles, which is some 0.6 MiB of each hour measured here.
+//! has around the core (sockets, writer, recorder, alert store) is not in it; the journal's records are dropped as they come. Best quotes
+//! come beside the diffs, as a runner subscribes to them, so that the cross-check of every book is at work. The market keeps no more
+//! of its own candles than the first hour brings: what grows after that is the product's.
 
 use crate::feed::{Live, Options, Watch};
 use crate::rounds::Bars;
@@ -12,6 +13,8 @@ use exchange::MarketKind;
 const SYMBOLS: usize = 100;
 /// Seconds of market between readings.
 const EVERY: u32 = 300;
+/// The market's own candles per symbol and venue: full within the first hour, which is not measured.
+const CANDLES_KEPT: usize = 50;
 
 struct Drop;
 
@@ -46,8 +49,10 @@ fn slope(readings: &[f64]) -> f64 {
 /// # Errors
 /// `/proc` cannot be read.
 pub fn run(hours: u32) -> Result<bool, String> {
-    let options = Options { kind: MarketKind::Edge, symbols: SYMBOLS, copies: 0, seed: 8, candles: 200 };
+    let options =
+        Options { kind: MarketKind::Edge, symbols: SYMBOLS, copies: 0, seed: 8, candles: 200, quotes: true };
     let mut live = Live::start(&options, &mut Drop);
+    live.keep_candles(CANDLES_KEPT);
     let (mut rss, mut pss_max) = (Vec::new(), 0u64);
     for reading in 1..=(1 + hours) * 3_600 / EVERY {
         live.run(EVERY, &mut Drop);
@@ -59,11 +64,13 @@ pub fn run(hours: u32) -> Result<bool, String> {
         }
         if (reading * EVERY).is_multiple_of(3_600) {
             println!(
-                "  hour {}: RSS {:.1} MiB, PSS {:.1} MiB, {} inputs, {} round trips",
+                "  hour {}: RSS {:.1} MiB, PSS {:.1} MiB, {} inputs ({} best quotes), books Live {:?}, {} round trips",
                 reading * EVERY / 3_600,
                 resident as f64 / 1024.0,
                 pss as f64 / 1024.0,
                 live.inputs,
+                live.quotes_fed,
+                live.core().view().venues.each_ref().map(|venue| venue.books[1]),
                 live.core().view().round_trips
             );
         }
@@ -71,6 +78,11 @@ pub fn run(hours: u32) -> Result<bool, String> {
     let mut bars = Bars::default();
     let trades = live.core().view().round_trips as f64 / f64::from(1 + hours);
     bars.hold("round trips per hour: a session that stands still proves little", trades, 1_000.0, true);
+    let quotes = live.quotes_fed as f64 / f64::from(1 + hours);
+    bars.hold("best quotes per hour: the cross-check is at work", quotes, 100_000.0, true);
+    let books = live.core().view().venues.iter().map(|venue| venue.books[1]).sum::<u32>();
+    bars.hold("books Live at the end", f64::from(books), 2.0 * SYMBOLS as f64, true);
+    bars.hold("mismatches with the best quotes", live.core().view().venues[1].mismatches as f64, 0.0, false);
     bars.hold("slope of RSS after the first hour, MiB/h", slope(&rss), 1.0, false);
     bars.hold("greatest PSS, MB", pss_max as f64 * 1024.0 / 1e6, 80.0, false);
     Ok(bars.all_met())

@@ -22,7 +22,8 @@ const CANDLES: usize = 35;
 const MODEL: usize = 10;
 
 fn log(n: usize, kind: MarketKind, seconds: u32) -> (Vec<Record>, usize) {
-    let options = Options { kind, symbols: MODEL, copies: n / MODEL, seed: 33, candles: CANDLES };
+    let options =
+        Options { kind, symbols: MODEL, copies: n / MODEL, seed: 33, candles: CANDLES, quotes: false };
     feed::record(&options, seconds)
 }
 

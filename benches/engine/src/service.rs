@@ -92,7 +92,14 @@ fn barter_times(log: &[Record], warm: usize) -> Vec<u64> {
 /// # Errors
 /// Never; the signature is that of the other measures.
 pub fn run(rounds: usize) -> Result<bool, String> {
-    let options = Options { kind: MarketKind::Edge, symbols: SYMBOLS, copies: 0, seed: 21, candles: 200 };
+    let options = Options {
+        kind: MarketKind::Edge,
+        symbols: SYMBOLS,
+        copies: 0,
+        seed: 21,
+        candles: 200,
+        quotes: false,
+    };
     let (log, warm) = feed::record(&options, 60);
     let frames = log[warm..].iter().filter(|r| matches!(r.input, Input::Frame { .. })).count();
     println!("{SYMBOLS} symbols, {frames} frames of one minute of market, {rounds} rounds");

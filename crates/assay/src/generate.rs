@@ -89,6 +89,8 @@ pub struct InMemory {
     core: Option<Core>,
     /// The journal's records.
     pub entries: Vec<Entry>,
+    /// What the engine wants of its subscriptions, oldest first: changes of the universe, and the same once more.
+    pub streams: Vec<Effect>,
 }
 
 impl InMemory {
@@ -110,8 +112,7 @@ impl Sink for InMemory {
             match effect {
                 Effect::Record(entry) => self.entries.push(entry),
                 Effect::RequestSnapshot { asset, epoch, .. } => wanted.push((asset, epoch)),
-                // A log in virtual time has all books from the start.
-                Effect::Watch { .. } | Effect::Resubscribe { .. } => {}
+                effect @ (Effect::Watch { .. } | Effect::Resubscribe { .. }) => self.streams.push(effect),
                 Effect::Finished | Effect::EmergencyExit => {}
             }
         }
@@ -138,6 +139,8 @@ impl Sink for Log {
         }
         let Some(session) = &mut self.session else { return Ok(Vec::new()) };
         session.entries.clear();
+        // A log in virtual time has all books from the start.
+        session.streams.clear();
         session.take(record)
     }
 }

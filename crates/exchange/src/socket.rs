@@ -51,14 +51,18 @@ pub async fn serve(
     dialogue: impl Dialogue,
     peer: Peer,
 ) {
-    let Outbox { id, messages, mut closed } = outbox;
+    let Outbox { id, mut messages, mut closed } = outbox;
     let ending = tokio::select! {
         ending = &mut closed => ending.ok(),
         // The end of the outbox may be noticed before the word of how it is to end.
-        () = converse(&shared, id, &mut socket, messages, dialogue) => closed.try_recv().ok(),
+        () = converse(&shared, id, &mut socket, &mut messages, dialogue) => closed.try_recv().ok(),
     };
     let ending = ending.unwrap_or(Ending::Drop);
     shared.lock().disconnect(id);
+    if matches!(ending, Ending::Drop | Ending::Close { .. }) {
+        // What was sent before the end arrives before it.
+        let _ = tokio::time::timeout(Duration::from_secs(1), flush(&mut socket, &mut messages)).await;
+    }
     match ending {
         Ending::Drop => {}
         Ending::Close { code, reason } => {
@@ -70,11 +74,22 @@ pub async fn serve(
     }
 }
 
+/// Sends what waits.
+async fn flush(socket: &mut WebSocket, messages: &mut mpsc::Receiver<Message>) {
+    while let Ok(message) = messages.try_recv() {
+        if socket.feed(message).await.is_err() {
+            return;
+        }
+    }
+    // The peer may be gone.
+    let _ = socket.flush().await;
+}
+
 async fn converse(
     shared: &Shared,
     id: u64,
     socket: &mut WebSocket,
-    mut messages: mpsc::Receiver<Message>,
+    messages: &mut mpsc::Receiver<Message>,
     mut dialogue: impl Dialogue,
 ) {
     let mut batch = Vec::with_capacity(256);

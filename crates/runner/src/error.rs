@@ -109,6 +109,8 @@ impl RunError {
             | Self::Recording(FileError::OtherRun { .. } | FileError::Occupied { .. }) => exit_codes::USAGE,
             Self::NotFound(_)
             | Self::Unreadable(_)
+            | Self::Recovery { .. }
+            | Self::Journal(journal::file::FileError::Damaged { .. })
             | Self::Recording(
                 FileError::NotALog { .. } | FileError::Damaged { .. } | FileError::Empty { .. },
             ) => exit_codes::NOT_FOUND,

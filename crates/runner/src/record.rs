@@ -2,13 +2,15 @@
 //!
 //! What it writes is what a run's input log holds, so that `assay replay` reads it: a session with the engine's configuration,
 //! the universe, connections, frames, snapshots, candles, health, budgets. Snapshots are asked for by the books beside the log
-//! (`books`), and carry epoch 0. The universe stays as it was chosen at the start.
+//! (`books`), and carry epoch 0. The universe is refreshed as a run refreshes it, unless the symbols were named: who joins is
+//! followed from then on; who leaves is recorded on, because an engine that replays the log may hold a position there.
 
 use crate::args::{DataSource, RecordArgs};
 use crate::clock::{Clock, rfc3339};
 use crate::config;
 use crate::error::RunError;
 use crate::hot::SnapshotRequest;
+use crate::keeper::{Keeper, Schedule};
 use crate::recorder::{Recorder, RecorderStats};
 use crate::requests::Requests;
 use crate::rolling::{Progress, Rolling, Shown};
@@ -16,10 +18,11 @@ use crate::session;
 use crate::signals::Signals;
 use crate::streams::Streams;
 use crate::universe::{self, Chosen};
-use market::{Asset, Timestamp, Venue};
+use engine::universe::{Found, turnover};
+use market::{Asset, Member, Timestamp, Venue};
 use recording::series::{Limits, SeriesWriter};
-use recording::{Input, Record};
-use std::collections::BTreeMap;
+use recording::{Input, LeftOut, Record};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -111,13 +114,20 @@ struct Market {
     rest: Arc<Rest>,
     requests: Requests,
     assets: BTreeMap<String, Asset>,
+    /// The universe.
+    members: Vec<Member>,
+    /// Those and the ones that left: all are recorded.
+    followed: Vec<Member>,
+    change_pct: u32,
+    fx_code: String,
+    keeper: Keeper,
     rx: mpsc::Receiver<Stamped>,
     wanted: mpsc::UnboundedReceiver<String>,
     /// Snapshots to ask for again, and when.
     later: BTreeMap<Asset, Instant>,
     /// When each was asked for last: a market that never fits must not become a tight loop of requests.
     asked: BTreeMap<Asset, Instant>,
-    _streams: Streams,
+    streams: Streams,
 }
 
 impl Market {
@@ -139,6 +149,7 @@ impl Market {
         let settings = config.streams.settings(config.engine.seed).sharing(&rest);
         let streams = Streams::open(endpoints, &settings, &members, &chosen.fx_code, &tx);
         let requests = Requests::start(Arc::clone(&rest), &members, &chosen.fx_code);
+        let keeper = keep(config, args.symbols.is_empty(), &rest, &members, &requests)?;
         let mut market = Self {
             clock,
             stats: recorder.stats(),
@@ -149,11 +160,16 @@ impl Market {
             rest,
             requests,
             assets: members.iter().map(|m| (m.binance.code.clone(), m.asset)).collect(),
+            members: members.clone(),
+            followed: members.clone(),
+            change_pct: config.engine.universe_change_pct,
+            fx_code: chosen.fx_code,
+            keeper,
             rx,
             wanted,
             later: BTreeMap::new(),
             asked: BTreeMap::new(),
-            _streams: streams,
+            streams,
         };
         let run_id = format!("recording-{}", rfc3339(clock.started()).replace([':', '-', '.'], ""));
         let text = serde_json::to_string(&config.engine)
@@ -243,11 +259,40 @@ impl Market {
     }
 
     fn answer(&mut self, input: Input, received: Instant) {
+        if let Input::Refresh { asked, ranked, out } = &input {
+            self.refresh(*asked, ranked, out, received);
+            return;
+        }
         if let Input::SnapshotFailed { asset, retry_after_ms, .. } = &input {
             let wait = Duration::from_millis((*retry_after_ms).into()).max(RETRY);
             self.later.insert(*asset, Instant::now() + wait);
         }
         self.push(input, received);
+    }
+
+    /// A new ranking. Nobody holds a position here, so the ranking and the share that may change decide alone.
+    fn refresh(&mut self, asked: u32, ranked: &[Member], out: &[LeftOut], received: Instant) {
+        let found = Found { asked, ranked, out, change_pct: self.change_pct };
+        let turnover = turnover(&self.members, &BTreeSet::new(), found);
+        if turnover.joined.is_empty() && turnover.left.is_empty() {
+            return;
+        }
+        let known = |asset: Asset| self.followed.iter().any(|member| member.asset == asset);
+        let new: Vec<Member> = turnover.joined.iter().filter(|m| !known(m.asset)).cloned().collect();
+        tracing::info!(
+            joined = ?turnover.joined.iter().map(|m| m.asset.to_string()).collect::<Vec<_>>(),
+            left = ?turnover.left.iter().map(|(asset, _)| asset.to_string()).collect::<Vec<_>>(),
+            members = turnover.members.len(),
+            recorded = self.followed.len() + new.len(),
+            "the universe has changed"
+        );
+        self.members = turnover.members;
+        self.assets.extend(new.iter().map(|m| (m.binance.code.clone(), m.asset)));
+        self.followed.extend(new.iter().cloned());
+        self.push(Input::Universe { asked, members: self.members.clone() }, received);
+        self.streams.change(&new, &[]);
+        self.requests.join(&self.followed, &new, &self.fx_code);
+        self.keeper.follow(self.followed.clone());
     }
 
     /// A book wants a snapshot: now, or when the last request for it lies far enough back.
@@ -280,6 +325,23 @@ impl Market {
         }
         self.push(Input::Tick, now);
     }
+}
+
+/// Starts asking what becomes of the markets, and for a new ranking where the symbols were not named.
+fn keep(
+    config: &config::FileConfig,
+    ranked: bool,
+    rest: &Rest,
+    members: &[Member],
+    requests: &Requests,
+) -> Result<Keeper, RunError> {
+    let every = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+    let schedule = Schedule {
+        refresh: every(config.universe_refresh_s).filter(|_| ranked),
+        markets: every(config.universe_markets_s),
+    };
+    Keeper::start(rest, config.engine.topn, &config.filters, schedule, members.to_vec(), requests.inputs())
+        .map_err(|e| RunError::Internal(format!("no thread for the universe: {e}")))
 }
 
 /// The status line.

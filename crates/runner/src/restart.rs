@@ -10,7 +10,7 @@ use crate::config::Effective;
 use crate::error::RunError;
 use engine::kpi::Kpis;
 use engine::recover::{FoldError, State};
-use journal::file::Reader;
+use journal::file::{FileError, Reader};
 use journal::{Body, Entry};
 use market::{Money, Timestamp};
 use recording::{Input, Record};
@@ -112,7 +112,9 @@ fn read(path: &Path, replay: bool) -> Result<(Restart, Past), RunError> {
     let mut input = Vec::new();
     let mut kept_bytes = 0;
     let broken = |cause: FoldError| RunError::Recovery { path: path.to_owned(), cause: cause.to_string() };
-    while let Some(entry) = reader.next_entry()? {
+    let mut records = 0u64;
+    while let Some(entry) = reader.next_entry().map_err(|cause| damaged(cause, records, kept_bytes))? {
+        records += 1;
         let commit = entry.commit;
         input.push(entry);
         if !commit {
@@ -138,6 +140,20 @@ fn read(path: &Path, replay: bool) -> Result<(Restart, Past), RunError> {
         past.verify = Some(Verify::open(path, kept_bytes)?);
     }
     Ok((restart, past))
+}
+
+/// What is damaged, and where; what stands before it is whole.
+fn damaged(cause: FileError, records: u64, kept_bytes: u64) -> RunError {
+    match cause {
+        FileError::Damaged { path, line, what } => RunError::Recovery {
+            path,
+            cause: format!(
+                "it is damaged in line {line} ({what}); the {records} records before are whole, up to byte {kept_bytes} for whole \
+                 inputs"
+            ),
+        },
+        cause @ FileError::Io { .. } => RunError::Journal(cause),
+    }
 }
 
 /// Whether a file without a whole line is the torn beginning of a journal, and not somebody's file of that name.

@@ -306,3 +306,84 @@ fn why_empty(selection: &Selection) -> String {
         selection.out.iter().take(3).map(|(asset, why)| format!("{asset}: {why}")).collect();
     format!("{} candidates, such as {}", selection.out.len(), first.join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpStream};
+    use venues::{Endpoints, Priority};
+
+    /// Of either budget, for a refresh.
+    const BAR: f64 = 0.2;
+    const BINANCE_PER_MINUTE: f64 = 6_000.0;
+
+    /// What Binance's server has counted in its minute, this question included.
+    fn counted(binance: SocketAddr) -> u32 {
+        let mut stream = TcpStream::connect(binance).unwrap();
+        write!(stream, "GET /api/v3/time HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let used = text
+            .lines()
+            .find_map(|line| line.to_lowercase().strip_prefix("x-mbx-used-weight-1m:")?.trim().parse().ok());
+        used.unwrap_or_else(|| panic!("{text}"))
+    }
+
+    /// How much of each group's budget is used now, by client's and servers' word.
+    fn used(rest: &Rest) -> Vec<(String, f64)> {
+        let stats = rest.stats();
+        let of = |venue: &str, left: &[(&'static str, f64)]| -> Vec<(String, f64)> {
+            left.iter().map(|(group, left)| (format!("{venue} {group}"), 1.0 - left)).collect()
+        };
+        [of("upbit", &stats.upbit.budget_left), of("binance", &stats.binance.budget_left)].concat()
+    }
+
+    /// `ASSAY_REFRESHES`: so many in a row, and at Top 50 with its deep books too, which take more than a minute's share.
+    #[tokio::test]
+    async fn a_refresh_stays_below_a_fifth_of_either_budget() {
+        let rounds: u32 = std::env::var("ASSAY_REFRESHES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+        let options = exchange::Options::local(130, exchange::MarketKind::Calm, 5);
+        let server = exchange::start(options).await.unwrap();
+        let binance = server.binance;
+        let rest = Rest::new(Endpoints::local(server.upbit, binance)).unwrap();
+        let rest = rest.with_priority(Priority::Refresh);
+        let filters = Filters::default();
+        let work = async {
+            for round in 0..rounds {
+                let topn = if round % 2 == 0 { 100 } else { 50 };
+                let begun = Instant::now();
+                let found = gather(&rest, topn, &filters, Patience(Duration::from_secs(900))).await.unwrap();
+                let (candidates, fx, _) = found;
+                println!(
+                    "top {topn}: {} candidates in {:.1} s",
+                    candidates.len(),
+                    begun.elapsed().as_secs_f64()
+                );
+                assert!(select(&candidates, fx, topn, &filters).members.len() >= topn as usize * 9 / 10);
+            }
+        };
+        let mut most: BTreeMap<String, f64> = BTreeMap::new();
+        tokio::pin!(work);
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            let over = tokio::select! {
+                () = &mut work => true,
+                _ = look.tick() => false,
+            };
+            for (group, used) in used(&rest) {
+                let known = most.entry(group).or_default();
+                *known = known.max(used);
+            }
+            if over {
+                break;
+            }
+        }
+        let counted = tokio::task::spawn_blocking(move || counted(binance)).await.unwrap();
+        println!("{most:?}, the server counted {counted} of {BINANCE_PER_MINUTE}");
+        assert!(most.values().all(|used| *used <= BAR + 1e-9), "{most:?}");
+        assert!(most["binance weight"] > 0.05, "{most:?}");
+        assert!(f64::from(counted - 1) <= BAR * BINANCE_PER_MINUTE, "{counted}");
+        server.shutdown().await;
+    }
+}

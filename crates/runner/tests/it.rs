@@ -13,3 +13,5 @@ mod live;
 mod recording_a_market;
 #[path = "it/replays.rs"]
 mod replays;
+#[path = "it/served.rs"]
+mod served;

@@ -64,6 +64,20 @@ pub(crate) async fn dial(
         .map_err(|_| DialError::timed_out(limit))?
 }
 
+/// Opens a socket as the streams do, for whoever wants to speak on it by himself: through the proxies, with the system's
+/// certificates, within `limit`.
+///
+/// # Errors
+/// What happened, with the next step.
+pub async fn open_socket(
+    url: &str,
+    proxies: &Proxies,
+    limit: Duration,
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, String> {
+    crate::install_crypto();
+    dial(url, proxies, None, limit).await.map_err(|error| error.to_string())
+}
+
 async fn connect(url: &str, proxies: &Proxies, ca_pem: Option<&str>) -> Result<Socket, DialError> {
     let uri: Uri = url.parse().map_err(|e| DialError::other(format!("{e}; check the address")))?;
     let host = uri.host().ok_or_else(|| DialError::other("the address names no host; check it"))?;

@@ -43,7 +43,7 @@ pub use upbit::tables::{RestOrderbook, UpbitMarket};
 #[cfg(feature = "net")]
 pub use cause::Cause;
 #[cfg(feature = "net")]
-pub use dial::Proxies;
+pub use dial::{Proxies, open_socket};
 #[cfg(feature = "net")]
 pub use endpoints::{Endpoints, install_crypto};
 #[cfg(feature = "net")]

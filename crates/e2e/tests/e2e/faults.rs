@@ -36,6 +36,7 @@ fn session(rows: &str) -> Client {
         entry_pause_ms: 500,
         cooldown_route_ms: 1_000,
         cooldown_cross_ms: 1_000,
+        universe_change_pct: 50,
         ..Config::default()
     };
     let mut client = Client::start(SYMBOLS, MarketKind::Calm, 3, &gaps, 15, &config);
@@ -415,6 +416,41 @@ fn unknown_symbol() {
         client.run(s(30));
         equal(client, 2 * SYMBOLS);
     }
+}
+
+/// A subscription replaces the one before: a code that the venue does not know at that moment is dropped without a word, on a
+/// connection that goes on. The book that stands there is no market.
+#[test]
+fn a_code_that_a_new_subscription_drops() {
+    let mut client = session("0 kind = 'unknown_symbol'; venue = 'upbit'; asset = 'BTC'; lasts_ms = 25000");
+    client.run(Duration::from_millis(100));
+    // A member leaves, so the set is asked for anew; the affected code still streams until then.
+    assert_eq!(state(&client, Venue::Upbit), "live");
+    client.rank(|a| a != asset("XRP"));
+    let dropped = client.now();
+    assert_eq!(state(&client, Venue::Upbit), "stale", "nothing has shown yet that it is still subscribed to");
+    let rest = |c: &Client| {
+        let rest = c.assets().into_iter().filter(|a| ![asset(AFFECTED), asset("XRP")].contains(a));
+        rest.into_iter().all(|a| Venue::ALL.iter().all(|v| c.core().book_state(a, *v) == Some("live")))
+    };
+    client.run_until("the others are back", s(1), rest);
+    let frames = client.frames;
+    // The gap of the affected symbol is open meanwhile.
+    client.run(s(14));
+    assert!(rest(&client), "another symbol suffers");
+    assert_eq!(state(&client, Venue::Upbit), "stale");
+    assert!(client.frames.iter().zip(frames).all(|(now, then)| *now > then + 100), "the others stream on");
+    assert!(orders(&client, AFFECTED, dropped).is_empty(), "traded on a book that nothing keeps up to date");
+    assert!(!orders(&client, OTHER, dropped).is_empty(), "the other symbol is not traded");
+    client.run_until("the metric", s(4), |c| c.core().view().venues[0].silent == 1);
+    assert_eq!(reconnects(&client), 0);
+    // Known again: a later subscription brings it back.
+    client.run_until("the book is back", s(60), |c| state(c, Venue::Upbit) == "live");
+    client.run(s(3));
+    assert_eq!(client.core().view().venues[0].silent, 0);
+    client.rank(|_| true);
+    client.run(s(10));
+    equal(client, 2 * SYMBOLS);
 }
 
 /// The members without the affected one, as a refresh of the universe hands them over, and all of them.

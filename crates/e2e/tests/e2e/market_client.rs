@@ -4,13 +4,13 @@
 
 use assay::generate::{self, InMemory, Sink as _};
 use bytes::Bytes;
-use engine::{Config, Core};
+use engine::{Config, Core, Effect};
 use exchange::model::Model;
 use exchange::{Heard, MarketKind, PlantedGap, Virtual};
 use journal::{Body, Entry};
 use market::{Asset, Member, Timestamp, Venue};
-use recording::{Input, Record};
-use std::collections::{BTreeMap, VecDeque};
+use recording::{Input, LeftOut, Record};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use venues::binance::limits::{Budget, Group, depth_weight};
 
@@ -43,6 +43,8 @@ pub struct Client {
     sink: InMemory,
     conns: [Conn; 2],
     members: Vec<usize>,
+    /// Members whose streams were given up at a refresh.
+    gone: BTreeSet<Asset>,
     seq: u64,
     asked: VecDeque<(Asset, u32)>,
     answers: Vec<(Duration, Input)>,
@@ -82,6 +84,7 @@ impl Client {
             sink: InMemory::default(),
             conns: Venue::ALL.map(conn),
             members,
+            gone: BTreeSet::new(),
             seq: 0,
             asked: VecDeque::new(),
             answers: Vec::new(),
@@ -136,6 +139,40 @@ impl Client {
             self.asked.retain(|(of, _)| *of != asset);
             self.asked.push_back((asset, epoch));
         }
+        for effect in std::mem::take(&mut self.sink.streams) {
+            self.change_streams(effect);
+        }
+    }
+
+    /// What the core wants of its subscriptions, on connections that are up; others ask for the newest set when they are made.
+    fn change_streams(&mut self, effect: Effect) {
+        let of = |members: &[Member]| -> Vec<Asset> { members.iter().map(|m| m.asset).collect() };
+        match effect {
+            Effect::Resubscribe { venue } => {
+                if let Some(id) = self.conns[venue.index()].socket {
+                    self.subscribe(venue, id);
+                }
+            }
+            Effect::Watch { joined, left } => {
+                let (joined, left) = (of(&joined), of(&left));
+                self.gone.retain(|asset| !joined.contains(asset));
+                self.gone.extend(&left);
+                if let Some(id) = self.conns[Venue::Upbit.index()].socket {
+                    self.subscribe(Venue::Upbit, id);
+                }
+                if let Some(id) = self.conns[Venue::Binance.index()].socket {
+                    for (method, assets) in [("UNSUBSCRIBE", left), ("SUBSCRIBE", joined)] {
+                        let streams: Vec<String> = assets
+                            .iter()
+                            .map(|a| format!("{}usdt@depth@100ms", a.as_str().to_ascii_lowercase()))
+                            .collect();
+                        let ask = serde_json::json!({ "method": method, "params": streams, "id": 2 });
+                        self.exchange.say(id, &ask.to_string());
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A refresh of the universe: the members that `keep` names, of those that the session began with.
@@ -145,6 +182,16 @@ impl Client {
             all.filter(|member| keep(member.asset)).collect::<Vec<_>>()
         });
         self.feed(Input::Universe { asked: self.members.len() as u32, members: listed });
+    }
+
+    /// A ranking as the shell hands it over, of the members that `keep` names; who leaves is the core's decision.
+    pub fn rank(&mut self, keep: impl Fn(Asset) -> bool) {
+        let all: Vec<Member> =
+            self.exchange.look(|model| self.members.iter().map(|i| generate::member(model, *i)).collect());
+        let (ranked, out): (Vec<Member>, Vec<Member>) = all.into_iter().partition(|m| keep(m.asset));
+        let why = "under a test's filter".to_owned();
+        let out = out.iter().map(|m| LeftOut { asset: m.asset, fits: false, why: why.clone() }).collect();
+        self.feed(Input::Refresh { asked: self.members.len() as u32, ranked, out });
     }
 
     /// Lets virtual time pass.
@@ -258,6 +305,7 @@ impl Client {
     fn codes(&self, venue: Venue) -> Vec<String> {
         self.exchange.look(|model| {
             let listed = self.members.iter().map(|i| &model.symbols()[*i].listing);
+            let listed = listed.filter(|l| !self.gone.contains(&l.asset));
             listed
                 .map(|l| {
                     if venue == Venue::Upbit { &l.upbit } else { &l.binance }.clone().unwrap_or_default()
@@ -306,18 +354,6 @@ impl Client {
         if venue == Venue::Upbit && now >= conn.keep_alive {
             conn.keep_alive = now + ms(10_000);
             self.exchange.say(id, "PING");
-        }
-        // Codes that a subscription was met with silence for are asked for again.
-        if now >= conn.opened + ms(10_000)
-            && now.as_millis().is_multiple_of(10_000)
-            && self.assets().into_iter().any(|asset| self.core().book_state(asset, venue) == Some("stale"))
-        {
-            match venue {
-                // A new set replaces the old one, and what is not known right now would be lost without a word.
-                Venue::Upbit => self.down(venue, "a code is silent".to_owned(), now, true),
-                Venue::Binance => self.subscribe(venue, id),
-            }
-            return;
         }
         let conn = &mut self.conns[venue.index()];
         let silence = ms(if venue == Venue::Upbit { 15_000 } else { 10_000 });

@@ -386,14 +386,17 @@ fn a_journal_that_is_not_this_runs_is_left_as_it_is() {
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     std::fs::write(&journal, &damaged).unwrap();
-    bench.run().exits(70).says("damaged");
+    let line = kept[..middle].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let said = bench.run();
+    said.exits(66).is_one_paragraph().says("journal.log").says(&format!("damaged in line {line}"));
+    said.says("checksum").says("nothing was changed").says("begin anew with another --run-id");
     assert!(std::fs::read(&journal).unwrap() == damaged);
     // A whole input missing.
     let text = String::from_utf8(kept.clone()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let short: Vec<&str> = lines[..8].iter().chain(&lines[9..]).copied().collect();
     std::fs::write(&journal, short.join("\n") + "\n").unwrap();
-    bench.run().exits(70).says("missing or out of order");
+    bench.run().exits(66).says("missing or out of order");
 
     // A torn tail: half an input and half a line are cut and told.
     let last = lines.iter().rposition(|line| !line.contains("\"commit\":true")).unwrap();

@@ -1,7 +1,8 @@
 //! One venue's book of one symbol with its state, its sequence rules and its liquidity memory.
 //!
 //! States: `Syncing` (no usable book yet), `Live`, `Stale` (the connection behind it is gone or silent), `Broken` (crossed).
-//! Edges come from Live/Live pairs only. A quiet symbol stays Live: staleness is about its connection.
+//! Edges come from Live/Live pairs only. A quiet symbol stays Live: staleness is about its connection, and about a subscription
+//! that was replaced (Upbit's whole set, with every change) until the new one is seen to hold the code.
 
 use super::cross_check::CrossCheck;
 use crate::liquidity::LiquidityModel;
@@ -17,7 +18,7 @@ use venues::upbit::sequencer::{Outcome as UpbitOutcome, Sequencer as UpbitSequen
 pub enum StaleWhy {
     /// Its connection is gone.
     Disconnected,
-    /// Its connection gives no sign of life.
+    /// Its connection gives no sign of life, or its subscription was replaced and the new one has brought nothing of it.
     Silent,
     /// The venue does not trade it: what the book shows is no market.
     Halted,
@@ -83,6 +84,9 @@ enum Sequence {
 /// After this many older frames in a row the sequence of an Upbit code starts anew: one frame carried a time of the future.
 const OLDER_IN_A_ROW: u32 = 20;
 
+/// So long after a new subscription was asked for, messages of the one before may still come.
+const OLD_UNDER_WAY_NS: i64 = 2_000_000_000;
+
 /// One venue's book of one symbol.
 #[derive(Debug)]
 pub struct SymbolBook {
@@ -109,6 +113,8 @@ pub struct SymbolBook {
     pub heard: bool,
     /// It was asked for and stays silent.
     pub silent: bool,
+    /// A new subscription has replaced the one that brought it, and nothing has shown yet that it holds this code.
+    pub asked_again: Option<Timestamp>,
     check: CrossCheck,
     sequence: Sequence,
 }
@@ -133,6 +139,7 @@ impl SymbolBook {
             attempts: 0,
             heard: false,
             silent: false,
+            asked_again: None,
             check: CrossCheck::default(),
             sequence,
         }
@@ -279,13 +286,38 @@ impl SymbolBook {
         self.restart();
         self.state = BookState::Stale(StaleWhy::Disconnected);
         self.conn = None;
-        (self.heard, self.silent) = (false, false);
+        (self.heard, self.silent, self.asked_again) = (false, false, None);
     }
 
     /// The connection behind it gives no sign of life: stale until the next message that fits.
     pub fn silence(&mut self) {
         if self.state == BookState::Live {
             self.state = BookState::Stale(StaleWhy::Silent);
+        }
+    }
+
+    /// A new subscription replaces the one that brought it: stale until the venue shows that the new one holds the code. An unknown
+    /// code is met with silence, and the last book would stand there as if nothing had moved.
+    pub fn subscribed_again(&mut self, now: Timestamp) {
+        if self.heard {
+            self.asked_again = Some(now);
+            self.heard = false;
+            self.silence();
+        }
+    }
+
+    /// Behind a whole book: a first one (`snapshot`) belongs to the new subscription; others may be of the old one for a while.
+    pub fn confirm(&mut self, snapshot: bool, now: Timestamp) {
+        let Some(asked) = self.asked_again else { return };
+        if snapshot || now.since(asked) >= OLD_UNDER_WAY_NS {
+            self.asked_again = None;
+            if self.state == BookState::Stale(StaleWhy::Silent) {
+                // The answer shows what was known already.
+                self.settle();
+            }
+        } else {
+            self.heard = false;
+            self.silence();
         }
     }
 
@@ -304,7 +336,7 @@ impl SymbolBook {
         self.restart();
         self.state = BookState::Syncing;
         self.conn = None;
-        (self.heard, self.silent) = (false, false);
+        (self.heard, self.silent, self.asked_again) = (false, false, None);
         // A snapshot under way would bring back what nothing keeps up to date.
         self.epoch += 1;
     }

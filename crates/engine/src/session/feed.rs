@@ -258,6 +258,7 @@ impl Core {
         let book = &mut self.symbols[i].books[Venue::Upbit.index()];
         book.conn = Some(conn);
         let change = book.on_whole(frame.at, levels);
+        book.confirm(frame.snapshot, self.now);
         if stopped {
             book.time_stopped();
         }

@@ -51,6 +51,7 @@ impl Core {
         self.set_members(asked, &members);
         if !joined.is_empty() || !gone.is_empty() {
             self.out.push(Effect::Watch { joined, left: gone });
+            self.subscription_replaced(Venue::Upbit);
         }
     }
 

@@ -51,8 +51,8 @@ impl Core {
             let limit_ns = self.config.feed.silent_ms.saturating_mul(1_000_000);
             let (now, mut silent, mut fresh) = (self.now, 0, Vec::new());
             for symbol in self.symbols.iter_mut().filter(|symbol| symbol.active) {
-                let asked = up_since.max(symbol.joined);
                 let book = &mut symbol.books[v];
+                let asked = up_since.max(symbol.joined).max(book.asked_again.unwrap_or(up_since));
                 let is_silent = !book.heard && now.since(asked) >= limit_ns;
                 silent += u32::from(is_silent);
                 if is_silent && !book.silent {
@@ -94,7 +94,20 @@ impl Core {
             let wait_s = (30i64 << times.min(5)).saturating_mul(NANOS_PER_SEC);
             *again = (Some(Timestamp(self.now.0.saturating_add(wait_s))), times.saturating_add(1));
             self.out.push(Effect::Resubscribe { venue });
+            self.subscription_replaced(venue);
         }
+    }
+
+    /// A subscription is asked for that replaces the one before it. Only Upbit's does; what Binance is asked for comes on top.
+    pub(crate) fn subscription_replaced(&mut self, venue: Venue) {
+        if venue != Venue::Upbit {
+            return;
+        }
+        let now = self.now;
+        for symbol in self.symbols.iter_mut().filter(|symbol| symbol.watched) {
+            symbol.books[venue.index()].subscribed_again(now);
+        }
+        self.track_all();
     }
 
     /// Once a second: does the venue's time move on each connection that brings frames?

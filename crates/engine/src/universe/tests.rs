@@ -185,3 +185,61 @@ fn filters_read_from_a_configuration() {
     assert!(filters.also_excluded.contains(&asset("LUNA")) && filters.excluded.contains(&asset("USDC")));
     assert!(serde_json::from_str::<Filters>(r#"{"exclude": []}"#).is_err());
 }
+
+fn set(tickers: &[&str]) -> BTreeSet<Asset> {
+    tickers.iter().map(|ticker| asset(ticker)).collect()
+}
+
+#[test]
+fn tickers_of_different_assets_are_out_by_name_before_their_books_are_asked_for() {
+    let candidates = [candidate("AAA", 10, 80, 5), candidate("BBB", 20, 80, 5)];
+    let filters = Filters { different_assets: set(&["BBB", "NOWHERE"]), ..Filters::default() };
+    let selection = select(&candidates, FX, 10, &filters);
+    assert_eq!(members(&selection), ["AAA"]);
+    assert_eq!(why(&selection, "BBB"), "on the list of tickers that mean different assets on the two venues");
+    // For good: no rank brings it back, and no request is spent on it.
+    assert!(!selection.beyond.contains(&asset("BBB")));
+    assert_eq!(prerank(&candidates, &filters, 10), [asset("AAA")]);
+    assert_eq!(members(&select(&candidates, FX, 10, &Filters::default())), ["AAA", "BBB"]);
+}
+
+#[test]
+fn assets_that_cannot_be_moved_are_out_by_name() {
+    let candidates = [candidate("AAA", 10, 80, 5), candidate("BBB", 20, 80, 5)];
+    let filters = Filters { transfers_suspended: set(&["AAA"]), ..Filters::default() };
+    let selection = select(&candidates, FX, 10, &filters);
+    assert_eq!(members(&selection), ["BBB"]);
+    assert_eq!(why(&selection, "AAA"), "on the list of assets whose deposits or withdrawals are suspended");
+    assert_eq!(prerank(&candidates, &filters, 10), [asset("BBB")]);
+}
+
+#[test]
+fn a_mapped_ticker_is_let_in_and_every_other_filter_still_holds() {
+    let names = ["BTC", "1000SATS", "1MBABYDOGE", "BTCUP", "BTC3L", "1000CAT"];
+    let mut candidates: Vec<_> = names.iter().map(|name| candidate(name, 10, 80, 5)).collect();
+    let mapped = set(&["1000SATS", "BTCUP", "1000CAT"]);
+    let filters = Filters { mapped: mapped.clone(), ..Filters::default() };
+    candidates[5].warning = true;
+    let selection = select(&candidates, FX, 10, &filters);
+    assert_eq!(members(&selection), ["1000SATS", "BTC", "BTCUP"]);
+    assert!(
+        why(&selection, "1MBABYDOGE").contains("multiple") && why(&selection, "BTC3L").contains("leveraged")
+    );
+    assert!(why(&selection, "1000CAT").contains("warning"), "mapped is no pardon");
+    // The lists of exclusions come first.
+    let filters = Filters { different_assets: set(&["1000SATS"]), mapped, ..Filters::default() };
+    assert!(why(&select(&candidates, FX, 10, &filters), "1000SATS").contains("different assets"));
+}
+
+#[test]
+fn the_lists_are_read_from_a_configuration_and_are_empty_by_default() {
+    let text = r#"{"different_assets": ["AAA"], "transfers_suspended": ["BBB"], "mapped": ["1000SATS"]}"#;
+    let filters: Filters = serde_json::from_str(text).unwrap();
+    assert_eq!(filters.different_assets, set(&["AAA"]));
+    assert_eq!((filters.transfers_suspended, filters.mapped), (set(&["BBB"]), set(&["1000SATS"])));
+    let none = Filters::default();
+    assert!(
+        none.different_assets.is_empty() && none.transfers_suspended.is_empty() && none.mapped.is_empty()
+    );
+    assert!(serde_json::from_str::<Filters>(r#"{"mapped": ["no ticker"]}"#).is_err());
+}

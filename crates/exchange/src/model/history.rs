@@ -24,13 +24,30 @@ pub struct Candle {
 }
 
 /// The candles since the start.
-#[derive(Clone, Debug, Default)]
-pub struct Live(VecDeque<Candle>);
+#[derive(Clone, Debug)]
+pub struct Live {
+    candles: VecDeque<Candle>,
+    kept: usize,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { candles: VecDeque::new(), kept: KEPT }
+    }
+}
 
 impl Live {
+    /// Keeps so many candles from now on, at least one.
+    pub fn keep(&mut self, kept: usize) {
+        self.kept = kept.max(1);
+        while self.candles.len() > self.kept {
+            self.candles.pop_front();
+        }
+    }
+
     /// Enters the price of an instant.
     pub fn record(&mut self, minute: i64, price: i64) {
-        match self.0.back_mut() {
+        match self.candles.back_mut() {
             Some(c) if c.minute >= minute => {
                 c.high = c.high.max(price);
                 c.low = c.low.min(price);
@@ -38,15 +55,15 @@ impl Live {
             }
             last => {
                 let open = last.map_or(price, |c| c.close);
-                self.0.push_back(Candle {
+                self.candles.push_back(Candle {
                     minute,
                     open,
                     high: open.max(price),
                     low: open.min(price),
                     close: price,
                 });
-                if self.0.len() > KEPT {
-                    self.0.pop_front();
+                if self.candles.len() > self.kept {
+                    self.candles.pop_front();
                 }
             }
         }
@@ -54,8 +71,9 @@ impl Live {
 
     /// The newest `count` candles, newest first, continued by `past`, the candles before `first_minute`.
     pub fn newest(&self, count: usize, first_minute: i64, past: &[Candle]) -> Vec<Candle> {
-        let live = self.0.iter().rev().copied();
-        let truncated = self.0.front().is_some_and(|c| c.minute > first_minute) && self.0.len() >= KEPT;
+        let live = self.candles.iter().rev().copied();
+        let truncated =
+            self.candles.front().is_some_and(|c| c.minute > first_minute) && self.candles.len() >= self.kept;
         let before = past.iter().copied().filter(|_| !truncated);
         live.chain(before).take(count).collect()
     }

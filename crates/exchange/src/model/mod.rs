@@ -364,6 +364,14 @@ impl Model {
         (self.start_ms + self.elapsed().as_millis() as i64).div_euclid(60_000)
     }
 
+    /// Keeps so many one-minute candles of each market from now on, instead of a day of them: for whoever measures what else grows.
+    pub fn keep_candles(&mut self, count: usize) {
+        for symbol in &mut self.symbols {
+            symbol.upbit_live.keep(count);
+            symbol.binance_live.keep(count);
+        }
+    }
+
     /// Upbit's newest `count` one-minute candles, newest first.
     pub fn upbit_candles(&self, index: usize, count: usize) -> Vec<Candle> {
         let symbol = &self.symbols[index];

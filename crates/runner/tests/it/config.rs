@@ -62,7 +62,7 @@ fn a_file_that_is_no_journal_is_left_alone() {
     std::fs::write(&path, "x").unwrap();
     let error = run(args(folder.path(), &[])).unwrap_err();
     assert!(matches!(error, RunError::Recovery { .. }), "{error}");
-    assert_eq!(error.exit_code(), 70);
+    assert_eq!(error.exit_code(), 66);
     assert_eq!(std::fs::read(&path).unwrap(), b"x");
     assert!(!folder.path().join("kpi.json").exists());
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-fn data(relative: &str) -> Option<PathBuf> {
+pub fn data(relative: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("ASSAY_TEST_DATA") {
         Some(dir) => PathBuf::from(dir),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),

@@ -23,6 +23,11 @@ impl Exchange {
         Self::with(planted, exchange::Script::default(), None)
     }
 
+    /// One with faults on a timeline.
+    pub fn following(script: exchange::Script) -> Self {
+        Self::with(Vec::new(), script, None)
+    }
+
     /// One that plays a recording.
     pub fn playing(recording: exchange::tape::Playing) -> Self {
         Self::with(Vec::new(), exchange::Script::default(), Some(recording))
@@ -332,7 +337,15 @@ fn the_universe_is_refreshed_in_mid_run() {
     use journal::Body;
     let script = "[[fault]]\nat_ms = 5500\nkind = \"halt\"\nasset = \"ETH\"\nlasts_ms = 60000\n\n\
                   [[fault]]\nat_ms = 5500\nkind = \"delist\"\nvenue = \"upbit\"\nasset = \"SOL\"\nlasts_ms = 60000\n";
-    let exchange = Exchange::with(Vec::new(), exchange::Script::parse("script", script).unwrap(), None);
+    // Worth trading, in the halted ones too.
+    let gap = |name: &str| exchange::PlantedGap {
+        asset: Some(market::Asset::new(name).unwrap()),
+        bps: 90.0,
+        at: Duration::from_millis(7_500),
+        lasts: Duration::from_secs(20),
+    };
+    let gaps = ["BTC", "ETH", "SOL"].map(gap).to_vec();
+    let exchange = Exchange::with(gaps, exchange::Script::parse("script", script).unwrap(), None);
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("assay.toml");
     let text = format!(
@@ -346,9 +359,23 @@ fn the_universe_is_refreshed_in_mid_run() {
     let (journal, log) = (folder.path().join("journal/journal.log"), folder.path().join("journal/input.rec"));
     let (mut refreshes, mut halts, mut reconnects) = (Vec::new(), Vec::new(), 0);
     let mut trusted = std::collections::BTreeMap::new();
+    // Entries sent while the venues' word stood against a market: none, whatever its books showed.
+    let (mut held, mut entries, mut against) = (std::collections::BTreeSet::new(), 0, Vec::new());
     let report = replay_file(&log, None, Some(&journal), |entry| match &entry.body {
         Body::UniverseRefresh(refresh) => refreshes.push((**refresh).clone()),
-        Body::Halt(event) => halts.push((event.asset.to_string(), event.venue, event.why)),
+        Body::Halt(event) => {
+            match event.why {
+                Some(_) => held.insert((event.asset, event.venue)),
+                None => held.remove(&(event.asset, event.venue)),
+            };
+            halts.push((event.asset.to_string(), event.venue, event.why));
+        }
+        Body::Order { purpose: journal::record::Purpose::Entry, asset, .. } => {
+            entries += 1;
+            if held.iter().any(|(of, _)| of == asset) {
+                against.push(asset.to_string());
+            }
+        }
         Body::Trust(shares) => {
             let sums = trusted.entry(shares.asset.to_string()).or_insert((0i64, 0i64));
             sums.0 += shares.both_ns;
@@ -363,6 +390,8 @@ fn the_universe_is_refreshed_in_mid_run() {
     .unwrap();
     assert_eq!(report.torn_at, None);
     println!("{refreshes:?}\n{halts:?}\n{trusted:?}");
+    assert!(against.is_empty(), "entries in halted markets: {against:?}");
+    assert!(entries > 0, "a market that is not traded at all proves nothing");
     use market::{HaltWhy, Venue};
     assert!(halts.contains(&("ETH".to_owned(), Venue::Binance, Some(HaltWhy::Halted))), "{halts:?}");
     assert!(halts.contains(&("SOL".to_owned(), Venue::Upbit, Some(HaltWhy::Delisted))), "{halts:?}");

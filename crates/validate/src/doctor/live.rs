@@ -8,8 +8,8 @@ use reqwest::header::HeaderMap;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
-use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
+use venues::Proxies;
 
 /// A request takes this long at most.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -299,12 +299,13 @@ async fn sockets(places: &Places, listen: Duration, seen: &mut Seen) {
     talks.push(("binance_combined", &combined, vec![("", listen)]));
     // Side by side, but not begun at once: 5 connects a second are allowed.
     let mut wait = Duration::ZERO;
+    let proxies = &Proxies::from_env();
     let under_way = talks.into_iter().map(|(name, url, script)| {
         wait += PAUSE;
         let after = wait;
         async move {
             tokio::time::sleep(after).await;
-            (name, talk(url, &script).await)
+            (name, talk(url, &script, proxies).await)
         }
     });
     for (name, heard) in futures_util::future::join_all(under_way).await {
@@ -314,11 +315,10 @@ async fn sockets(places: &Places, listen: Duration, seen: &mut Seen) {
 }
 
 /// Says each line of the script and listens after it. An empty line only listens. Pings are answered by the library.
-async fn talk(url: &str, script: Script<'_>) -> Result<Vec<Heard>, String> {
-    let connecting = tokio::time::timeout(TIMEOUT, connect_async(url)).await;
-    let (mut socket, _) = connecting
-        .map_err(|_| format!("no connection to {url} within {} s", TIMEOUT.as_secs()))?
-        .map_err(|e| format!("no connection to {url}: {e}"))?;
+async fn talk(url: &str, script: Script<'_>, proxies: &Proxies) -> Result<Vec<Heard>, String> {
+    // By the way that a run takes: through the proxies of the environment.
+    let connecting = venues::open_socket(url, proxies, TIMEOUT).await;
+    let mut socket = connecting.map_err(|e| format!("no connection to {url}: {e}"))?;
     let started = Instant::now();
     let mut heard = Vec::new();
     for (line, listen) in script {
@@ -347,4 +347,37 @@ async fn talk(url: &str, script: Script<'_>) -> Result<Vec<Heard>, String> {
     // A farewell that is not heard harms nobody.
     let _ = socket.close(None).await;
     Ok(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// A proxy that answers as the venue itself once it was asked for the way there.
+    async fn proxy(listener: tokio::net::TcpListener) -> String {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.unwrap());
+        }
+        socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let mut venue = tokio_tungstenite::accept_async(socket).await.unwrap();
+        let asked = venue.next().await.unwrap().unwrap();
+        assert_eq!(asked, Message::text("PING"));
+        venue.send(Message::text(r#"{"status":"UP"}"#)).await.unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    #[tokio::test]
+    async fn sockets_go_through_the_proxy_of_the_environment() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let proxies = Proxies::from_vars(|name| (name == "HTTP_PROXY").then(|| address.clone()));
+        let venue = tokio::spawn(proxy(listener));
+        let script = [("PING", Duration::from_secs(20))];
+        let heard = talk("ws://venue.test/websocket/v1", &script, &proxies).await.unwrap();
+        assert!(venue.await.unwrap().starts_with("CONNECT venue.test:80 "));
+        assert!(heard.iter().any(|h| h.kind == Kind::Text && h.bytes == br#"{"status":"UP"}"#), "{heard:?}");
+    }
 }
