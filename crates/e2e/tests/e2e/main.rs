@@ -10,6 +10,7 @@ mod any_runner;
 mod archive;
 mod bad_input;
 mod cold;
+mod deploy;
 mod doctor;
 mod faults;
 mod faults_at_random;
