@@ -14,6 +14,7 @@ mod deploy;
 mod doctor;
 mod faults;
 mod faults_at_random;
+mod grafana;
 mod harness;
 mod kill;
 mod liar;

@@ -2,9 +2,9 @@
 //! took, what to do next.
 //!
 //! [`lock`] is the run lock, [`holder`] ends who holds it, [`venue`] asks the venues, [`machine`] looks at disk, stores, ports, the runner and the notifiers.
-//! Left out in this version: stores other than embedded (the profile refuses them), state reset, and Grafana (the console is
-//! C6's source).
+//! Left out in this version: stores other than embedded (the profile refuses them), and state reset.
 
+mod dashboard;
 pub mod holder;
 mod lock;
 mod machine;
@@ -137,7 +137,7 @@ impl Finding {
 type Check = fn(&Context<'_>) -> Finding;
 
 /// Id, title, required, check; in this order.
-const CHECKS: [(&str, &str, bool, Check); 10] = [
+const CHECKS: [(&str, &str, bool, Check); 11] = [
     ("previous_runner", "previous run", true, lock::previous),
     ("run_folder", "run folder and disk", true, machine::run_folder),
     ("stores", "alert store", true, machine::stores),
@@ -146,6 +146,7 @@ const CHECKS: [(&str, &str, bool, Check); 10] = [
     ("venues", "venues", true, venue::check),
     ("runner", "runner", true, machine::runner),
     ("notifiers", "notifiers", true, machine::notifiers),
+    ("dashboard", "dashboard", true, dashboard::check),
     ("outlook", "best decision", false, outlook),
     ("look_alikes", "similar processes", false, machine::look_alikes),
 ];

@@ -5,13 +5,14 @@ use super::{Span, rules};
 use toml::Value;
 
 /// Keys that may change: a whole key, or a table with a dot at its end.
-const FREE: [&str; 19] = [
+const FREE: [&str; 20] = [
     "name",
     "about",
     "next_stage",
     "notifiers",
     "stores.",
     "console.",
+    "dashboard.",
     "runner.command",
     "runner.metrics_addr",
     "runner.metrics_url",
