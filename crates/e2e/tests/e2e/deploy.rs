@@ -184,6 +184,72 @@ fn watch_rules_have_the_windows_of_the_profile_of_record() {
     }
 }
 
+/// The blocks of the compose file's services: name and lines.
+fn services(compose: &str) -> Vec<(String, Vec<String>)> {
+    let mut services: Vec<(String, Vec<String>)> = Vec::new();
+    let of_services = compose.lines().skip_while(|line| *line != "services:").skip(1);
+    for line in of_services.take_while(|line| line.is_empty() || line.starts_with([' ', '#'])) {
+        let name = line.strip_prefix("  ").filter(|rest| !rest.starts_with([' ', '#']));
+        if let Some(name) = name.and_then(|rest| rest.strip_suffix(':')) {
+            services.push((name.to_owned(), Vec::new()));
+        } else if let Some((_, lines)) = services.last_mut() {
+            lines.push(line.trim().to_owned());
+        }
+    }
+    services
+}
+
+#[test]
+fn the_stack_is_pinned_healthy_private_and_has_no_password() {
+    let compose = text(&folder().join("compose.yaml"));
+    let services = services(&compose);
+    let names: Vec<&str> = services.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["arbitrage-postgres", "arbitrage-redis", "prometheus", "grafana", "assay"]);
+    for (name, lines) in &services {
+        let one = |key: &str| {
+            let mut found = lines.iter().filter_map(|line| line.strip_prefix(key));
+            found.next().unwrap_or_else(|| panic!("{name} has no {key}")).trim().to_owned()
+        };
+        let (_, tag) = one("image:").rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(tag.split('.').count() >= 3 && tag != "latest", "{name}: the version {tag} is not pinned");
+        one("healthcheck:");
+        one("container_name:");
+        let published: Vec<&String> =
+            lines.iter().filter(|line| line.starts_with("- \"") && line.contains("}:")).collect();
+        assert!(
+            !published.is_empty() && published.iter().all(|p| p.starts_with("- \"127.0.0.1:")),
+            "{name}: {published:?}"
+        );
+        for line in lines.iter().filter(|line| line.contains("PASSWORD:") || line.contains("TOKEN:")) {
+            assert!(
+                line.contains(":?"),
+                "{name} has a secret that does not come from the environment: {line}"
+            );
+        }
+    }
+    let volumes = compose.split("\nvolumes:\n").nth(1).unwrap();
+    assert!(volumes.lines().all(|line| line.starts_with("  ") && line.ends_with("-data:")), "{volumes}");
+    for name in volumes.lines().map(|line| line.trim().trim_end_matches(':')) {
+        assert!(compose.contains(&format!("- {name}:/")), "{name} is mounted nowhere");
+    }
+    assert!(compose.contains("maxmemory-policy noeviction"));
+    let dockerfile = text(&folder().join("Dockerfile"));
+    let bases: Vec<&str> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
+    assert!(
+        bases.len() == 2 && bases.iter().all(|base| base.contains(':') && !base.contains("latest")),
+        "{bases:?}"
+    );
+    assert!(dockerfile.contains("\nUSER 10001:10001\n"));
+}
+
+#[test]
+fn the_profile_of_the_stack_is_of_record() {
+    let path = folder().join("assay/compose.toml").to_string_lossy().into_owned();
+    let done = assay(["profile", "check", &path]);
+    done.exits(0);
+    assert!(!done.stdout.contains("custom"), "{}", done.stdout);
+}
+
 #[track_caller]
 fn promtool(args: &[&str], stdin: Option<&Path>) -> String {
     let file = stdin.map(|path| std::fs::File::open(path).unwrap());

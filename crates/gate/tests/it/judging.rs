@@ -297,7 +297,7 @@ fn panels_must_answer_and_be_of_this_run() {
     assert_eq!(judged(&|p| p.truncate(3)), Simple::Inconclusive);
     assert_eq!(judged(&|p| p[0].has_data = false), Simple::Fail);
     // A dashboard that is away proves nothing, either way.
-    let away = |p: &mut PanelCheck| (p.has_data, p.unanswered) = (false, true);
+    let away = |p: &mut PanelCheck| (p.has_data, p.unanswered, p.anchor) = (false, true, None);
     assert_eq!(judged(&|p| p.iter_mut().for_each(away)), Simple::Inconclusive);
     let went_away = |p: &mut Vec<PanelCheck>, had_data: bool| {
         let mut later = p[0].clone();

@@ -43,11 +43,11 @@ fn a_ready_machine_passes() {
         assert!(!step.is_fatal(), "{step:?}");
         assert!(!step.found.is_empty());
     }
-    assert_eq!(steps.len(), 10);
+    assert_eq!(steps.len(), 11);
     assert_eq!(step(&steps, "venues").outcome, Outcome::Skipped);
     assert!(step(&steps, "runner").found.contains("knows the 7 options"), "{:?}", step(&steps, "runner"));
     let text = table(&steps);
-    assert_eq!(text.lines().filter(|line| line.contains(" ms  ")).count(), 10, "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains(" ms  ")).count(), 11, "{text}");
     // It leaves nothing behind.
     assert_eq!(std::fs::read_dir(dir.path().join("run")).unwrap().count(), 0);
     assert!(!dir.path().join("assay.lock").exists());
