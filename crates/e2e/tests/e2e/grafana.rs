@@ -123,7 +123,9 @@ fn answer(state: &Shared, method: &str, path: &str, authorised: bool, body: &[u8
                 .as_array()
                 .unwrap()
                 .iter()
-                .map(|query| (query["refId"].as_str().unwrap().to_owned(), result(state, query)))
+                .map(|query| {
+                    (query["refId"].as_str().unwrap().to_owned(), result(state, query, &asked["to"]))
+                })
                 .collect();
             let whole_dashboard = asked["queries"].as_array().unwrap().len() > 5;
             if state.defect == Defect::GoesAway && whole_dashboard {
@@ -159,7 +161,7 @@ fn dashboard(state: &Shared, uid: &str) -> (u16, Value) {
 }
 
 /// One result: what Prometheus answers, in Grafana's frames.
-fn result(state: &Shared, query: &Value) -> Value {
+fn result(state: &Shared, query: &Value, to: &Value) -> Value {
     assert_eq!(query["datasource"]["uid"], "assay-prometheus", "{query}");
     assert_eq!(query["instant"], true, "{query}");
     let expr = query["expr"].as_str().unwrap();
@@ -169,7 +171,11 @@ fn result(state: &Shared, query: &Value) -> Value {
         return empty;
     }
     let encoded: String = expr.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let answer = http("GET", state.prometheus, &format!("/api/v1/query?query={encoded}"));
+    // An instant query is evaluated at the end of the asked range.
+    assert_eq!(to, "now-1s");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let time = now.as_secs_f64() - 1.0;
+    let answer = http("GET", state.prometheus, &format!("/api/v1/query?query={encoded}&time={time:.3}"));
     let Ok(answer) = answer.map(|(_, body)| serde_json::from_slice::<Value>(&body).unwrap()) else {
         return json!({ "error": "connect: connection refused", "errorSource": "downstream", "status": 500 });
     };

@@ -14,10 +14,16 @@ const STALE_S: f64 = 120.0;
 /// The queries end this many seconds ago (see [`Client::query`]).
 const LAG_S: f64 = 1.0;
 
-/// Asks every panel of a dashboard at `t` seconds after the main phase's start. One check per catalogue panel, whatever happens.
-pub fn ask_panels(client: &mut Client, dashboard: Dashboard, t: f64, scale: Scale) -> Vec<PanelCheck> {
+/// Asks every panel of a dashboard; `clock` tells the seconds after the main phase's start. One check per catalogue panel, whatever happens.
+pub fn ask_panels(
+    client: &mut Client,
+    dashboard: Dashboard,
+    clock: &dyn Fn() -> f64,
+    scale: Scale,
+) -> Vec<PanelCheck> {
+    let t = clock();
     let wanted: Vec<&'static Panel> = PANELS.iter().filter(|panel| panel.dashboard == dashboard).collect();
-    let all = |why: &GrafanaError| {
+    let all = |t: f64, why: &GrafanaError| {
         wanted
             .iter()
             .map(|panel| PanelCheck { problem: Some(why.to_string()), ..unasked(panel, t, why) })
@@ -25,15 +31,17 @@ pub fn ask_panels(client: &mut Client, dashboard: Dashboard, t: f64, scale: Scal
     };
     let served = match client.health(t).and_then(|_| client.dashboard(t, dashboard.uid())) {
         Ok(served) => served,
-        Err(why) => return all(&why),
+        Err(why) => return all(t, &why),
     };
     let plans: Vec<Plan> = wanted.iter().enumerate().map(|(i, panel)| Plan::of(panel, i, &served)).collect();
     let source = plans.iter().find_map(|plan| plan.source.clone());
     let mut queries: Vec<Value> = plans.iter().flat_map(Plan::queries).collect();
     queries.extend(identity(&source.unwrap_or_else(|| json!({ "uid": catalogue::grafana::DATA_SOURCE }))));
+    // The dashboard may have taken its time: what counts is when the data was asked for.
+    let t = clock();
     let results = match client.query(t, &queries) {
         Ok(results) => results,
-        Err(why) => return all(&why),
+        Err(why) => return all(t, &why),
     };
     let who = Who::read(&results, t);
     plans.iter().map(|plan| plan.check(&results, &who, scale)).collect()

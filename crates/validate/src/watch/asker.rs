@@ -92,14 +92,14 @@ impl Asker {
 }
 
 fn follow(client: &mut Client, order: Order, began: Instant) -> Answered {
-    let t = began.elapsed().as_secs_f64();
+    let clock = || began.elapsed().as_secs_f64();
     match order {
         Order::Panels(dashboard, scale) => {
-            Answered { checks: ask_panels(client, dashboard, t, scale), ..Answered::default() }
+            Answered { checks: ask_panels(client, dashboard, &clock, scale), ..Answered::default() }
         }
         Order::Mark { at_ms, kind, text } => {
             let tags = [catalogue::grafana::ANNOTATION_TAG, kind];
-            let marked = client.annotate(t, at_ms, &tags, &text);
+            let marked = client.annotate(clock(), at_ms, &tags, &text);
             let note = marked.err().map(|e| format!("the {kind} is not marked on the dashboards: {e}"));
             Answered { note, ..Answered::default() }
         }
