@@ -37,30 +37,26 @@ pub struct Walk {
 }
 
 /// A book. Quantities are absolute; zero removes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Book {
-    /// Key: the price.
     bids: Ladder,
-    /// Key: the price's complement, so that the best ask has the greatest key as well.
     asks: Ladder,
 }
 
-/// A price as a key whose greatest is the best of its side. It is its own inverse.
-const fn key(side: Side, price: i64) -> i64 {
-    match side {
-        Side::Bid => price,
-        Side::Ask => !price,
+impl Default for Book {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-const fn level(side: Side, key_of: i64, quantity: i128) -> Level {
-    Level { price: Price(key(side, key_of)), quantity: Quantity(quantity) }
+const fn level((price, quantity): (i64, i128)) -> Level {
+    Level { price: Price(price), quantity: Quantity(quantity) }
 }
 
 impl Book {
     /// An empty book.
     pub const fn new() -> Self {
-        Self { bids: Ladder::new(), asks: Ladder::new() }
+        Self { bids: Ladder::new(Side::Bid), asks: Ladder::new(Side::Ask) }
     }
 
     /// Removes every level, keeping the memory.
@@ -72,8 +68,8 @@ impl Book {
     /// Sets the quantity at a price; zero removes the level, removing an unknown one is normal.
     pub fn set(&mut self, side: Side, price: Price, quantity: Quantity) {
         match side {
-            Side::Bid => self.bids.set(key(side, price.0), quantity.0),
-            Side::Ask => self.asks.set(key(side, price.0), quantity.0),
+            Side::Bid => self.bids.set(price.0, quantity.0),
+            Side::Ask => self.asks.set(price.0, quantity.0),
         }
     }
 
@@ -82,14 +78,14 @@ impl Book {
     pub fn replace(&mut self, bids: impl IntoIterator<Item = Level>, asks: impl IntoIterator<Item = Level>) {
         let real = |level: &Level| level.price.0 > 0 && level.quantity.0 > 0;
         let bids = bids.into_iter().filter(real);
-        self.bids.replace(bids.map(|level| (key(Side::Bid, level.price.0), level.quantity.0)));
+        self.bids.replace(bids.map(|level| (level.price.0, level.quantity.0)));
         let asks = asks.into_iter().filter(real);
-        self.asks.replace(asks.map(|level| (key(Side::Ask, level.price.0), level.quantity.0)));
+        self.asks.replace(asks.map(|level| (level.price.0, level.quantity.0)));
     }
 
     /// The best level of a side.
     pub fn best(&self, side: Side) -> Option<Level> {
-        self.ladder(side).best().map(|(key, quantity)| level(side, key, quantity))
+        self.ladder(side).best().map(level)
     }
 
     /// The middle of the touch, when both sides have one.
@@ -110,12 +106,12 @@ impl Book {
 
     /// The levels of a side, best first.
     pub fn iter(&self, side: Side) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + '_ {
-        self.ladder(side).iter().map(move |(key, quantity)| level(side, key, quantity))
+        self.ladder(side).iter().map(level)
     }
 
     /// The quantity displayed at a price, zero when there is none.
     pub fn quantity_at(&self, side: Side, price: Price) -> Quantity {
-        self.ladder(side).get(key(side, price.0)).map_or(Quantity::ZERO, Quantity)
+        self.ladder(side).get(price.0).map_or(Quantity::ZERO, Quantity)
     }
 
     /// Number of levels of a side.

@@ -203,33 +203,97 @@ const fn not_all_digits(digits: u64) -> u64 {
     (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & HIGHS
 }
 
-/// A number by the JSON grammar in the spellings that Upbit uses (`127.0`, `1.16539E8`, `7.9276E-4`), as an integer at
-/// 1e-8; and where it ends. As with [`decimal`], the byte at the end is the caller's to check.
+/// As much of a frame as [`json_number`] and what follows it: a number of 22 bytes and a literal of 12.
+const NUMBER: usize = 34;
+
+/// Reads a number by the JSON grammar in the spellings that Upbit uses (`127.0`, `1.16539E8`, `7.9276E-4`), as an integer at 1e-8,
+/// and where it ends. The byte there is the caller's to check.
 #[inline(always)]
-pub(crate) fn number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
-    let (value, end) = decimal(bytes, at)?;
-    if bytes.get(at) == Some(&b'0') && matches!(bytes.get(at + 1), Some(b'0'..=b'9')) {
+fn json_number(chunk: &[u8; NUMBER]) -> Option<(i64, usize)> {
+    let digits = load(chunk, 0)?;
+    let mut count = before(not_digits(digits));
+    if count == 0 || (count > 1 && digits as u8 == 0) {
         return None;
     }
-    match bytes.get(end) {
-        Some(b'E' | b'e') => exponent(bytes, end + 1, value),
-        _ => Some((value, end)),
+    let mut value = eight(digits << (64 - 8 * count)) as i64;
+    if count == 8 {
+        while chunk[count].is_ascii_digit() {
+            if count == 10 {
+                return None;
+            }
+            value = value * 10 + i64::from(chunk[count] - b'0');
+            count += 1;
+        }
     }
+    value *= SCALE;
+    let mut end = count;
+    if chunk[end] == b'.' {
+        let digits = load(chunk, end + 1)?;
+        let places = before(not_digits(digits));
+        if places == 0 {
+            return None;
+        }
+        value += eight(digits & (u64::MAX >> (64 - 8 * places))) as i64;
+        end += 1 + places;
+    }
+    if matches!(chunk.get(end)?, b'E' | b'e') {
+        (value, end) = exponent(chunk, end + 1, value)?;
+    }
+    Some((value, end))
+}
+
+/// Whether `literal` stands at `at`.
+#[inline(always)]
+fn stands<const N: usize>(chunk: &[u8; NUMBER], at: usize, literal: &[u8; N]) -> bool {
+    chunk.get(at..).and_then(|rest| rest.first_chunk::<N>()) == Some(literal)
+}
+
+/// Reads a number and exactly `literal` behind it, whose first byte stands in no number: the number, and the length of both.
+///
+/// A digit, a point and eight places come first: the most common size. Its end is known beforehand, so the processor begins
+/// with what follows before it has looked at the digits.
+#[inline(always)]
+fn number_then<const N: usize>(chunk: &[u8; NUMBER], literal: &[u8; N]) -> Option<(i64, usize)> {
+    if chunk[1] == b'.' && chunk[0].is_ascii_digit() && stands(chunk, 10, literal) {
+        let places = load(chunk, 2)?;
+        if not_digits(places) == 0 {
+            return Some((i64::from(chunk[0] - b'0') * SCALE + eight(places) as i64, 10 + N));
+        }
+    }
+    let (value, end) = json_number(chunk)?;
+    stands(chunk, end, literal).then_some((value, end + N))
+}
+
+/// The same for a number that is probably as long as `length` says, which is set to how long it is: the prices of a book.
+#[inline(always)]
+fn number_like<const N: usize>(
+    chunk: &[u8; NUMBER],
+    length: &mut usize,
+    literal: &[u8; N],
+) -> Option<(i64, usize)> {
+    let (value, end) = json_number(chunk)?;
+    let guess = *length;
+    if stands(chunk, guess, literal) {
+        return (end == guess).then_some((value, guess + N));
+    }
+    *length = end;
+    stands(chunk, end, literal).then_some((value, end + N))
 }
 
 /// The exponent from `at` on, of one digit, applied to `value`.
-fn exponent(bytes: &[u8], at: usize, value: i64) -> Option<(i64, usize)> {
+#[inline(always)]
+fn exponent(bytes: &[u8; NUMBER], at: usize, value: i64) -> Option<(i64, usize)> {
     let (negative, at) = match bytes.get(at)? {
         b'-' => (true, at + 1),
         b'+' => (false, at + 1),
         _ => (false, at),
     };
     let digit = bytes.get(at)?.wrapping_sub(b'0');
-    let factor = *POWERS.get(usize::from(digit))? as i64;
+    let factor = *POWERS.get(usize::from(digit))?;
     let value = if !negative {
-        value.checked_mul(factor)?
-    } else if value % factor == 0 {
-        value / factor
+        value.checked_mul(factor as i64)?
+    } else if (value as u64).is_multiple_of(factor) {
+        (value as u64 / factor) as i64
     } else {
         return None;
     };
@@ -248,14 +312,45 @@ impl<'a> Scanner<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// The whole frame.
-    pub(crate) const fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
     /// The position, for those who read numbers themselves.
     pub(crate) const fn at(&self) -> usize {
         self.at
+    }
+
+    /// A number of the usual spellings, without space, and exactly `literal` behind it.
+    #[inline(always)]
+    pub(crate) fn number_then<const N: usize>(&mut self, literal: &[u8; N]) -> Option<i64> {
+        let mut end = [0; NUMBER];
+        let (value, length) = number_then(self.chunk(&mut end), literal)?;
+        self.at += length;
+        Some(value)
+    }
+
+    /// The same for a number that is probably `length` bytes long, which is set to how long it is.
+    #[inline(always)]
+    pub(crate) fn number_like<const N: usize>(
+        &mut self,
+        length: &mut usize,
+        literal: &[u8; N],
+    ) -> Option<i64> {
+        let mut end = [0; NUMBER];
+        let (value, read) = number_like(self.chunk(&mut end), length, literal)?;
+        self.at += read;
+        Some(value)
+    }
+
+    /// What comes next; near the end of the frame a copy in `end`, zeros behind it.
+    #[inline(always)]
+    fn chunk<'b>(&self, end: &'b mut [u8; NUMBER]) -> &'b [u8; NUMBER]
+    where
+        'a: 'b,
+    {
+        let rest = self.rest();
+        if let Some(chunk) = rest.first_chunk() {
+            return chunk;
+        }
+        end.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        end
     }
 
     /// What has not been read.
@@ -467,15 +562,23 @@ mod tests {
         #[test]
         fn numbers_are_those_of_the_complete_reader(
             text in "[0-9]{0,12}(\\.[0-9]{0,10})?([eE][+-]?[0-9]{1,2})?[ ,\"}]?",
+            behind in "[ -~]{0,40}",
+            guess in 0usize..30,
         ) {
-            let bytes = text.as_bytes();
-            if let Some((value, end)) = number(bytes, 0)
-                && !matches!(bytes.get(end), Some(b'0'..=b'9' | b'.'))
-            {
-                prop_assert_eq!(market::parse_scaled(&bytes[..end]), Ok(i128::from(value)), "{}", text);
-                let mut slow = Scanner::new(bytes);
-                prop_assert_eq!(slow.number(), Some(&bytes[..end]));
+            let frame = format!("{text},{behind}");
+            let mut one = Scanner::new(frame.as_bytes());
+            let mut other = one.clone();
+            let (mut length, mut guess) = (0, guess);
+            let values = [one.number_then(b","), other.number_like(&mut guess, b",")];
+            for (value, s) in values.into_iter().zip([&one, &other]) {
+                let Some(value) = value else { continue };
+                length = s.at() - 1;
+                let read = &frame[..length];
+                prop_assert!(!read.contains(','));
+                prop_assert_eq!(market::parse_scaled(read.as_bytes()), Ok(i128::from(value)), "{}", read);
+                prop_assert_eq!(Scanner::new(frame.as_bytes()).number(), Some(read.as_bytes()));
             }
+            prop_assert!(values[1].is_none() || guess == length);
         }
 
         #[test]

@@ -14,7 +14,7 @@
 
 use crate::error::{FieldError, Problem, at};
 use crate::levels::level;
-use crate::scan::{Scanner, number};
+use crate::scan::Scanner;
 use crate::text::{asset, decoded, instant, iso_utc, millis, scalar, string, utf8};
 use crate::{Candle, LevelBuffer, WireError};
 use market::{Asset, Level, Price, Quantity, Timestamp};
@@ -252,8 +252,10 @@ fn scan_units(s: &mut Scanner<'_>, levels: &mut LevelBuffer) -> Option<()> {
     if s.is_empty(b']') {
         return Some(());
     }
+    // How long the prices of the unit before are: those of a book are nearly always as long as one another.
+    let mut lengths = [0; 2];
     loop {
-        if let Some([ap, bp, az, bz]) = tight_unit(s) {
+        if let Some([ap, bp, az, bz]) = tight_unit(s, &mut lengths) {
             if ap != 0 {
                 levels.asks.push(Level { price: Price(ap), quantity: Quantity(az.into()) });
             }
@@ -271,13 +273,13 @@ fn scan_units(s: &mut Scanner<'_>, levels: &mut LevelBuffer) -> Option<()> {
 
 /// A unit as the venue writes it today, without space: ask price, bid price, ask size, bid size. `None` moves nothing.
 #[inline(always)]
-fn tight_unit(s: &mut Scanner<'_>) -> Option<[i64; 4]> {
+fn tight_unit(s: &mut Scanner<'_>, lengths: &mut [usize; 2]) -> Option<[i64; 4]> {
     let begin = s.at();
     let unit = if s.literal(br#"{"ap":"#).is_some() {
-        tight_fields(s, br#","bp":"#, br#","as":"#, br#","bs":"#)
+        tight_fields(s, lengths, br#","bp":"#, br#","as":"#, br#","bs":"#)
     } else {
         s.literal(br#"{"ask_price":"#)?;
-        tight_fields(s, br#","bid_price":"#, br#","ask_size":"#, br#","bid_size":"#)
+        tight_fields(s, lengths, br#","bid_price":"#, br#","ask_size":"#, br#","bid_size":"#)
     };
     if unit.is_none() {
         s.go_to(begin);
@@ -288,27 +290,16 @@ fn tight_unit(s: &mut Scanner<'_>) -> Option<[i64; 4]> {
 #[inline(always)]
 fn tight_fields<const P: usize, const A: usize, const B: usize>(
     s: &mut Scanner<'_>,
+    lengths: &mut [usize; 2],
     bid_price: &[u8; P],
     ask_size: &[u8; A],
     bid_size: &[u8; B],
 ) -> Option<[i64; 4]> {
-    let ap = tight_number(s)?;
-    s.literal(bid_price)?;
-    let bp = tight_number(s)?;
-    s.literal(ask_size)?;
-    let az = tight_number(s)?;
-    s.literal(bid_size)?;
-    let bz = tight_number(s)?;
-    s.literal(b"}")?;
+    let ap = s.number_like(&mut lengths[0], bid_price)?;
+    let bp = s.number_like(&mut lengths[1], ask_size)?;
+    let az = s.number_then(bid_size)?;
+    let bz = s.number_then(b"}")?;
     Some([ap, bp, az, bz])
-}
-
-/// What follows must be a literal of the schema: a number that goes on is caught there.
-#[inline(always)]
-fn tight_number(s: &mut Scanner<'_>) -> Option<i64> {
-    let (value, end) = number(s.bytes(), s.at())?;
-    s.go_to(end);
-    Some(value)
 }
 
 /// A unit of any order and spelling.
