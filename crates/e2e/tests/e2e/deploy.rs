@@ -377,7 +377,7 @@ impl Scraped {
 
 /// What the linter would have otherwise, and those who scrape us rely on.
 const NAMED_OTHERWISE: [&str; 3] = [
-    "process_memory_usage_mb use base unit \"bytes\" instead of \"megabytes\"",
+    "process_memory_usage_mb metric names should not contain abbreviated units",
     "arb_topn_edge_bps non-summary metrics should not have \"quantile\" label",
     "arb_topn_premium_bps non-summary metrics should not have \"quantile\" label",
 ];
@@ -414,6 +414,12 @@ fn a_real_prometheus_has_data_for_every_panel_and_every_rule() {
     });
     assert!(all, "no data: {missing:#?}");
     assert_eq!(scraped.series("arb_topn_renamed_total"), 0, "the question is no empty one");
+
+    // The annotations' expressions: the start is there, the others have nothing to mark and are understood.
+    for annotation in grafana::model(Dashboard::Core)["annotations"]["list"].as_array().unwrap() {
+        let Some(expr) = annotation["expr"].as_str() else { continue };
+        assert_eq!(scraped.series(expr), usize::from(annotation["name"] == "Run start"), "{expr}");
+    }
 
     // Every rule was evaluated without an error.
     let rules = scraped.api("/api/v1/rules");
