@@ -609,4 +609,10 @@ pub enum CatalogueFormat {
     Md,
     /// JSON
     Json,
+    /// Rules for Prometheus (deploy/prometheus/assay.rules.yml)
+    Prometheus,
+    /// Grafana dashboard of trading, risk and performance
+    GrafanaCore,
+    /// Grafana dashboard of alerting
+    GrafanaAlerting,
 }

@@ -50,11 +50,13 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Rules(args) => crate::rules::run(&args.command),
         Command::Catalogue(args) => {
             let text = match args.format {
-                CatalogueFormat::Md => catalogue::render::markdown(),
-                CatalogueFormat::Json => catalogue::render::json().map_err(|e| {
-                    Failure::new(exit_codes::INTERNAL, format!("cannot render the catalogue: {e}"))
-                })?,
-            };
+                CatalogueFormat::Md => Ok(catalogue::render::markdown()),
+                CatalogueFormat::Json => catalogue::render::json(),
+                CatalogueFormat::Prometheus => Ok(catalogue::prometheus::rules()),
+                CatalogueFormat::GrafanaCore => catalogue::grafana::json(catalogue::Dashboard::Core),
+                CatalogueFormat::GrafanaAlerting => catalogue::grafana::json(catalogue::Dashboard::Alerting),
+            }
+            .map_err(|e| Failure::new(exit_codes::INTERNAL, format!("cannot render the catalogue: {e}")))?;
             print(&text);
             Ok(0)
         }

@@ -1,16 +1,18 @@
 //! Every name that several parts of Assay share, each defined once: KPIs, criteria, watch rules, metrics, panels, alert
 //! rules, exit codes and the fixed words of logs and journals.
 //!
-//! Lives here: static data, its lookups, and its rendering for `assay catalogue`. Does not live here: any evaluation. The
+//! Lives here: static data, its lookups, and its rendering for `assay catalogue`, Prometheus rules and Grafana dashboards among it. Does not live here: any evaluation. The
 //! gate judges criteria, the validator watches rules and evaluates panels, the runner exposes metrics, the dispatcher routes
 //! alerts; all of them take names, units, labels, bucket edges and thresholds from this crate.
 
 pub mod alert;
 pub mod criterion;
+pub mod grafana;
 pub mod kpi;
 pub mod metric;
 pub mod panel;
 mod panels;
+pub mod prometheus;
 pub mod render;
 pub mod rule;
 mod unit;

@@ -569,6 +569,9 @@ pub struct PanelCheck {
     pub anchor: Option<(String, f64)>,
     /// Why there is no data, when there is none (an HTTP error included).
     pub problem: Option<String>,
+    /// True when the dashboard was away: nothing is known of its panel. Absent means false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unanswered: bool,
 }
 
 /// A change of a rule's state: one line of `rules.jsonl`.

@@ -7,6 +7,7 @@ pub mod archive;
 pub mod attest;
 pub mod doctor;
 pub mod explain;
+pub mod grafana;
 pub mod init;
 pub mod logwatch;
 pub mod mapping;

@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("phases", of::<PhaseRecord>()),
         ("samples", of::<Tagged<Sample>>()),
         ("panels", of::<PanelCheck>()),
+        ("grafana", of::<crate::grafana::Exchange>()),
         ("rules", of::<Tagged<RuleEvent>>()),
         ("monitor_summary", file::<crate::pipeline::MonitorSummary>(format)),
         ("alerts", of::<archive::AlertLine>()),

@@ -35,11 +35,19 @@ impl Bench<'_> {
         let mut wrong = Vec::new();
         let mut open = Vec::new();
         for panel in &required {
-            let last = checks.iter().filter(|c| c.panel == panel.id).max_by(|a, b| a.t.total_cmp(&b.t));
+            let asked = || checks.iter().filter(|c| c.panel == panel.id);
+            let last = asked().max_by(|a, b| a.t.total_cmp(&b.t));
+            // What was seen to be empty stays so, whether or not the dashboard went away afterwards.
+            let seen = asked().filter(|c| !c.unanswered).max_by(|a, b| a.t.total_cmp(&b.t));
+            if let Some(check) = seen.filter(|c| !c.has_data) {
+                wrong.push(format!("{}: {}", panel.id, check.problem.as_deref().unwrap_or("no data")));
+                continue;
+            }
             match last {
                 None => open.push(format!("{} was never asked", panel.id)),
-                Some(check) if !check.has_data => {
-                    wrong.push(format!("{}: {}", panel.id, check.problem.as_deref().unwrap_or("no data")));
+                Some(check) if check.unanswered => {
+                    let why = check.problem.as_deref().unwrap_or("no reason is known");
+                    open.push(format!("{} was not answered at {} s: {why}", panel.id, figure(check.t)));
                 }
                 Some(check) if !identified(check) => {
                     open.push(format!("{} was answered without a run id or process start", panel.id));

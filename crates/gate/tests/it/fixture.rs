@@ -92,6 +92,7 @@ pub fn evidence() -> Evidence {
             process_start: Some(PROCESS_START),
             anchor: Some(("arb_topn_loop_iterations_total".into(), 300_000.0)),
             problem: None,
+            unanswered: false,
         })
         .collect();
     Evidence {

@@ -296,6 +296,17 @@ fn panels_must_answer_and_be_of_this_run() {
     assert_eq!(judged(&|p| p.clear()), Simple::Inconclusive);
     assert_eq!(judged(&|p| p.truncate(3)), Simple::Inconclusive);
     assert_eq!(judged(&|p| p[0].has_data = false), Simple::Fail);
+    // A dashboard that is away proves nothing, either way.
+    let away = |p: &mut PanelCheck| (p.has_data, p.unanswered, p.anchor) = (false, true, None);
+    assert_eq!(judged(&|p| p.iter_mut().for_each(away)), Simple::Inconclusive);
+    let went_away = |p: &mut Vec<PanelCheck>, had_data: bool| {
+        let mut later = p[0].clone();
+        (later.t, p[0].has_data) = (later.t + 300.0, had_data);
+        away(&mut later);
+        p.push(later);
+    };
+    assert_eq!(judged(&|p| went_away(p, true)), Simple::Inconclusive);
+    assert_eq!(judged(&|p| went_away(p, false)), Simple::Fail, "an empty panel stays one");
     assert_eq!(judged(&|p| p[0].run_id = Some("other".into())), Simple::Fail);
     assert_eq!(judged(&|p| p[0].run_id = None), Simple::Inconclusive);
     assert_eq!(judged(&|p| p[0].process_start = Some(1.0)), Simple::Fail);

@@ -46,6 +46,7 @@ pub mod names {
     pub const PHASES: &str = "phases.jsonl";
     pub const SAMPLES: &str = "samples.jsonl";
     pub const PANELS: &str = "panels.jsonl";
+    pub const GRAFANA: &str = "grafana.jsonl";
     pub const RULES: &str = "rules.jsonl";
     pub const MONITOR_SUMMARY: &str = "monitor_summary.json";
     pub const ALERT_DB: &str = "alerts.sqlite";

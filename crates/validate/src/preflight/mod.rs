@@ -2,7 +2,8 @@
 //! took, what to do next.
 //!
 //! [`lock`] is the run lock, [`holder`] ends who holds it, [`alike`] lists who merely looks like a runner, [`venue`] asks the venues,
-//! [`stack`] the stores (through [`docker`] where they are containers), [`dashboard`] C6's source, [`notifiers`] the notifiers, [`machine`] looks at disk, ports and the runner.
+//! [`stack`] the stores (through [`docker`] where they are containers), [`notifiers`] the notifiers, [`dashboard`] C6's source, [`machine`]
+//! looks at disk, ports and the runner.
 
 mod alike;
 mod dashboard;

@@ -197,11 +197,12 @@ fn leaf(doc: &Document, path: &str, value: &toml::Value, expected: &toml::Value)
 }
 
 /// Keys that take one of a few words.
-pub(super) const CHOICES: [(&str, &[&str]); 4] = [
+pub(super) const CHOICES: [(&str, &[&str]); 5] = [
     ("data_source", &["real", "local"]),
     ("runner.progress", &["metric", "kpi_file"]),
     ("stores.alerts.kind", STORES),
     ("stores.state.kind", STORES),
+    ("dashboard.source", &["console", "grafana"]),
 ];
 
 const STORES: &[&str] = &["embedded", "url", "docker"];
@@ -317,6 +318,11 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
                 "write an IP address and a port, such as \"127.0.0.1:9100\"; port 0 picks a free one",
             );
         }
+    }
+    if !["http://", "https://"].iter().any(|scheme| profile.dashboard.grafana_url.starts_with(scheme)) {
+        let what =
+            format!("`dashboard.grafana_url` is {:?}, which is no address", profile.dashboard.grafana_url);
+        return wrong("dashboard.grafana_url", what, "write such as \"http://127.0.0.1:3000\"");
     }
     if profile.runner.command.is_empty() {
         return wrong(

@@ -64,6 +64,9 @@ pub struct Profile {
     pub limits: Limits,
     /// The console.
     pub console: Console,
+    /// What C6 asks; the console in runs of versions that could ask nothing else.
+    #[serde(default)]
+    pub dashboard: Dashboard,
     /// Alert stores and state.
     pub stores: Stores,
     /// Criteria beside C6 that a person may attest when they are inconclusive: `["M4"]`; never C1 to C5.
@@ -210,6 +213,32 @@ pub struct Limits {
 pub struct Console {
     /// `host:port`; port 0 picks a free one.
     pub addr: String,
+}
+
+/// The dashboard that C6 asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dashboard {
+    /// Who is asked.
+    pub source: DashboardSource,
+    /// Where Grafana is, `http://HOST:PORT`. Its token is in the environment (`GRAFANA_TOKEN`).
+    pub grafana_url: String,
+}
+
+impl Default for Dashboard {
+    fn default() -> Self {
+        Self { source: DashboardSource::Console, grafana_url: "http://127.0.0.1:3000".to_owned() }
+    }
+}
+
+/// Who shows the panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DashboardSource {
+    /// `/api/panels` on the console port.
+    Console,
+    /// Grafana's HTTP API.
+    Grafana,
 }
 
 /// The rehearsal's market.

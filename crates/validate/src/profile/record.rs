@@ -13,6 +13,7 @@ const FREE: [&str; 20] = [
     "alerts.",
     "stores.",
     "console.",
+    "dashboard.",
     "runner.command",
     "runner.metrics_addr",
     "runner.metrics_url",

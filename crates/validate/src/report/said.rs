@@ -452,6 +452,7 @@ const PATTERNS: &[(&str, &str)] = &[
     ("undefined ({})", "정의되지 않음: {0}"),
     ("{#} closed trades, {#} needed", "청산 {0}건 (필요 {1}건)"),
     ("{#} s of {#} s", "{0}초 실행 (계획 {1}초)"),
+    ("{} was not answered at {#} s: {}", "{0}: {1}초 시점에 응답 없음: {2}"),
     ("{#} of {#} panels", "패널 {1}개 중 {0}개"),
     ("95 % interval {#} to {#} USD", "95 % 신뢰구간 {0} ~ {1} USD"),
     ("at least {#} s needed", "최소 {0}초 필요"),

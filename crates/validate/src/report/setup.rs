@@ -6,7 +6,7 @@ use super::model::{Block, Cell, Table, Tone};
 use super::said::{of_profile, said};
 use super::words::{Words, fill};
 use crate::archive::names;
-use crate::profile::Progress;
+use crate::profile::{DashboardSource, Profile, Progress};
 use gate::evidence::{Found, PhaseEnd, PhaseEvidence, RoundTripProof};
 use gate::value::figure;
 use std::collections::BTreeSet;
@@ -127,6 +127,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
             format!("{}, {}", gigabytes(p.limits.min_free_bytes), gigabytes(p.limits.log_cap_bytes)),
         ),
         (w.set_console, p.console.addr.clone()),
+        (w.set_dashboard, dashboard(p)),
         (w.set_stores, stores_used(report)),
         (w.set_notifiers, list(&p.notifiers)),
         (w.set_alerts, list(&p.alerts.names())),
@@ -256,6 +257,16 @@ pub(super) fn environment(report: &Report<'_>, w: &'static Words) -> Vec<Block> 
     })]
 }
 
+/// What C6 asked.
+fn dashboard(profile: &Profile) -> String {
+    match profile.dashboard.source {
+        DashboardSource::Console => "console".to_owned(),
+        DashboardSource::Grafana => {
+            format!("Grafana, {}", redacted("", profile.dashboard.grafana_url.clone()))
+        }
+    }
+}
+
 pub(super) fn files(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     let known = [
         (names::ANALYSIS, w.f_analysis),
@@ -267,6 +278,7 @@ pub(super) fn files(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
         (names::PHASES, w.f_phases),
         (names::SAMPLES, w.f_samples),
         (names::PANELS, w.f_panels),
+        (names::GRAFANA, w.f_grafana),
         (names::RULES, w.f_rules),
         (names::MONITOR_SUMMARY, w.f_summary),
         (names::ALERTS, w.f_alerts),
@@ -287,7 +299,9 @@ pub(super) fn files(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
         let purpose = Cell::Text(purpose.to_owned());
         if there.contains(name) || own.contains(&name) {
             rows.push(vec![Cell::Files(vec![name.to_owned()]), purpose]);
-        } else if ![names::NOTICE, names::NOTICE_SPOOL, names::ALERT_DB, names::JUNIT].contains(&name) {
+        } else if ![names::NOTICE, names::NOTICE_SPOOL, names::ALERT_DB, names::JUNIT, names::GRAFANA]
+            .contains(&name)
+        {
             rows.push(vec![Cell::Code(name.to_owned()), Cell::Badge(Tone::Quiet, w.file_missing.to_owned())]);
         }
     }

@@ -410,6 +410,7 @@ words! {
     set_limits: "least free disk, cap of a log file", "최소 여유 디스크, 로그 파일 상한";
     set_runner_config: "The runner's own settings (runner.config)", "러너 자체 설정 (runner.config)";
     set_console: "console", "콘솔 주소";
+    set_dashboard: "dashboard that C6 asks", "C6이 조회하는 대시보드";
     set_stores: "stores: alerts, state", "저장소: 알림, 상태";
     set_notifiers: "required notifiers", "필수 알림 채널";
     set_alerts: "alerts go to", "알림 채널";
@@ -445,6 +446,7 @@ words! {
     f_phases: "start and end of each phase", "각 단계의 시작과 종료";
     f_samples: "every poll: scrape, operating system, log counters", "폴링별 메트릭, 운영체제, 로그 집계";
     f_panels: "every panel check", "패널 점검 기록";
+    f_grafana: "what Grafana was asked and answered", "Grafana 조회와 응답 기록";
     f_rules: "every change of a rule's state", "규칙 상태 변화 기록";
     f_summary: "polls, counts, abort cause", "폴링 수, 집계, 중단 원인";
     f_alerts: "alert and delivery rows of this run", "이 실행의 알림과 전송 기록";

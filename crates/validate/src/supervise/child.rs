@@ -73,6 +73,8 @@ impl Guarded {
             .arg("--")
             .arg(&launch.program)
             .args(&launch.args)
+            // Who is judged does not hold the key to the judge's evidence.
+            .env_remove(crate::grafana::TOKEN)
             .envs(launch.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(stdout_w)

@@ -32,6 +32,7 @@ pub(super) fn ask_panels(http: &Http, addr: SocketAddr, dashboard: Dashboard, t:
                 process_start: answer.process_start,
                 anchor: answer.anchor.clone(),
                 problem: panel.problem,
+                unanswered: false,
             })
             .collect(),
         Err(why) => catalogue::PANELS
@@ -47,6 +48,7 @@ pub(super) fn ask_panels(http: &Http, addr: SocketAddr, dashboard: Dashboard, t:
                 process_start: None,
                 anchor: None,
                 problem: Some(why.clone()),
+                unanswered: false,
             })
             .collect(),
     }

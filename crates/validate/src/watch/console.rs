@@ -109,7 +109,7 @@ impl Console {
 }
 
 /// Counters that can tie an answer to the samples around it, the most lively first.
-const ANCHORS: [&str; 4] = [
+pub(crate) const ANCHORS: [&str; 4] = [
     "arb_topn_loop_iterations_total",
     "arb_topn_trades_total",
     "arb_topn_round_trips_total",

@@ -15,6 +15,8 @@ const SIGTERM: i32 = 15;
 /// How long a guardian may take to empty its group after it was told to, or after the runner has exited. Then it is killed, and
 /// we end what it left.
 const GUARDIAN_GRACE: Duration = Duration::from_secs(10);
+/// How long what Grafana was asked last is waited for.
+const GRAFANA_GRACE: Duration = Duration::from_secs(15);
 /// What holds the pipes after the group is empty cannot delay the end by more than this.
 const PIPES_GRACE: Duration = Duration::from_millis(500);
 
@@ -79,6 +81,7 @@ impl Watch<'_, '_> {
         }
         if let Some(abort) = self.rules.first_abort().cloned() {
             self.note(&format!("ABORT {}: {}", abort.cause, abort.text))?;
+            self.mark("abort", format!("{}: abort {}: {}", self.spec.runner_id, abort.cause, abort.text));
             // A hung process gets SIGABRT first, so that it leaves a trace.
             let signal = if abort.cause == "A8" { SIGABRT } else { self.stop_signal() };
             self.ask_to_stop(signal)?;
@@ -182,6 +185,9 @@ impl Watch<'_, '_> {
         });
         let ending = self.ending(exit.code, exit.signal);
         let _ = self.suspects.on_exit(ending);
+        self.mark("end", format!("{}: end after {:.0} s", self.spec.runner_id, exit.at_s));
+        let answers = self.asker.as_mut().map(|asker| asker.finish(GRAFANA_GRACE)).unwrap_or_default();
+        self.keep(answers)?;
         let log = LogFacts { counters, blocks: self.suspects.take(), top_errors, dropped_bytes };
         let end = PhaseEnd {
             ran_s: exit.at_s,
@@ -203,7 +209,8 @@ impl Watch<'_, '_> {
             |source| WriteError { path: self.spec.dir.path(&names::error_log(self.spec.label)), source };
         self.output.end_error_log(&log).map_err(failed)?;
         // What the end record speaks of is on the disk before it.
-        for file in [&self.files.samples, &self.files.rules, &self.files.panels] {
+        let always = [&self.files.samples, &self.files.rules, &self.files.panels];
+        for file in always.into_iter().chain(&self.files.grafana) {
             file.sync()?;
         }
         self.files.phases.json(&PhaseRecord::End {

@@ -1,6 +1,7 @@
 //! Watching a runner: scrapes ([`scrape`]), panels ([`panels`], served by [`console`]), the loop over one phase ([`phase`]), the
 //! watching of a process that runs already ([`monitor`]).
 
+mod asker;
 mod clocks;
 mod collect;
 pub mod console;

@@ -8,6 +8,41 @@ use std::collections::{BTreeMap, VecDeque};
 /// Quantiles come from the bucket increases of this many seconds.
 const QUANTILE_RANGE_S: f64 = 300.0;
 
+/// What a figure is measured against, to be coloured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// Paper capital in USD; `None` until the KPI file has told it.
+    pub capital_usd: Option<f64>,
+    /// The profile's CPU cores, which 100 % means.
+    pub cpu_cores: f64,
+}
+
+/// The worst colour of a panel's coloured values; `None` without thresholds, values or a capital that they need.
+pub fn colour(panel: &Panel, values: &[f64], scale: Scale) -> Option<String> {
+    let colours = panel.thresholds.as_ref()?;
+    let factor = match colours.basis {
+        Basis::Value if panel.required_metrics.contains(&"process_cpu_usage_percent") => {
+            1.0 / scale.cpu_cores
+        }
+        Basis::Value => 1.0,
+        Basis::PercentOfPaperCapital => 100.0 / scale.capital_usd?,
+    };
+    let worst = values.iter().filter_map(|value| colours.colour(value * factor)).max()?;
+    Some(
+        match worst {
+            Colour::Green => "green",
+            Colour::Yellow => "yellow",
+            Colour::Red => "red",
+        }
+        .to_owned(),
+    )
+}
+
+/// True when a runner exposes the metric from its start: then its absence is a fault.
+pub(crate) fn is_from_start(name: &str) -> bool {
+    catalogue::metric(name).is_some_and(|metric| metric.appears == catalogue::Appears::FromStart)
+}
+
 /// The answer of one panel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PanelAnswer {
@@ -59,6 +94,10 @@ impl Window {
         }
     }
 
+    const fn scale(&self) -> Scale {
+        Scale { capital_usd: self.capital_usd, cpu_cores: self.cpu_cores }
+    }
+
     /// The newest scrape.
     pub fn latest(&self) -> Option<&(f64, Scrape)> {
         self.samples.back()
@@ -101,7 +140,7 @@ impl Window {
             title: panel.title.to_owned(),
             title_ko: panel.title_ko.to_owned(),
             unit: panel.unit.as_str().to_owned(),
-            colour: self.colour(panel, &coloured),
+            colour: colour(panel, &coloured, self.scale()),
             values,
             has_data,
             problem,
@@ -111,33 +150,10 @@ impl Window {
     /// A metric of the panel that a runner exposes from its start, and that the newest scrape has no series of.
     fn lacking(&self, panel: &Panel) -> Option<&'static str> {
         let (_, latest) = self.latest()?;
-        let from_start = |name: &str| {
-            catalogue::metric(name).is_some_and(|metric| metric.appears == catalogue::Appears::FromStart)
-        };
         let shown = |name: &str| {
             of(latest, name).next().is_some() || of(latest, &format!("{name}_bucket")).next().is_some()
         };
-        panel.required_metrics.iter().copied().find(|name| from_start(name) && !shown(name))
-    }
-
-    fn colour(&self, panel: &Panel, values: &[f64]) -> Option<String> {
-        let colours = panel.thresholds.as_ref()?;
-        let scale = match colours.basis {
-            Basis::Value if panel.required_metrics.contains(&"process_cpu_usage_percent") => {
-                1.0 / self.cpu_cores
-            }
-            Basis::Value => 1.0,
-            Basis::PercentOfPaperCapital => 100.0 / self.capital_usd?,
-        };
-        let worst = values.iter().filter_map(|value| colours.colour(value * scale)).max()?;
-        Some(
-            match worst {
-                Colour::Green => "green",
-                Colour::Yellow => "yellow",
-                Colour::Red => "red",
-            }
-            .to_owned(),
-        )
+        panel.required_metrics.iter().copied().find(|name| is_from_start(name) && !shown(name))
     }
 
     fn query(&self, query: &PanelQuery) -> Vec<(String, f64)> {

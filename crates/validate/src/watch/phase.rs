@@ -1,20 +1,21 @@
 //! The loop over one phase: start the runner under its guardian, poll, feed the rules, write everything down as it happens. It sleeps
 //! until something happens or the next thing is due. How a runner is stopped and what is collected at its end is in `ending`.
 
+use super::asker::{Answered, Asker};
 use super::clocks::{Clocks, gap_limit_s};
 use super::collect::ask_panels;
 use super::console::Console;
 use super::due::Due;
 use super::ending::{Exit, Stop};
 use super::output::{Output, Setup};
-use super::panels::Window;
+use super::panels::{Scale, Window};
 use super::sampler::{Poll, Root, Sampler, Seen};
 use super::scrape::Http;
 use super::status::{PhaseStatus, Progress};
 use super::suspects::{self, Suspects};
 use crate::archive::{Appender, PhaseRecord, PhaseStart, RunDir, Tagged, WriteError, names};
 use crate::logwatch::LevelRules;
-use crate::profile::Profile;
+use crate::profile::{DashboardSource, Profile};
 use crate::supervise::guardian::Event;
 use crate::supervise::{ChildError, Guarded, Interrupts, Launch, Wake, group};
 use catalogue::{Dashboard, RuleId};
@@ -87,6 +88,8 @@ pub(super) struct Files {
     pub(super) rules: Appender,
     pub(super) panels: Appender,
     pub(super) monitor: Appender,
+    /// What Grafana was asked; only when it is C6's source.
+    pub(super) grafana: Option<Appender>,
 }
 
 pub(super) struct Watch<'a, 'p> {
@@ -103,6 +106,7 @@ pub(super) struct Watch<'a, 'p> {
     pub(super) stop: Option<Stop>,
     pub(super) interrupted: Option<String>,
     pub(super) exited: Option<Exit>,
+    pub(super) asker: Option<Asker>,
 }
 
 /// Runs a phase from its start to an empty process group.
@@ -111,7 +115,10 @@ pub(super) struct Watch<'a, 'p> {
 /// [`PhaseError`]; the runner is ended before it returns.
 pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, PhaseError> {
     let dir = spec.dir;
+    let asks_grafana =
+        spec.judged && spec.phase == "main" && spec.profile.dashboard.source == DashboardSource::Grafana;
     let mut files = Files {
+        grafana: asks_grafana.then(|| dir.append(names::GRAFANA)).transpose()?,
         phases: dir.append(names::PHASES)?,
         samples: dir.append(names::SAMPLES)?,
         rules: dir.append(names::RULES)?,
@@ -170,7 +177,9 @@ pub fn run(spec: &Spec<'_>, progress: &mut dyn Progress) -> Result<Outcome, Phas
         stop: None,
         interrupted: None,
         exited: None,
+        asker: asks_grafana.then(|| Asker::start(&spec.profile.dashboard.grafana_url, began)),
     };
+    watch.mark("start", format!("{}: start", spec.runner_id));
     watch.run(&events)?;
     watch.collect()
 }
@@ -247,6 +256,8 @@ impl Watch<'_, '_> {
             self.due.ticked(now);
         }
         self.look_at_rules()?;
+        let answers = self.asker.as_ref().map(Asker::answers).unwrap_or_default();
+        self.keep(answers)?;
         if self.checks_panels() {
             for dashboard in self.due.panels(now) {
                 self.check_panels(dashboard)?;
@@ -377,7 +388,31 @@ impl Watch<'_, '_> {
         Ok(())
     }
 
+    /// Marks a moment on Grafana's dashboards, when they are the ones that this run is seen on.
+    pub(super) fn mark(&self, kind: &'static str, text: String) {
+        let _ = self.asker.as_ref().map(|asker| asker.mark(kind, text));
+    }
+
+    /// Writes down what Grafana has answered.
+    pub(super) fn keep(&mut self, answers: Vec<Answered>) -> Result<(), PhaseError> {
+        for answered in answers {
+            if let Some(file) = &mut self.files.grafana {
+                answered.exchanges.iter().try_for_each(|exchange| file.json(exchange))?;
+            }
+            answered.checks.iter().try_for_each(|check| self.files.panels.json(check))?;
+            if let Some(note) = answered.note {
+                self.note(&note)?;
+            }
+        }
+        Ok(())
+    }
+
     fn check_panels(&mut self, dashboard: Dashboard) -> Result<(), PhaseError> {
+        if let Some(asker) = &self.asker {
+            let capital_usd = self.sampler.seen.kpi.get("paper_capital_usd").copied();
+            asker.panels(dashboard, Scale { capital_usd, cpu_cores: self.spec.settings.cpu_cores });
+            return Ok(());
+        }
         for check in ask_panels(self.spec.http, self.spec.console.addr, dashboard, self.t()) {
             self.files.panels.json(&check)?;
         }

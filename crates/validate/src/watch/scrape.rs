@@ -92,8 +92,17 @@ impl Http {
     /// # Errors
     /// One sentence: what happened at which address.
     pub fn get(&self, url: &str, timeout: Duration) -> Result<(u16, Option<String>, Vec<u8>), String> {
+        self.fetch(url, self.client.get(url), timeout)
+    }
+
+    fn fetch(
+        &self,
+        url: &str,
+        request: reqwest::RequestBuilder,
+        timeout: Duration,
+    ) -> Result<(u16, Option<String>, Vec<u8>), String> {
         let fetch = async {
-            let mut answer = self.client.get(url).send().await.map_err(|e| reason(&e))?;
+            let mut answer = request.send().await.map_err(|e| reason(&e))?;
             let status = answer.status().as_u16();
             let kind =
                 answer.headers().get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -111,6 +120,25 @@ impl Http {
             .map_err(|_| format!("no whole answer within {} ms", timeout.as_millis()))
             .and_then(|result| result)
             .map_err(|why| format!("{url}: {why}"))
+    }
+
+    /// Asks an HTTP API: a GET, or a POST when there is a JSON body; status and body of the answer.
+    ///
+    /// # Errors
+    /// One sentence: what happened at which address. The token is not in it.
+    pub fn ask(
+        &self,
+        url: &str,
+        token: Option<&str>,
+        body: Option<&serde_json::Value>,
+        timeout: Duration,
+    ) -> Result<(u16, Vec<u8>), String> {
+        let mut request = body.map_or_else(|| self.client.get(url), |body| self.client.post(url).json(body));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let (status, _, body) = self.fetch(url, request, timeout)?;
+        Ok((status, body))
     }
 
     /// Scrapes a page; the bytes are the page as it was served.

@@ -1,4 +1,4 @@
-//! The runbook has a section for every watch rule and alert of the catalogue, and none for anything else. The ids are read from
+//! The runbook has a section for every watch rule and alert of the catalogue, and none for anything else; each has its four parts. The ids are read from
 //! the catalogue's sources: this crate depends on no other.
 
 use std::collections::BTreeSet;
@@ -32,4 +32,22 @@ fn every_rule_and_alert_has_its_section() {
     let sections: BTreeSet<String> =
         runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
     assert_eq!(sections, ids, "left: sections of docs/runbook.md, right: ids of the catalogue");
+}
+
+/// What a section must say, in this order.
+const PARTS: [&str; 4] = ["Means", "First checks", "Mitigation", "Escalation"];
+
+#[test]
+fn every_section_has_its_four_parts() {
+    let runbook = read("docs/runbook.md");
+    for section in runbook.split("\n## ").skip(1) {
+        let (id, body) = section.split_once('\n').unwrap();
+        let body = body.split("\n# ").next().unwrap();
+        let parts: Vec<(&str, &str)> =
+            body.lines().filter_map(|line| line.strip_prefix("- **")?.split_once(":** ")).collect();
+        assert_eq!(parts.iter().map(|(name, _)| *name).collect::<Vec<_>>(), PARTS, "{id}");
+        assert!(parts.iter().all(|(_, text)| text.len() >= 5), "{id}");
+        let outside = body.lines().filter(|line| !line.is_empty() && !line.starts_with(['-', ' ']));
+        assert_eq!(outside.count(), 0, "{id} has text outside its parts");
+    }
 }
