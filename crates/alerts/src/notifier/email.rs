@@ -137,7 +137,7 @@ impl Email {
 
 fn failure(error: &lettre::transport::smtp::Error) -> SendError {
     use std::error::Error as _;
-    let reason = match error.status().map(|code| u16::from(code)) {
+    let reason = match error.status().map(u16::from) {
         // RFC 4954: the login failed, is needed, is too weak.
         Some(530 | 534 | 535 | 538) => Reason::Unauthorized,
         Some(500..=599) => Reason::Rejected,

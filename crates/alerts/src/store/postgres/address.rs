@@ -77,7 +77,7 @@ impl PostgresConfig {
         config.connect_timeout(CONNECT).application_name("assay");
         let mut resolved = Self { shown: shown(&config), config, roots: None };
         if resolved.config.get_password().is_none()
-            && let Some(password) = env("PGPASSWORD").or_else(|| resolved.from_file(env))
+            && let Some(password) = env("PGPASSWORD").or_else(|| resolved.password_of_file(env))
         {
             resolved.config.password(password);
         }
@@ -147,7 +147,7 @@ impl PostgresConfig {
     }
 
     /// The password of the first line that fits; a file that others may read is passed over, as libpq does.
-    fn from_file(&self, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    fn password_of_file(&self, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         let path = env("PGPASSFILE")?;
         let mode = std::fs::metadata(&path).ok()?.permissions().mode();
         if mode & 0o077 != 0 {
