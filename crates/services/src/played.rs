@@ -187,6 +187,8 @@ impl Drop for Played {
 
 fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    // An answer in several pieces would wait for the other side's delayed acknowledgement.
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     while let Some(request) = read(&mut reader)? {

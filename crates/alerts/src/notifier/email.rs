@@ -12,7 +12,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use tokio::runtime::Runtime;
 
 use super::http::runtime;
-use super::{IDEMPOTENCY, Notifier, Reason, SendError, text};
+use super::{Notifier, Reason, SendError, text};
 use crate::config::EMAIL;
 use crate::model::{Alert, AlertError};
 use crate::secret::{Secret, scrub};
@@ -124,7 +124,6 @@ impl Email {
             // The same for every attempt: mail programs show a duplicate once.
             .message_id(Some(format!("<{id}.{EMAIL}@assay.invalid>")))
             .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Idempotency-Key"), key));
-        debug_assert_eq!(IDEMPOTENCY, "idempotency-key");
         for mailbox in self.to.iter() {
             builder = builder.to(mailbox.clone());
         }

@@ -128,13 +128,14 @@ impl AlertStore for Sqlite {
     }
 
     fn conservation(&self, run_id: &str, phase: Option<&str>) -> Result<Conservation, AlertError> {
+        // The unary plus keeps the planner from the index by status, which holds most rows of a long run under one key.
         let sql = "
             WITH own AS (
               SELECT a.disposition,
                 EXISTS(SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id
-                       AND d.status IN ('PENDING','SENDING','RETRY')) AS open,
-                EXISTS(SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id AND d.status = 'DLQ') AS dead,
-                EXISTS(SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id AND d.status = 'SENT') AS sent
+                       AND +d.status IN ('PENDING','SENDING','RETRY')) AS open,
+                EXISTS(SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id AND +d.status = 'DLQ') AS dead,
+                EXISTS(SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id AND +d.status = 'SENT') AS sent
               FROM alerts a WHERE a.run_id = ?1 AND (?2 IS NULL OR a.phase = ?2))
             SELECT COUNT(*),
               COUNT(*) FILTER (WHERE disposition = 'deliver' AND NOT open AND NOT dead AND sent),
