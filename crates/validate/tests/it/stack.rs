@@ -1,7 +1,8 @@
 //! The environment checker with real databases: brought up, waited for, cleaned with care.
 
 use super::engine::{Container, Engine, Start};
-use services::Redis;
+use alerts::{PostgresConfig, StoreServer as _};
+use services::{Postgres, Redis};
 use state::{Access, State, StateStore};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -266,4 +267,46 @@ fn a_strangers_process_with_the_runners_command_line_survives() {
     assert!(step.outcome == Outcome::Warning && !step.is_fatal(), "{step:?}");
     assert!(step.found.contains(&format!("pid {pid}")) && step.found.contains("not touched"), "{step:?}");
     assert!(survived, "it was ended");
+}
+
+#[test]
+fn a_stopped_postgres_is_started_and_keeps_the_alerts_of_earlier_runs() {
+    let mut server = Postgres::start().unwrap();
+    let port = server.port();
+    let address = PostgresConfig::resolve(&server.url("postgres"), "", &|_| None).unwrap();
+    let now = market::Timestamp::from_millis(1_700_000_000_000);
+    let alert = alerts::Alert {
+        alert_id: "before.main-1".to_owned(),
+        run_id: "before.main".to_owned(),
+        phase: "main".to_owned(),
+        env: "paper".to_owned(),
+        rule_id: "DRILL".to_owned(),
+        severity: catalogue::Severity::P3,
+        source: "shell".to_owned(),
+        title: "a drill of an earlier run".to_owned(),
+        message: String::new(),
+        labels: std::collections::BTreeMap::new(),
+        key: String::new(),
+        raised_at: now,
+    };
+    let plan = alerts::Plan {
+        throttle: std::time::Duration::ZERO,
+        notifiers: vec!["local_log".to_owned()],
+        due: now,
+    };
+    address.open().unwrap().take_in(&alert, &plan, ("journal", 1), now).unwrap();
+    server.stop();
+    let engine =
+        Engine::play(vec![Container::stopped("arbitrage", "arbitrage-postgres", Start::Postgres(server))]);
+    let mut profile = load("rehearsal").unwrap().profile;
+    profile.stores.alerts.kind = StoreKind::Docker;
+    profile.stores.alerts.url = "postgres://postgres@127.0.0.1:1/postgres".to_owned();
+    profile.stores.alerts.url_env = "ASSAY_TEST_NO_SUCH_VARIABLE".to_owned();
+    let checked = check(&profile, Some(engine.host()));
+    let step = checked.step("alert_store");
+    assert_eq!(step.outcome, Outcome::Ok, "{step:?}");
+    assert!(step.changed.as_deref().unwrap().starts_with("started the container"), "{step:?}");
+    assert!(step.found.contains(&port.to_string()) && step.found.contains("it answers"), "{step:?}");
+    let (rows, deliveries) = address.open().unwrap().rows("before.main", None).unwrap();
+    assert_eq!((rows.len(), deliveries.len()), (1, 1), "alerts of earlier runs stay");
 }
