@@ -572,6 +572,9 @@ pub struct PanelCheck {
     /// True when the dashboard was away: nothing is known of its panel. Absent means false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unanswered: bool,
+    /// How old the answer's data was at `t`, seconds, where the dashboard stores it; absent where it is as new as the samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<f64>,
 }
 
 /// A change of a rule's state: one line of `rules.jsonl`.

@@ -134,7 +134,8 @@ impl Bench<'_> {
         let own = || scraped().filter_map(|(t, s)| Some((t, *s.series.get(series)?)));
         // A dashboard may be one poll behind; a counter of another process is not.
         let slack = self.evidence.settings.poll_s * 2.0;
-        let before = own().filter(|(t, _)| *t <= check.t - slack).map(|(_, v)| v).next_back();
+        let oldest = check.t - slack - check.age_s.filter(|age| *age > 0.0).unwrap_or(0.0);
+        let before = own().filter(|(t, _)| *t <= oldest).map(|(_, v)| v).next_back();
         let after = own().find(|(t, _)| *t >= check.t + slack / 2.0).map(|(_, v)| v);
         if before.is_none() && after.is_none() && own().next().is_none() {
             return Some(format!("{at} showed {series}, which the runner never exposed"));

@@ -93,6 +93,7 @@ pub fn evidence() -> Evidence {
             anchor: Some(("arb_topn_loop_iterations_total".into(), 300_000.0)),
             problem: None,
             unanswered: false,
+            age_s: None,
         })
         .collect();
     Evidence {

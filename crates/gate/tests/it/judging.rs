@@ -296,6 +296,12 @@ fn panels_must_answer_and_be_of_this_run() {
     assert_eq!(judged(&|p| p.clear()), Simple::Inconclusive);
     assert_eq!(judged(&|p| p.truncate(3)), Simple::Inconclusive);
     assert_eq!(judged(&|p| p[0].has_data = false), Simple::Fail);
+    // Stored data is as old as it says.
+    let older = |p: &mut Vec<PanelCheck>, age: Option<f64>| {
+        p.iter_mut().for_each(|check| (check.anchor.as_mut().unwrap().1, check.age_s) = (280_000.0, age));
+    };
+    assert_eq!(judged(&|p| older(p, None)), Simple::Fail);
+    assert_eq!(judged(&|p| older(p, Some(300.0))), Simple::Pass);
     // A dashboard that is away proves nothing, either way.
     let away = |p: &mut PanelCheck| (p.has_data, p.unanswered, p.anchor) = (false, true, None);
     assert_eq!(judged(&|p| p.iter_mut().for_each(away)), Simple::Inconclusive);

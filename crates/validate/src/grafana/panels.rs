@@ -59,6 +59,7 @@ fn unasked(panel: &Panel, t: f64, why: &GrafanaError) -> PanelCheck {
         anchor: None,
         problem: None,
         unanswered: matches!(why, GrafanaError::Away(_)),
+        age_s: None,
     }
 }
 
@@ -82,9 +83,9 @@ fn identity(source: &Value) -> Vec<Value> {
 
 /// Whose answer it is.
 struct Who {
-    /// Seconds after the phase's start that the data is of.
+    /// Seconds after the phase's start at which it was asked for.
     t: f64,
-    /// How old it was, in seconds.
+    /// How old the data was, in seconds, by the clocks of Grafana and Prometheus.
     age: Option<f64>,
     run_id: Option<String>,
     process_start: Option<f64>,
@@ -106,7 +107,7 @@ impl Who {
             Some((exposition::canonical_name(name, &labels), row.value, age.max(0.0)))
         });
         Self {
-            t: (asked - LAG_S - anchor.as_ref().map_or(0.0, |(_, _, age)| *age)).max(0.0),
+            t: asked,
             age: anchor.as_ref().map(|(_, _, age)| *age),
             run_id: (!ids.is_empty()).then(|| ids.join(", ")),
             process_start: found("start").first().map(|row| row.value),
@@ -190,6 +191,7 @@ impl Plan {
             anchor: who.anchor.clone(),
             problem: self.fault.clone(),
             unanswered: false,
+            age_s: Some(who.age.unwrap_or(0.0) + LAG_S),
         };
         if self.fault.is_some() {
             return check;

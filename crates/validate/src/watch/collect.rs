@@ -33,6 +33,7 @@ pub(super) fn ask_panels(http: &Http, addr: SocketAddr, dashboard: Dashboard, t:
                 anchor: answer.anchor.clone(),
                 problem: panel.problem,
                 unanswered: false,
+                age_s: None,
             })
             .collect(),
         Err(why) => catalogue::PANELS
@@ -49,6 +50,7 @@ pub(super) fn ask_panels(http: &Http, addr: SocketAddr, dashboard: Dashboard, t:
                 anchor: None,
                 problem: Some(why.clone()),
                 unanswered: false,
+                age_s: None,
             })
             .collect(),
     }
