@@ -71,9 +71,9 @@ impl Dispatcher {
             let of = (notifier, names.as_slice());
             workers.push(Worker::lane(&config, registry, of, clock.clone(), Arc::clone(&own))?);
         }
-        // A server that is away keeps nobody from starting: everything waits on disk.
+        // A server that is away, or a full disk, keeps nobody from starting: everything waits on disk.
         match intake.come_back().and_then(|()| intake.poll(clock()).map(drop)) {
-            Err(e) if e.is_store_lost() => own.failing(&e, clock()),
+            Err(e @ (AlertError::StoreLost { .. } | AlertError::Store(_))) => own.failing(&e, clock()),
             other => other?,
         }
         let shared = Arc::new(Shared::default());

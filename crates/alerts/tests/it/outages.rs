@@ -99,9 +99,14 @@ impl Schedule {
     /// Left alone long enough, everything ends.
     fn rest(&mut self) {
         *self.weather.lock().unwrap() = Weather::default();
+        let store = self.bench.store();
         for _ in 0..40 {
             self.take_in();
             while self.step() {}
+            let c = store.conservation(RUN, None).unwrap();
+            if (c.raised, c.pending) == (self.raised, 0) {
+                return;
+            }
             self.bench.advance(Duration::from_secs(20));
         }
     }
