@@ -69,7 +69,8 @@ pub(crate) fn scrub(text: &str, secrets: &[&Secret]) -> String {
         let path = secret.expose().split_once("://").map_or(secret.expose(), |(_, rest)| rest);
         // The host of an address is no secret, and helps; an account's name in a mail address is shown by nobody.
         parts.extend(
-            path.split(['/', '?', '&', '=', ':', ',', '\\']).skip(usize::from(path != secret.expose())),
+            path.split(['/', '?', '&', '=', ':', ',', ';', ' ', '<', '>', '\\'])
+                .skip(usize::from(path != secret.expose())),
         );
     }
     parts.retain(|part| part.len() >= SHORTEST_PART);

@@ -80,7 +80,8 @@ type Behaviour = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 struct Shared {
     behaviour: Behaviour,
     seen: Mutex<Vec<Request>>,
-    faults: Mutex<VecDeque<Fault>>,
+    /// With what a request's path has to hold to meet it.
+    faults: Mutex<VecDeque<(String, Fault)>>,
     dead: AtomicBool,
     ended: AtomicBool,
 }
@@ -160,7 +161,12 @@ impl Played {
 
     /// Lets the next requests go wrong, one fault each.
     pub fn then(&self, faults: impl IntoIterator<Item = Fault>) {
-        lock(&self.shared.faults).extend(faults);
+        self.then_at("", faults);
+    }
+
+    /// Lets the next requests whose path holds this go wrong, one fault each.
+    pub fn then_at(&self, path: &str, faults: impl IntoIterator<Item = Fault>) {
+        lock(&self.shared.faults).extend(faults.into_iter().map(|fault| (path.to_owned(), fault)));
     }
 
     /// Every request from here on ends without an answer, or is answered again.
@@ -193,7 +199,11 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut stream = stream;
     while let Some(request) = read(&mut reader)? {
         lock(&shared.seen).push(request.clone());
-        let fault = lock(&shared.faults).pop_front();
+        let fault = {
+            let mut faults = lock(&shared.faults);
+            let met = faults.iter().position(|(path, _)| request.path.contains(path.as_str()));
+            met.and_then(|at| faults.remove(at)).map(|(_, fault)| fault)
+        };
         let reply = match fault {
             _ if shared.dead.load(Ordering::SeqCst) => return Ok(()),
             Some(Fault::HangsUp) => return Ok(()),

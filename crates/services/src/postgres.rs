@@ -75,6 +75,8 @@ impl Postgres {
             // Two cores and small machines: many private servers may run at once.
             "shared_buffers=16MB",
             "max_connections=60",
+            // Shared memory below the data folder goes with it, after a kill as well.
+            "dynamic_shared_memory_type=mmap",
         ] {
             args.extend(["-c".to_owned(), setting.to_owned()]);
         }

@@ -84,6 +84,16 @@ impl Notifier for Slack {
             shown.push_str("\n(cut; the alert store has it whole)");
         }
         let answer = self.post(&format!("*{}*\n{}", escape(&text::subject(alert)), escape(&shown)))?;
-        if answer.is_ok() { Ok(()) } else { Err(self.refusal(&answer)) }
+        if !answer.is_ok() {
+            return Err(self.refusal(&answer));
+        }
+        // A proxy's page is a success for HTTP, and nobody has seen the message.
+        if answer.body.trim() != "ok" {
+            return Err(SendError::new(
+                Reason::Server,
+                "the answer lacks Slack's own \"ok\"; is a proxy in between?",
+            ));
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! streams on, and afterwards the books equal the server's. What is about sockets themselves meets the real client in
 //! the runner's tests.
 
+use crate::harness;
 use crate::market_client::Client;
 use engine::Config;
 use exchange::{Fault, Injection, MarketKind, PlantedGap, Script};
@@ -182,6 +183,7 @@ const SLOWLY: &str = "-1000 kind = 'snapshot_slow'; asset = 'BTC'; ms = 3500; la
 
 #[test]
 fn missing_diff() {
+    harness::gives_way();
     one_symbol(
         &format!("{SLOWLY}\n0 kind = 'drop_diffs'; asset = 'BTC'; count = 1"),
         Venue::Binance,
@@ -192,11 +194,13 @@ fn missing_diff() {
 
 #[test]
 fn duplicated_diff() {
+    harness::gives_way();
     harmless("0 kind = 'duplicate_diffs'; asset = 'BTC'; lasts_ms = 8000", Fault::DuplicateDiffs);
 }
 
 #[test]
 fn reordered_diffs() {
+    harness::gives_way();
     let rows = format!("{SLOWLY}\n0 kind = 'reorder_diffs'; asset = 'BTC'; count = 1");
     one_symbol(&rows, Venue::Binance, resyncs, s(3));
 }
@@ -208,6 +212,7 @@ fn said(client: &Client, words: &str) -> usize {
 
 #[test]
 fn snapshot_older_than_the_first_diff() {
+    harness::gives_way();
     let rows = "-1000 kind = 'old_snapshot'; asset = 'BTC'; lasts_ms = 5000\n0 kind = 'drop_diffs'; asset = 'BTC'; count = 1";
     let client = one_symbol(rows, Venue::Binance, resyncs, s(3));
     let times =
@@ -217,6 +222,7 @@ fn snapshot_older_than_the_first_diff() {
 
 #[test]
 fn snapshot_refused_with_429() {
+    harness::gives_way();
     let rows = "-1000 kind = 'snapshot_refused'; asset = 'BTC'; lasts_ms = 5000\n0 kind = 'drop_diffs'; asset = 'BTC'; count = 1";
     let client = one_symbol(rows, Venue::Binance, resyncs, s(3));
     assert!(said(&client, "the snapshot of BTC on binance failed with status 429") >= 3);
@@ -225,6 +231,7 @@ fn snapshot_refused_with_429() {
 
 #[test]
 fn snapshot_refused_with_418() {
+    harness::gives_way();
     let rows = "-1000 kind = 'snapshot_banned'; asset = 'BTC'; lasts_ms = 5000\n0 kind = 'drop_diffs'; asset = 'BTC'; count = 1";
     let client = one_symbol(rows, Venue::Binance, resyncs, s(3));
     assert!(said(&client, "the snapshot of BTC on binance failed with status 418") >= 1);
@@ -233,6 +240,7 @@ fn snapshot_refused_with_418() {
 
 #[test]
 fn snapshot_failed_with_500() {
+    harness::gives_way();
     let rows = "-1000 kind = 'snapshot_down'; asset = 'BTC'; lasts_ms = 5000\n0 kind = 'drop_diffs'; asset = 'BTC'; count = 1";
     let client = one_symbol(rows, Venue::Binance, resyncs, s(3));
     assert!(said(&client, "the snapshot of BTC on binance failed with status 500") >= 3);
@@ -240,6 +248,7 @@ fn snapshot_failed_with_500() {
 
 #[test]
 fn snapshot_too_slow() {
+    harness::gives_way();
     let rows = "-1000 kind = 'snapshot_slow'; asset = 'BTC'; ms = 9000; lasts_ms = 2000\n0 kind = 'drop_diffs'; asset = 'BTC'; count = 1";
     let client = one_symbol(rows, Venue::Binance, resyncs, s(4));
     assert!(said(&client, "the snapshot of BTC on binance failed with status 0") >= 1);
@@ -247,29 +256,34 @@ fn snapshot_too_slow() {
 
 #[test]
 fn sockets_closed() {
+    harness::gives_way();
     whole_venue("0 kind = 'close'; venue = 'upbit'", Venue::Upbit, reconnects, Duration::ZERO);
     whole_venue("0 kind = 'close'; venue = 'binance'", Venue::Binance, reconnects, Duration::ZERO);
 }
 
 #[test]
 fn sockets_reset() {
+    harness::gives_way();
     whole_venue("0 kind = 'reset'; venue = 'upbit'", Venue::Upbit, reconnects, Duration::ZERO);
     whole_venue("0 kind = 'reset'; venue = 'binance'", Venue::Binance, reconnects, Duration::ZERO);
 }
 
 #[test]
 fn sockets_half_open() {
+    harness::gives_way();
     whole_venue("0 kind = 'half_open'; venue = 'upbit'", Venue::Upbit, reconnects, s(5));
     whole_venue("0 kind = 'half_open'; venue = 'binance'", Venue::Binance, reconnects, s(5));
 }
 
 #[test]
 fn day_close() {
+    harness::gives_way();
     whole_venue("0 kind = 'day_close'", Venue::Binance, reconnects, Duration::ZERO);
 }
 
 #[test]
 fn server_shutdown() {
+    harness::gives_way();
     let mut client = session("0 kind = 'server_shutdown'");
     let before = reconnects(&client);
     // The client goes at once, and is not there any more when the venue closes.
@@ -281,6 +295,7 @@ fn server_shutdown() {
 
 #[test]
 fn silent_venue() {
+    harness::gives_way();
     for venue in Venue::ALL {
         let mut client = session(&format!("0 kind = 'silent'; venue = '{venue}'; lasts_ms = 9000"));
         let frames = client.frames;
@@ -299,6 +314,7 @@ fn silent_venue() {
 
 #[test]
 fn pings_unanswered() {
+    harness::gives_way();
     // Data is a sign of life: a venue that only forgets its pongs is kept.
     let client = session("0 kind = 'ping_unanswered'; lasts_ms = 30000");
     let mut client = client;
@@ -330,6 +346,7 @@ fn health_until(client: &mut Client, venue: Venue, until: Duration) -> Vec<&'sta
 
 #[test]
 fn frozen_books_with_a_living_socket() {
+    harness::gives_way();
     for venue in Venue::ALL {
         let mut client = session(&format!("0 kind = 'freeze'; venue = '{venue}'; lasts_ms = 30000"));
         let seen = health_until(&mut client, venue, BEGIN + s(29));
@@ -345,6 +362,7 @@ fn frozen_books_with_a_living_socket() {
 
 #[test]
 fn crossed_book() {
+    harness::gives_way();
     let rows = format!("{SLOWLY}\n0 kind = 'crossed'; venue = 'binance'; asset = 'BTC'; count = 1");
     one_symbol(&rows, Venue::Binance, resyncs, s(3));
     let rows = "0 kind = 'crossed'; venue = 'upbit'; asset = 'BTC'; lasts_ms = 4000";
@@ -357,6 +375,7 @@ fn crossed_book() {
 
 #[test]
 fn price_0_padding() {
+    harness::gives_way();
     let mut client = session("0 kind = 'zero_padding'; asset = 'BTC'; lasts_ms = 8000");
     client.run(s(4));
     let [bids, asks] = client.core().levels(asset(AFFECTED), Venue::Upbit).unwrap();
@@ -367,6 +386,7 @@ fn price_0_padding() {
 
 #[test]
 fn malformed_frame() {
+    harness::gives_way();
     let rows = format!("{SLOWLY}\n0 kind = 'malformed'; venue = 'binance'; asset = 'BTC'; count = 1");
     let client = one_symbol(&rows, Venue::Binance, resyncs, s(3));
     assert!(errors(&client) > 0);
@@ -377,6 +397,7 @@ fn malformed_frame() {
 
 #[test]
 fn truncated_frame() {
+    harness::gives_way();
     let rows = format!("{SLOWLY}\n0 kind = 'truncated'; venue = 'binance'; asset = 'BTC'; count = 1");
     let client = one_symbol(&rows, Venue::Binance, resyncs, s(3));
     assert!(errors(&client) > 0);
@@ -387,6 +408,7 @@ fn truncated_frame() {
 
 #[test]
 fn huge_frame() {
+    harness::gives_way();
     for venue in Venue::ALL {
         let rows = format!("0 kind = 'huge'; venue = '{venue}'; asset = 'BTC'; count = 1");
         whole_venue(&rows, venue, reconnects, Duration::ZERO);
@@ -395,6 +417,7 @@ fn huge_frame() {
 
 #[test]
 fn frames_of_a_symbol_that_nobody_asked_for() {
+    harness::gives_way();
     let client = harmless("0 kind = 'stray_frames'; lasts_ms = 8000", Fault::StrayFrames);
     assert_eq!(errors(&client), 0);
     assert_eq!(client.core().book_state(asset("ZZZZ"), Venue::Binance), None);
@@ -402,6 +425,7 @@ fn frames_of_a_symbol_that_nobody_asked_for() {
 
 #[test]
 fn unknown_symbol() {
+    harness::gives_way();
     for venue in Venue::ALL {
         // The connection is lost, and the new subscription of one symbol is met with silence.
         let rows = format!(
@@ -422,6 +446,7 @@ fn unknown_symbol() {
 /// connection that goes on. The book that stands there is no market.
 #[test]
 fn a_code_that_a_new_subscription_drops() {
+    harness::gives_way();
     let mut client = session("0 kind = 'unknown_symbol'; venue = 'upbit'; asset = 'BTC'; lasts_ms = 25000");
     client.run(Duration::from_millis(100));
     // A member leaves, so the set is asked for anew; the affected code still streams until then.
@@ -460,6 +485,7 @@ fn refresh(client: &mut Client, all: bool) {
 
 #[test]
 fn halt() {
+    harness::gives_way();
     let mut client = session("0 kind = 'halt'; asset = 'BTC'; lasts_ms = 15000");
     client.run(Duration::from_millis(100));
     let info = client.exchange.get(Venue::Binance, "/api/v3/exchangeInfo", &[("symbol", "BTCUSDT")]);
@@ -475,6 +501,7 @@ fn halt() {
 
 #[test]
 fn a_market_leaves_the_list() {
+    harness::gives_way();
     let mut client = session("0 kind = 'delist'; asset = 'BTC'; lasts_ms = 15000");
     client.run(Duration::from_millis(100));
     let markets = client.exchange.get(Venue::Upbit, "/v1/market/all", &[]);
@@ -493,11 +520,13 @@ fn a_market_leaves_the_list() {
 
 #[test]
 fn timestamps_backwards() {
+    harness::gives_way();
     harmless("0 kind = 'time_backwards'; asset = 'BTC'; lasts_ms = 8000", Fault::TimeBackwards);
 }
 
 #[test]
 fn timestamps_skewed() {
+    harness::gives_way();
     for ms in [-2_000, 2_000] {
         let rows = format!("0 kind = 'time_skew'; ms = {ms}; lasts_ms = 8000");
         let mut client = session(&rows);
@@ -510,6 +539,7 @@ fn timestamps_skewed() {
 
 #[test]
 fn a_price_spike_of_30_percent() {
+    harness::gives_way();
     for target in ["venue = 'upbit'; ", "venue = 'binance'; ", ""] {
         let mut client = session(&format!("0 kind = 'spike'; {target}asset = 'BTC'; lasts_ms = 7000"));
         client.run(s(8));
@@ -536,6 +566,7 @@ fn a_price_spike_of_30_percent() {
 
 #[test]
 fn latency_up_just_when_the_price_jumps() {
+    harness::gives_way();
     // Binance shows the jump late: whoever compares the two books sees a gap that is not there.
     let mut client = session(
         "0 kind = 'jump_latency'; venue = 'binance'; ms = 1500; lasts_ms = 20000\n0 kind = 'spike'; asset = 'SOL'; venue = 'upbit'; bps = 100; lasts_ms = 20000",
@@ -560,6 +591,7 @@ fn latency_up_just_when_the_price_jumps() {
 
 #[test]
 fn everything_cut_off() {
+    harness::gives_way();
     let mut client = session("0 kind = 'cut'; lasts_ms = 6000");
     client.run_until("no book is in use", s(2), |c| Venue::ALL.iter().all(|v| c.live(*v) == 0));
     let noticed = client.now();
@@ -574,6 +606,7 @@ fn everything_cut_off() {
 
 #[test]
 fn rest_refused_banned_down_and_slow() {
+    harness::gives_way();
     for kind in ["rest_refused", "rest_banned", "rest_down", "rest_slow"] {
         let mut client = session(&format!(
             "-1000 kind = '{kind}'; lasts_ms = 8000\n0 kind = 'drop_diffs'; asset = 'BTC'; count = 1"
@@ -594,6 +627,7 @@ fn rest_refused_banned_down_and_slow() {
 
 #[test]
 fn a_fault_that_makes_no_sense_is_refused_with_what_to_do() {
+    harness::gives_way();
     let mut client = session("");
     for (injection, word) in [
         (Injection::of(Fault::Halt), "needs a symbol"),

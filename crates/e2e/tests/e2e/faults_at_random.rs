@@ -4,6 +4,7 @@
 //! `ASSAY_FAULT_SEEDS` says how many seeds (20 when it is not set), `ASSAY_FAULT_SEED` the first of them (0). Each is printed when
 //! it fails.
 
+use crate::harness;
 use crate::market_client::Client;
 use engine::Config;
 use exchange::faults::Extent;
@@ -84,6 +85,7 @@ fn campaign(seed: u64, met: &mut BTreeMap<Fault, u64>) {
 
 #[test]
 fn every_live_book_equals_the_servers() {
+    harness::gives_way();
     let first = number("ASSAY_FAULT_SEED", 0);
     let seeds: Vec<u64> = (first..first + number("ASSAY_FAULT_SEEDS", 20)).collect();
     // Two threads: a seed needs one, and what is told of a failure is its panic's message.

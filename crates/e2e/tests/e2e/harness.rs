@@ -63,6 +63,12 @@ impl Drop for Seat {
     }
 }
 
+/// For a test that computes instead of waiting: its thread, and what it starts, lets others go first. What watches a process by
+/// the clock would otherwise see the machine's load as the runner's fault. On Linux niceness is a thread's.
+pub fn gives_way() {
+    let _ = rustix::process::nice(15);
+}
+
 /// A temporary folder that stays when the test fails, so that its evidence can be looked at.
 pub struct Scratch(Option<TempDir>);
 

@@ -4,6 +4,7 @@
 mod resample;
 mod runner;
 
+use crate::harness;
 use catalogue::CriterionId;
 use gate::evidence::{Evidence, EvidenceClass, Found, PhaseEnd, PhaseEvidence, RoundTripProof, RuleState};
 use gate::evidence::{LogFacts, Origin, Sample, Settings};
@@ -143,26 +144,31 @@ fn healthy(name: &'static str) {
 
 #[test]
 fn fifty_hours_on_the_noise_of_python() {
+    harness::gives_way();
     healthy("python");
 }
 
 #[test]
 fn fifty_hours_on_the_noise_of_node() {
+    harness::gives_way();
     healthy("node");
 }
 
 #[test]
 fn fifty_hours_on_the_noise_of_a_jvm() {
+    harness::gives_way();
     healthy("jvm");
 }
 
 #[test]
 fn fifty_hours_on_the_noise_of_postgresql() {
+    harness::gives_way();
     healthy("postgres");
 }
 
 #[test]
 fn the_recordings_themselves_are_healthy() {
+    harness::gives_way();
     let settings = settings("d77-4");
     let poll = settings.poll_s as usize;
     for name in RECORDINGS {
@@ -279,6 +285,7 @@ const DEFECTS: [Defect; 11] = [
 
 #[test]
 fn every_planted_defect_is_found_within_its_window_and_a_poll() {
+    harness::gives_way();
     let poll = settings("d77-4").poll_s;
     for name in RECORDINGS {
         let recording = Recording::load(name);
@@ -297,6 +304,7 @@ fn every_planted_defect_is_found_within_its_window_and_a_poll() {
 
 #[test]
 fn missed_scrapes_delay_a_finding_by_what_was_not_watched_and_no_more() {
+    harness::gives_way();
     let poll = settings("d77-4").poll_s;
     let recording = Recording::load("node");
     let mut delayed = 0;
@@ -333,6 +341,7 @@ fn leak(recording: &Recording, percent: f64, mib: f64, seed: u64) -> (Option<f64
 /// one is depends on how much larger the noise is than it.
 #[test]
 fn a_leak_is_found_as_soon_as_the_noise_allows() {
+    harness::gives_way();
     for name in RECORDINGS {
         let recording = Recording::load(name);
         for seed in 0..4 {
@@ -346,6 +355,7 @@ fn a_leak_is_found_as_soon_as_the_noise_allows() {
 /// Without noise nothing is to be waited for: 12 %/h is found with the reading that completes the window.
 #[test]
 fn a_small_leak_of_a_quiet_process_is_found_at_once() {
+    harness::gives_way();
     let settings = settings("d77-4");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let usage: Vec<_> = Recording::load("postgres").flat((settings.main_s / settings.poll_s) as usize);

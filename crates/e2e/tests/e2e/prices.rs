@@ -1,6 +1,7 @@
 //! Ten days of real prices through the engine: a generated input log, replayed, sees the premiums of the data, and what
 //! it does about them adds up. The data's own figures are computed here, straight from the files.
 
+use crate::harness;
 use crate::harness::Scratch;
 use assay::generate::{InMemory, Plan, VirtualMarket, write_log};
 use engine::{Config, Core, Effect};
@@ -177,6 +178,7 @@ fn funnels(entries: &[Entry]) -> [BTreeMap<String, u64>; 2] {
 
 #[test]
 fn ten_days_of_real_prices_are_seen_as_they_were_and_the_funnel_explains_the_outcome() {
+    harness::gives_way();
     let Some(prices) = data() else { return };
     let own = ratios(&prices);
     assert!(own.len() > 2_800, "{} common instants in ten days", own.len());
@@ -248,6 +250,7 @@ fn the_funnel_explains(entries: &[Entry], threshold: f64) {
 
 #[test]
 fn a_gap_planted_on_real_prices_is_traded_in_its_direction() {
+    harness::gives_way();
     let Some(prices) = data() else { return };
     let minutes = |m: u64| Duration::from_secs(m * 60);
     let asset = Asset::new("BTC").unwrap();
@@ -288,6 +291,7 @@ fn a_gap_planted_on_real_prices_is_traded_in_its_direction() {
 
 #[test]
 fn a_log_of_real_prices_is_one_that_replay_takes() {
+    harness::gives_way();
     let Some(prices) = data() else { return };
     let dir = Scratch::new();
     let log = dir.path().join("hour.log");
@@ -319,6 +323,7 @@ fn a_log_of_real_prices_is_one_that_replay_takes() {
 
 #[test]
 fn a_session_on_real_prices_is_explained_by_the_command() {
+    harness::gives_way();
     let Some(prices) = data() else { return };
     let dir = Scratch::new();
     let path = |name: &str| dir.path().join(name).display().to_string();
@@ -360,6 +365,7 @@ fn a_session_on_real_prices_is_explained_by_the_command() {
 
 #[test]
 fn the_universe_of_a_local_exchange_is_explained() {
+    harness::gives_way();
     let dir = Scratch::new();
     let mut child = crate::harness::start(["exchange", "--symbols", "12", "--market", "calm"], dir.path());
     let ready = crate::harness::wait_for("the exchange's addresses", Duration::from_secs(20), || {

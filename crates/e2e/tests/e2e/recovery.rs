@@ -1,6 +1,7 @@
 //! Recovery in virtual time: a journal cut at every commit says what the core that was not interrupted is, and a session
 //! that is killed again and again, losing the end of its journal each time, replays from its input log to the journal it has.
 
+use crate::harness;
 use assay::generate::{GenerateError, Sink, VirtualMarket, Wanted};
 use engine::legs::Phase;
 use engine::recover::{Cuts, State};
@@ -117,6 +118,7 @@ fn market(seed: u64) -> VirtualMarket<Killable> {
 
 #[test]
 fn a_journal_cut_at_any_commit_gives_the_state_of_the_core() {
+    harness::gives_way();
     let mut seen = BTreeSet::new();
     for seed in 0..seeds() {
         let mut market = market(500 + seed);
@@ -139,6 +141,7 @@ fn a_journal_cut_at_any_commit_gives_the_state_of_the_core() {
 
 #[test]
 fn a_session_killed_again_and_again_replays_to_its_journal() {
+    harness::gives_way();
     for seed in 0..seeds() {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let mut market = market(600 + seed);

@@ -1,6 +1,7 @@
 //! The engine against the synthetic market in virtual time: the exchange's own frames through the engine's own parser, no
 //! socket, no clock. What takes a minute live takes a fraction of a second here, so that seeds can be counted in dozens.
 
+use crate::harness;
 use assay::generate::{InMemory, VirtualMarket};
 use engine::Config;
 use exchange::{MarketKind, PlantedGap};
@@ -67,6 +68,7 @@ fn looked_and_sent(entries: &[Entry]) -> (u64, usize) {
 
 #[test]
 fn a_market_without_edge_never_trades() {
+    harness::gives_way();
     for seed in 0..20 {
         let entries = Session::start(MarketKind::Calm, seed, 30, &[]).run(60);
         let (looked, sent) = looked_and_sent(&entries);
@@ -80,6 +82,7 @@ fn a_market_without_edge_never_trades() {
 
 #[test]
 fn a_planted_gap_is_traded_with_a_profit_in_both_directions() {
+    harness::gives_way();
     for (bps, direction) in [(80.0, Direction::BuyBinance), (-80.0, Direction::BuyUpbit)] {
         let gap = PlantedGap { asset: None, bps, at: Duration::from_secs(6), lasts: Duration::from_secs(3) };
         let entries = Session::start(MarketKind::Calm, 3, 20, std::slice::from_ref(&gap)).run(20);
@@ -94,6 +97,7 @@ fn a_planted_gap_is_traded_with_a_profit_in_both_directions() {
 
 #[test]
 fn an_edge_market_is_traded_and_every_kind_of_exit_occurs() {
+    harness::gives_way();
     let mut reasons = BTreeSet::new();
     for seed in 0..5 {
         let entries = Session::start(MarketKind::Edge, seed, 50, &[]).run(60);
@@ -111,6 +115,7 @@ fn an_edge_market_is_traded_and_every_kind_of_exit_occurs() {
 
 #[test]
 fn the_same_seed_gives_the_same_journal() {
+    harness::gives_way();
     let journal = || {
         let mut bytes = Vec::new();
         for entry in Session::start(MarketKind::Edge, 11, 30, &[]).run(20) {
@@ -124,6 +129,7 @@ fn the_same_seed_gives_the_same_journal() {
 /// The judge's own accounting over the engine's journals: the two share no code beyond the exact numbers.
 #[test]
 fn the_judge_adds_up_to_the_same() {
+    harness::gives_way();
     for seed in 0..5 {
         let entries = Session::start(MarketKind::Edge, 100 + seed, 50, &[]).run(60);
         let accounts = gate::account(&entries).unwrap();

@@ -108,7 +108,8 @@ impl Core {
     fn watch_imbalance(&mut self) {
         let limit = self.config.alerts.imbalance;
         let mut begun = Vec::new();
-        for symbol in self.symbols.iter().filter(|s| s.active) {
+        // Coin of a venue is there with its first price: before both have come, one side is empty and nothing is lopsided.
+        for symbol in self.symbols.iter().filter(|s| s.active && s.deposited == [true, true]) {
             let asset = symbol.member.asset;
             let [a, b] = Venue::ALL.map(|venue| self.ledger.balance(venue, asset));
             let Some(share) = crate::score::imbalance(a, b) else { continue };

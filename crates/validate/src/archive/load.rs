@@ -378,8 +378,12 @@ pub fn phase_records(dir: &RunDir) -> Vec<PhaseRecord> {
     lines(&dir.path(names::PHASES)).items
 }
 
-/// Where preflight found the container of the alert store; `None` when it is none.
+/// Where preflight found the container of the alert store, the main run's before the first: its port may be another after a
+/// restart. `None` when it is none.
 pub fn alert_address(dir: &RunDir) -> Option<String> {
-    let text = std::fs::read(dir.path(names::PREFLIGHT)).ok()?;
-    serde_json::from_slice::<crate::preflight::Report>(&text).ok()?.stack?.alerts_address
+    let stack = |name: &str| {
+        let text = std::fs::read(dir.path(name)).ok()?;
+        serde_json::from_slice::<crate::preflight::Report>(&text).ok()?.stack
+    };
+    stack(names::PREFLIGHT_MAIN).or_else(|| stack(names::PREFLIGHT))?.alerts_address
 }

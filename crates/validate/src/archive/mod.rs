@@ -40,6 +40,8 @@ pub mod names {
     #![allow(missing_docs)]
     pub const METADATA: &str = "metadata.json";
     pub const PREFLIGHT: &str = "preflight.json";
+    /// Preflight before the main run.
+    pub const PREFLIGHT_MAIN: &str = "preflight_main.json";
     pub const ENV_CHECKER: &str = "env_checker.log";
     pub const ORCHESTRATOR: &str = "orchestrator.log";
     pub const MONITOR: &str = "monitor.log";

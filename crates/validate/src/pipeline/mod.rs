@@ -288,7 +288,7 @@ impl Run<'_> {
             stack: &stack,
         };
         let steps = preflight::run(&context);
-        let name = if phase_no == 1 { names::PREFLIGHT } else { "preflight_main.json" };
+        let name = if phase_no == 1 { names::PREFLIGHT } else { names::PREFLIGHT_MAIN };
         let report = preflight::Report::new(&self.options.loaded.profile, steps, &stack);
         self.dir.write_json(name, &report)?;
         self.stack = stack;

@@ -225,7 +225,7 @@ fn hidden(prefix: &str, value: &toml::Value) -> toml::Value {
 
 /// The stores as preflight found them up; as the profile names them when it left no word.
 fn stores_used(report: &Report<'_>) -> String {
-    let found = ["preflight_main.json", names::PREFLIGHT].iter().find_map(|name| {
+    let found = [names::PREFLIGHT_MAIN, names::PREFLIGHT].iter().find_map(|name| {
         let text = std::fs::read(report.dir.join(name)).ok()?;
         serde_json::from_slice::<crate::preflight::Report>(&text).ok()?.stack
     });
@@ -284,7 +284,7 @@ pub(super) fn files(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
         (names::ALERTS, w.f_alerts),
         (names::ALERT_DB, w.f_alert_db),
         (names::PREFLIGHT, w.f_preflight),
-        ("preflight_main.json", w.f_preflight_main),
+        (names::PREFLIGHT_MAIN, w.f_preflight_main),
         (names::ENV_CHECKER, w.f_env),
         (names::ORCHESTRATOR, w.f_orchestrator),
         (names::MONITOR, w.f_monitor),
