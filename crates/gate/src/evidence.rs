@@ -577,6 +577,25 @@ pub struct PanelCheck {
     pub age_s: Option<f64>,
 }
 
+impl PanelCheck {
+    /// A question at `t` that brought nothing, for this reason.
+    pub fn without_data(t: f64, panel: &str, problem: String) -> Self {
+        Self {
+            t,
+            panel: panel.to_owned(),
+            has_data: false,
+            values: BTreeMap::new(),
+            colour: None,
+            run_id: None,
+            process_start: None,
+            anchor: None,
+            problem: Some(problem),
+            unanswered: false,
+            age_s: None,
+        }
+    }
+}
+
 /// A change of a rule's state: one line of `rules.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -12,7 +12,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use tokio::runtime::Runtime;
 
 use super::http::runtime;
-use super::{Notifier, Reason, SendError, text};
+use super::{Notifier, Reason, SendError, text, with_causes};
 use crate::config::EMAIL;
 use crate::model::{Alert, AlertError};
 use crate::secret::{Secret, scrub};
@@ -146,15 +146,7 @@ fn failure(error: &lettre::transport::smtp::Error) -> SendError {
         None if error.is_client() => Reason::Rejected,
         None => Reason::Network,
     };
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        let text = e.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = e.source();
-    }
+    let message = with_causes(error.to_string(), error.source());
     SendError::new(reason, message.chars().take(300).collect::<String>())
 }
 

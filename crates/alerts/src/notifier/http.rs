@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Reason, SendError};
+use super::{Reason, SendError, with_causes};
 use crate::model::AlertError;
 
 /// Longer answers are cut. Telegram gives a message back with every answer: 4096 characters, escaped to six bytes each, and then some.
@@ -152,21 +152,12 @@ fn failure(error: &reqwest::Error) -> SendError {
     use std::error::Error as _;
     let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
     // The error's own text ends in the address; its causes have none.
-    let mut message = match () {
+    let message = match () {
         () if error.is_connect() => "cannot connect",
         () if error.is_body() || error.is_decode() => "the answer broke off",
         () => "the request failed",
-    }
-    .to_owned();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        let text = e.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = e.source();
-    }
-    SendError::new(reason, message)
+    };
+    SendError::new(reason, with_causes(message.to_owned(), error.source()))
 }
 
 #[cfg(test)]

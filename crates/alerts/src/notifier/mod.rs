@@ -10,6 +10,7 @@ mod telegram;
 mod text;
 mod webhook;
 
+use std::error::Error;
 use std::time::Duration;
 
 pub use email::{Email, EmailConfig};
@@ -20,6 +21,18 @@ pub use text::digest;
 pub use webhook::{IDEMPOTENCY, SIGNATURE, TIMESTAMP, Webhook, signature};
 
 use crate::model::Alert;
+
+/// A message with the causes behind it, each said once.
+fn with_causes(mut message: String, mut cause: Option<&(dyn Error + 'static)>) -> String {
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    message
+}
 
 /// Something that takes alerts to a person.
 pub trait Notifier: Send {

@@ -9,6 +9,7 @@ use journal::file::Writer;
 use journal::{Body, Entry};
 use market::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -71,23 +72,28 @@ pub struct Bench {
     seq: u64,
 }
 
+/// A dispatcher with its files in one folder and no notifier of its own.
+pub fn config(folder: &Path, run_id: &str) -> AlertConfig {
+    AlertConfig {
+        database: folder.join("alerts.db"),
+        server: None,
+        retention: None,
+        run_id: run_id.to_owned(),
+        phase: "main".to_owned(),
+        env: "paper".to_owned(),
+        notifiers: Vec::new(),
+        routes: Routes::paper(),
+        probe_every: Duration::from_secs(60),
+        retry: RetryPolicy::default(),
+        sources: vec![folder.join("journal.jsonl"), folder.join("spool.jsonl")],
+        own_spool: None,
+    }
+}
+
 impl Bench {
     pub fn new(names: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = AlertConfig {
-            database: folder.path().join("alerts.db"),
-            server: None,
-            retention: None,
-            run_id: RUN.to_owned(),
-            phase: "main".to_owned(),
-            env: "paper".to_owned(),
-            notifiers: Vec::new(),
-            routes: Routes::paper(),
-            probe_every: Duration::from_secs(60),
-            retry: RetryPolicy::default(),
-            sources: vec![folder.path().join("journal.jsonl"), folder.path().join("spool.jsonl")],
-            own_spool: None,
-        };
+        let config = config(folder.path(), RUN);
         let mut bench = Self {
             folder,
             config,

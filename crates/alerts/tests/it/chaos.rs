@@ -3,8 +3,8 @@
 
 use crate::bench::registry;
 use alerts::{
-    Alert, AlertConfig, Conservation, Dispatcher, Notifier, PostgresConfig, Reason, RetryPolicy, Routes,
-    SendError, Status, Store, StoreServer,
+    Alert, AlertConfig, Conservation, Dispatcher, Notifier, PostgresConfig, Reason, RetryPolicy, SendError,
+    Status, Store, StoreServer,
 };
 use journal::file::Writer;
 use journal::{Body, Entry};
@@ -61,13 +61,6 @@ fn child() {
     let config = AlertConfig {
         database: folder.join("alerts.sqlite"),
         server,
-        retention: None,
-        run_id: RUN.to_owned(),
-        phase: "main".to_owned(),
-        env: "paper".to_owned(),
-        notifiers: Vec::new(),
-        routes: Routes::paper(),
-        probe_every: Duration::from_secs(60),
         retry: RetryPolicy {
             first: Duration::from_millis(100),
             timeout: Duration::from_millis(500),
@@ -75,6 +68,7 @@ fn child() {
         },
         sources: vec![folder.join("journal.log")],
         own_spool: Some(folder.join("dispatcher.log")),
+        ..crate::bench::config(&folder, RUN)
     };
     let notifiers = ["first", "second"].map(|name| {
         let file = OpenOptions::new().append(true).create(true).open(ledger(&folder, name)).unwrap();

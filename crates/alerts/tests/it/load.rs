@@ -2,16 +2,13 @@
 //! virtual time; 5 000 in CI, `cargo xtask campaign alerts-load` sends 200 000 (`ASSAY_ALERTS`).
 
 use crate::bench::{RUN, START, registry};
-use alerts::{
-    Alert, AlertConfig, Clock, Intake, Notifier, Reason, RetryPolicy, Routes, SendError, Store, Worker,
-};
+use alerts::{Alert, AlertConfig, Clock, Intake, Notifier, Reason, SendError, Store, Worker};
 use journal::file::Writer;
 use journal::{Body, Entry};
 use market::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// Raised between two turns of the dispatcher.
 const BURST: u64 = 100;
@@ -84,18 +81,8 @@ fn none_of_many_is_lost() {
         move || Timestamp(now.load(Ordering::SeqCst))
     });
     let config = AlertConfig {
-        database: folder.path().join("alerts.db"),
-        server: None,
-        retention: None,
-        run_id: RUN.to_owned(),
-        phase: "main".to_owned(),
-        env: "paper".to_owned(),
-        notifiers: Vec::new(),
-        routes: Routes::paper(),
-        probe_every: Duration::from_secs(60),
-        retry: RetryPolicy::default(),
         sources: vec![folder.path().join("journal.log")],
-        own_spool: None,
+        ..crate::bench::config(folder.path(), RUN)
     };
     let registry = registry();
     let owned = names.map(str::to_owned);

@@ -10,18 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn config(folder: &Path, log: &Path) -> AlertConfig {
     AlertConfig {
-        database: folder.join("alerts.db"),
-        server: None,
-        retention: None,
-        run_id: "r.main".to_owned(),
-        phase: "main".to_owned(),
-        env: "paper".to_owned(),
         notifiers: vec![NotifierConfig::LocalLog { path: log.to_owned() }],
         routes: Routes::default(),
         probe_every: Duration::from_secs(5),
         retry: RetryPolicy { first: Duration::from_millis(5), ..RetryPolicy::default() },
-        sources: vec![folder.join("journal.jsonl"), folder.join("spool.jsonl")],
-        own_spool: None,
+        ..crate::bench::config(folder, "r.main")
     }
 }
 

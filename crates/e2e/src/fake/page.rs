@@ -248,18 +248,8 @@ fn trading(p: &mut Page, state: &State) {
     let trades = [("trade_type=\"entry\"", state.entries as f64), ("trade_type=\"exit\"", exits)];
     p.several("arb_topn_trades_total", "counter", trades);
     p.one("arb_topn_round_trips_total", "counter", "", exits);
-    let reasons = [
-        "take_profit",
-        "stop_loss",
-        "time_limit",
-        "spread_reversal",
-        "emergency",
-        "kill_switch",
-        "shutdown",
-        "halt",
-    ];
     let of = |reason| state.reasons.get(reason).copied().unwrap_or(0) as f64;
-    let series = reasons.map(|reason| (format!("reason=\"{reason}\""), of(reason)));
+    let series = catalogue::EXIT_REASONS.map(|reason| (format!("reason=\"{reason}\""), of(reason)));
     p.several("arb_topn_exit_reasons_total", "counter", series);
     let open = state.open_positions() as f64;
     p.one("arb_topn_active_positions", "gauge", "", open);

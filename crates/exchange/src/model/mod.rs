@@ -144,19 +144,7 @@ impl Model {
         let listed = listing::listings(symbols, seed).map_err(|_| crate::ExchangeError::Symbols(symbols))?;
         let symbols =
             listed.into_iter().enumerate().map(|(i, l)| Symbol::new(l, seed, 100 + i as u64)).collect();
-        let mut model = Self {
-            kind,
-            seed,
-            start_ms,
-            steps: 0,
-            noise: Noise::new(seed, 2),
-            common: 0.0,
-            fx_bid: FX_START,
-            symbols,
-            planted: Vec::new(),
-            track: None,
-            touched: Vec::new(),
-        };
+        let mut model = Self::bare(kind, seed, start_ms, symbols);
         model.open(planted)?;
         Ok(model)
     }
@@ -164,12 +152,17 @@ impl Model {
     /// Markets without books of their own: a recording's.
     pub fn listing_only(listed: Vec<Listing>, start_ms: i64) -> Self {
         let symbols = listed.into_iter().map(|listing| Symbol::new(listing, 0, 100)).collect();
+        Self::bare(MarketKind::Calm, 0, start_ms, symbols)
+    }
+
+    /// Symbols whose books are still empty.
+    fn bare(kind: MarketKind, seed: u64, start_ms: i64, symbols: Vec<Symbol>) -> Self {
         Self {
-            kind: MarketKind::Calm,
-            seed: 0,
+            kind,
+            seed,
             start_ms,
             steps: 0,
-            noise: Noise::new(0, 2),
+            noise: Noise::new(seed, 2),
             common: 0.0,
             fx_bid: FX_START,
             symbols,

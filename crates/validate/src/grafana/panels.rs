@@ -26,7 +26,10 @@ pub fn ask_panels(
     let all = |t: f64, why: &GrafanaError| {
         wanted
             .iter()
-            .map(|panel| PanelCheck { problem: Some(why.to_string()), ..unasked(panel, t, why) })
+            .map(|panel| PanelCheck {
+                unanswered: matches!(why, GrafanaError::Away(_)),
+                ..PanelCheck::without_data(t, panel.id, why.to_string())
+            })
             .collect()
     };
     let served = match client.health(t).and_then(|_| client.dashboard(t, dashboard.uid())) {
@@ -45,22 +48,6 @@ pub fn ask_panels(
     };
     let who = Who::read(&results, t);
     plans.iter().map(|plan| plan.check(&results, &who, scale)).collect()
-}
-
-fn unasked(panel: &Panel, t: f64, why: &GrafanaError) -> PanelCheck {
-    PanelCheck {
-        t,
-        panel: panel.id.to_owned(),
-        has_data: false,
-        values: BTreeMap::new(),
-        colour: None,
-        run_id: None,
-        process_start: None,
-        anchor: None,
-        problem: None,
-        unanswered: matches!(why, GrafanaError::Away(_)),
-        age_s: None,
-    }
 }
 
 fn query(reference: &str, source: &Value, expr: &str) -> Value {
@@ -191,7 +178,7 @@ impl Plan {
             anchor: who.anchor.clone(),
             problem: self.fault.clone(),
             unanswered: false,
-            age_s: Some(who.age.unwrap_or(0.0) + LAG_S),
+            age_s: who.age.map(|age| age + LAG_S),
         };
         if self.fault.is_some() {
             return check;

@@ -4,7 +4,6 @@ use super::console::PanelsAnswer;
 use super::scrape::Http;
 use catalogue::Dashboard;
 use gate::evidence::PanelCheck;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,19 +38,7 @@ pub(super) fn ask_panels(http: &Http, addr: SocketAddr, dashboard: Dashboard, t:
         Err(why) => catalogue::PANELS
             .iter()
             .filter(|panel| panel.dashboard == dashboard)
-            .map(|panel| PanelCheck {
-                t,
-                panel: panel.id.to_owned(),
-                has_data: false,
-                values: BTreeMap::new(),
-                colour: None,
-                run_id: None,
-                process_start: None,
-                anchor: None,
-                problem: Some(why.clone()),
-                unanswered: false,
-                age_s: None,
-            })
+            .map(|panel| PanelCheck::without_data(t, panel.id, why.clone()))
             .collect(),
     }
 }
