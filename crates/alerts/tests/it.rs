@@ -15,6 +15,8 @@ mod faults;
 mod faulty;
 #[path = "it/load.rs"]
 mod load;
+#[path = "it/login.rs"]
+mod login;
 #[path = "it/outages.rs"]
 mod outages;
 #[path = "it/place.rs"]
