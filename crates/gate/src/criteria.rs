@@ -1,12 +1,13 @@
 //! The 16 criteria. Each is judged alone; one that breaks down is inconclusive.
 
+mod alerts;
 mod coverage;
 mod panels;
 
 use crate::accounting::Accounts;
 use crate::evidence::{Evidence, Found, Origin, PhaseEvidence};
 use crate::judge::{PlausibilityFinding, PlausibilityStatus, guarded};
-use crate::kpis::{artefact, file_value, runner_deliveries};
+use crate::kpis::{artefact, file_value};
 use crate::memory::memory_growth;
 use crate::rules::EXIT_TOLERANCE_S;
 use crate::scrape::Histogram;
@@ -308,52 +309,6 @@ impl Bench<'_> {
         }
         finding.evidence.push(artefact(self.phase, "error.log"));
         finding
-    }
-
-    fn no_alert_lost(&self) -> Finding {
-        let sources = ["alerts.jsonl".to_owned(), artefact(self.phase, "metrics_final.prom")];
-        let own = self.evidence.settings.has_alerts;
-        let rows = self.phase.alerts.get();
-        let stored = !self.evidence.settings.not_applicable.contains_key("alert_store");
-        let table = rows.map(|rows| {
-            let counted = if own { runner_deliveries(rows) } else { rows.deliveries.iter().collect() };
-            let of = |status: &str| counted.iter().filter(|d| d.status == status).count();
-            (of("SENT"), of("DLQ"))
-        });
-        let metric =
-            if own { self.value(28) } else { Value::NotApplicable { declared: "no alerting".to_owned() } };
-        let lost = table.map(|t| t.1);
-        let in_table = lost.map_or_else(|| "?".to_owned(), |n| n.to_string());
-        let text = |sent: String| format!("DLQ {metric}, {in_table} in the table, {sent} delivered");
-        if lost.is_some_and(|n| n > 0) || metric.number().is_some_and(|dlq| dlq > 0.0) {
-            let sent = table.map_or_else(|| "?".to_owned(), |t| t.0.to_string());
-            return said(Outcome::Fail, text(sent)).from(&sources);
-        }
-        if own && !stored && table.is_none_or(|(sent, _)| sent == 0) {
-            return self.no_alert_lost_by_metrics(&metric).from(&sources);
-        }
-        let Some((sent, _)) = table else {
-            let why = format!("no delivery table: {}", why_not(&self.phase.alerts));
-            return said(Outcome::inconclusive(why.clone()), why).from(&sources);
-        };
-        if own && metric.number().is_none() {
-            return said(unmeasured(&metric), text(sent.to_string())).from(&sources);
-        }
-        let finding = said(passed(sent >= 1), text(sent.to_string())).from(&sources);
-        if own { finding } else { finding.noted("judged on Assay's own dispatcher") }
-    }
-
-    /// C4 of a runner whose alerting keeps no table: its own counters are all there is.
-    fn no_alert_lost_by_metrics(&self, dlq: &Value) -> Finding {
-        let sent = self.value(25);
-        let text = format!("DLQ {dlq}, {sent} delivered");
-        match (dlq.number(), sent.number()) {
-            (Some(_), Some(sent)) => {
-                said(passed(sent >= 1.0), text).noted("no delivery table: by the runner's own counters")
-            }
-            (None, _) => said(unmeasured(dlq), text),
-            (_, None) => said(unmeasured(&sent), text),
-        }
     }
 
     fn endpoint(&self) -> Finding {

@@ -85,6 +85,7 @@ fn phase() -> PhaseEvidence {
         final_scrape: Found::No("no scrape ever succeeded".to_owned()),
         journal: Found::No("journal.log: not found".to_owned()),
         alerts: Found::No("alerts.jsonl: not found".to_owned()),
+        spooled: Found::No("spool.log: not found".to_owned()),
         log: Found::Yes(LogFacts {
             counters: LogCounters { lines: 10, errors: 3, ..LogCounters::default() },
             blocks: vec![block],
