@@ -2,10 +2,254 @@
 //! not answer. The larger sentences are `said`, which looks here first.
 
 /// Whole phrases.
-pub(super) const EXACT: &[(&str, &str)] = &[];
+pub(super) const EXACT: &[(&str, &str)] = &[
+    ("there is no snapshot of this instant", "이 시점의 스냅숏이 없음"),
+    ("it is empty", "비어 있음"),
+    ("too short", "너무 짧음"),
+    ("its checker broke down", "판정 코드가 오류로 중단됨"),
+    ("its collector broke down", "수집 코드가 오류로 중단됨"),
+    ("the collector broke down", "수집 코드가 오류로 중단됨"),
+    ("adding up the journal broke down", "저널 합산 코드가 오류로 중단됨"),
+    ("no value", "값 없음"),
+    ("no data", "데이터 없음"),
+    ("no metrics", "메트릭 없음"),
+    ("no journal", "저널 없음"),
+    ("not collected", "수집되지 않음"),
+    ("no slope", "기울기 없음"),
+    ("the slope is no number", "기울기를 계산할 수 없음"),
+    ("no reason is known", "사유를 알 수 없음"),
+    ("an unknown process", "알 수 없는 프로세스"),
+    ("0 checks", "패널 확인 0회"),
+    ("0 panels", "패널 0개"),
+    ("0 polls", "폴링 0회"),
+    ("books not observed", "호가창 관측 안 됨"),
+    ("it is damaged, or of another run", "손상되었거나 다른 실행의 것"),
+    ("the KPI file says complete: false", "KPI 파일에 complete: false로 기록됨"),
+    ("the KPI file does not say complete: true", "KPI 파일에 complete: true가 없음"),
+    ("the KPI file does not say whether it is complete", "KPI 파일에 complete 필드가 없음"),
+    ("the KPI file is not the final one", "KPI 파일이 최종본이 아님"),
+    ("the KPI file names no run id", "KPI 파일에 실행 ID가 없음"),
+    (
+        "the KPI file says complete: true, and the journal has no end record",
+        "KPI 파일은 complete: true이나 저널에 종료 기록이 없음",
+    ),
+    ("the runner offers no metrics", "러너가 메트릭을 제공하지 않음"),
+    ("the runner has no metrics", "러너에 메트릭이 없음"),
+    ("the runner has no alerting", "러너에 알림 기능이 없음"),
+    ("the runner has no progress signal", "러너에 진행 신호가 없음"),
+    ("the runner keeps no journal", "러너가 저널을 남기지 않음"),
+    ("the runner reports no such figure", "러너가 해당 수치를 보고하지 않음"),
+    (
+        "the runner reports no figure of its own that somebody else measured",
+        "다른 곳에서도 측정한 수치를 러너가 보고하지 않음",
+    ),
+    ("not built in this version", "이 버전에 구현되지 않음"),
+    ("no alerting", "알림 기능 없음"),
+    ("no poll was made", "폴링이 한 번도 없었음"),
+    ("no poll outside the graces", "유예 시간 밖의 폴링이 없음"),
+    ("no scrape yet", "아직 메트릭 수집이 없음"),
+    ("no scrape ever succeeded", "메트릭 수집이 한 번도 성공하지 못함"),
+    ("there is no final snapshot", "최종 스냅숏이 없음"),
+    (
+        "the snapshot names no run and the socket's owner is unknown",
+        "스냅숏에 실행 ID가 없고 소켓 소유자도 알 수 없음",
+    ),
+    ("by the owner of its socket", "소켓 소유자로 확인"),
+    ("DLQ 0, ? in the table, ? delivered", "DLQ 0, 전송 기록 없음"),
+    (
+        "venue_books was never scraped after the start grace",
+        "시작 유예 이후 venue_books가 한 번도 수집되지 않음",
+    ),
+    ("fewer than two windows of memory readings", "메모리 관측 구간이 2개 미만"),
+    ("there is no value to compare", "비교할 값이 없음"),
+    ("no equity point of the journal can be recomputed", "저널에 다시 계산할 수 있는 자산 평가 시점이 없음"),
+    (
+        "alert_sent_total or alert_failed_total is not in the final scrape",
+        "마지막 수집에 alert_sent_total 또는 alert_failed_total이 없음",
+    ),
+    ("0 deliveries settled", "완료된 전송 0건"),
+    ("0 deliveries acknowledged", "수신이 확인된 전송 0건"),
+    ("no delivery has settled", "완료된 전송 없음"),
+    ("no delivery", "전송 없음"),
+    ("a single reading at the start", "시작 시점의 관측 1회뿐"),
+    ("the phase has no end record", "단계에 종료 기록이 없음"),
+    (
+        "the phase has no end record: its exit status is unknown",
+        "단계에 종료 기록이 없어 종료 상태를 알 수 없음",
+    ),
+    (
+        "the phase has no end record: what its log said was not added up",
+        "단계에 종료 기록이 없어 로그가 집계되지 않음",
+    ),
+    ("exit status unknown", "종료 상태를 알 수 없음"),
+    ("A8 fired while it ran", "실행 중 A8 발동"),
+    ("the log watch had counted more suspects while it ran", "실행 중 로그 감시가 센 의심 블록이 더 많음"),
+    ("the journal has no end record", "저널에 종료 기록이 없음"),
+    ("smoke and main have no KPI file each", "스모크와 본 실행 양쪽에 KPI 파일이 있지 않음"),
+    ("there is no journal to look into", "살펴볼 저널이 없음"),
+    ("called a record, but nobody supervised it", "공식 기록이라고 하나 감독자가 없었음"),
+    ("no time has passed", "경과한 시간이 없음"),
+    ("no sample", "표본 없음"),
+    ("no totals", "합계 없음"),
+    ("no loop latency", "루프 지연 관측 없음"),
+    ("no CPU reading in the sample", "표본에 CPU 관측 없음"),
+    ("the signal is no metric", "신호가 메트릭이 아님"),
+    ("the first sample of its span", "구간의 첫 표본"),
+    ("the funnel is empty", "퍼널이 비어 있음"),
+    ("an unknown rate", "알 수 없는 속도"),
+    ("the stages are not exposed; see the windows", "단계별 메트릭이 없음. 구간별 지연을 확인하십시오"),
+    ("an unknown status", "알 수 없는 상태"),
+    (
+        "the database: see that it answers and that the credentials are right",
+        "데이터베이스: 응답 여부와 인증 정보를 확인하십시오",
+    ),
+    (
+        "a venue's API: see its status, the proxy and the request budget",
+        "거래소 API: 상태, 프록시, 요청 한도를 확인하십시오",
+    ),
+    ("the configuration: check the keys that the block names", "설정: 블록에 나온 키를 확인하십시오"),
+    (
+        "memory: see the memory curve and the machine's limits",
+        "메모리: 메모리 곡선과 장비의 한도를 확인하십시오",
+    ),
+    ("the engine itself: fix the place that the block names", "엔진 자체: 블록에 나온 위치를 수정하십시오"),
+    (
+        "the runner reports no funnel: it cannot be said where the opportunities ended",
+        "러너가 퍼널을 보고하지 않아 기회가 어디서 끝났는지 알 수 없음",
+    ),
+    (
+        "a heap profiler is next: heaptrack or bytehound for native code, memray for Python, async-profiler for a JVM, --heap-prof for Node",
+        "다음 단계는 힙 프로파일러: 네이티브 코드는 heaptrack 또는 bytehound, Python은 memray, JVM은 async-profiler, Node는 --heap-prof",
+    ),
+    ("no universe or no Live pair", "대상 종목 또는 Live 상태인 쌍 없음"),
+    ("the smoke failed", "스모크 실패"),
+    ("the smoke left no record", "스모크의 기록이 없음"),
+    ("the smoke has a start record and no end record", "스모크의 시작 기록만 있고 종료 기록이 없음"),
+    ("the smoke has no end record: it was interrupted", "스모크에 종료 기록이 없음: 중단됨"),
+    ("the main run has a start record and no end record", "본 실행의 시작 기록만 있고 종료 기록이 없음"),
+    ("the main run has no end record", "본 실행에 종료 기록이 없음"),
+    ("there was no main run", "본 실행이 없었음"),
+    ("the runner ended, how is not known", "러너가 종료되었으나 종료 방식을 알 수 없음"),
+    (
+        "no market data: the runner reports no books (venue_books)",
+        "시세 없음: 러너가 호가창을 보고하지 않음 (venue_books)",
+    ),
+    ("no pair was ever evaluated (arb_topn_funnel_total)", "평가된 쌍이 하나도 없음 (arb_topn_funnel_total)"),
+    (
+        "the smoke sent no order, and a foreign runner's market cannot be replaced",
+        "스모크에서 주문이 없었고, 외부 러너의 시장은 대체할 수 없음",
+    ),
+    ("the smoke's orders could not be counted", "스모크의 주문 수를 셀 수 없음"),
+    ("the profile plants no gap", "프로파일에 심은 갭이 없음"),
+    ("the planted gap was not traded", "심은 갭이 거래되지 않음"),
+    ("there is no record of a proof", "왕복 거래 증명의 기록이 없음"),
+    ("nothing was planted", "심은 갭이 없음"),
+    ("a main run is on record, and no smoke before it", "본 실행은 기록되어 있으나 그 앞의 스모크가 없음"),
+    (
+        "recorded as proven by the market, but the smoke's orders cannot be counted",
+        "시장으로 증명되었다고 기록되었으나 스모크의 주문 수를 셀 수 없음",
+    ),
+    (
+        "recorded as planted, but no planted phase is on record",
+        "심은 갭으로 증명되었다고 기록되었으나 해당 단계의 기록이 없음",
+    ),
+    (
+        "recorded as planted, but the planted journal closes nothing",
+        "심은 갭으로 증명되었다고 기록되었으나 해당 저널에 청산이 없음",
+    ),
+    (
+        "which market a foreign runner traded cannot be observed",
+        "외부 러너가 어느 시장에서 거래했는지 관측할 수 없음",
+    ),
+    (
+        "the runner was never seen connected to anything but this machine",
+        "러너가 이 장비 외부에 연결된 것이 관측되지 않음",
+    ),
+    (
+        "stopped by a person (Ctrl-C, SIGTERM or `assay stop`)",
+        "사람이 중지함 (Ctrl-C, SIGTERM 또는 `assay stop`)",
+    ),
+    ("the guardian process was killed", "가디언 프로세스가 강제 종료됨"),
+    (
+        "the guardian process was stopped by a signal (SIGSTOP) and was continued",
+        "가디언 프로세스가 시그널(SIGSTOP)로 정지되어 재개함",
+    ),
+    ("no process of the group could be read", "그룹의 프로세스를 하나도 읽을 수 없음"),
+    ("its main run had started", "본 실행이 시작된 뒤"),
+    ("its smoke had failed", "스모크가 실패한 뒤"),
+    ("it had been interrupted", "중단된 뒤"),
+    (
+        "its last line is torn, though the runner ended in order",
+        "러너가 정상 종료했는데도 마지막 행이 잘려 있음",
+    ),
+    ("the runner never wrote its KPI file", "러너가 KPI 파일을 한 번도 쓰지 않음"),
+    ("not a JSON object", "JSON 객체가 아님"),
+    ("its settings cannot be compared", "설정을 비교할 수 없음"),
+    ("its checksum does not match", "체크섬 불일치"),
+    ("it does not begin with a checksum", "체크섬으로 시작하지 않음"),
+    ("it does not follow from the line before it", "앞 행과 이어지지 않음"),
+    ("the journal has every trade", "모든 거래가 저널에 있음"),
+    ("there is no trade log", "거래 로그 없음"),
+    ("no Iteration line in the console log", "콘솔 로그에 Iteration 행이 없음"),
+    (
+        "fewer than two Iteration lines with a time stamp in the console log",
+        "콘솔 로그에 시각이 있는 Iteration 행이 2개 미만",
+    ),
+    (
+        "the console log tells of no trade with prices and a result",
+        "콘솔 로그에 가격과 손익이 있는 거래가 없음",
+    ),
+    ("the journal does not begin with a start record", "저널이 시작 기록으로 시작하지 않음"),
+    ("time goes backwards", "시각이 거꾸로 감"),
+    ("Grafana's answer leaves the query out", "Grafana의 응답에 해당 쿼리가 없음"),
+    ("absent: no notifier has reported", "값 없음: 보고한 알림 채널 없음"),
+    ("absent: not a finite number", "값 없음: 유한한 수가 아님"),
+    ("absent: the system has no procfs", "값 없음: 시스템에 procfs가 없음"),
+    ("not finite", "유한하지 않음"),
+    ("a list", "목록"),
+    ("true or false", "참/거짓"),
+    ("a map with something else than numbers", "수가 아닌 값이 있는 맵"),
+    ("it is no map", "맵이 아님"),
+];
 
 /// Phrases with figures; narrow ones before wide ones.
 pub(super) const PATTERNS: &[(&str, &str)] = &[
+    ("no whole answer within {#} ms", "{0} ms 안에 응답이 완결되지 않음"),
+    ("the page is larger than {#} bytes", "메트릭 페이지가 {0}바이트보다 큼"),
+    ("position {#}: {} USD on upbit, {} USD on binance", "포지션 {0}: upbit {1} USD, binance {2} USD"),
+    ("position {#}: a leg against its direction {}", "포지션 {0}: 방향 {1}와(과) 반대인 체결이 있음"),
+    ("order {#}: {} KRW per USDT", "주문 {0}: 환율이 USDT당 {1} KRW"),
+    ("order {#}: a fill of {} for {}", "주문 {0}: 수량 {1}, 금액 {2}인 체결"),
+    ("transfer {#}: it follows transfer {#}", "이체 {0}: 이체 {1} 다음에 옴"),
+    ("transfer {#}: a fee of {} out of {}", "이체 {0}: {2} 중 수수료가 {1}"),
+    ("transfer {#}: the terms know of no transfers", "이체 {0}: 조건에 이체가 없음"),
+    ("transfer {#}: fee {} {}, the terms give {}", "이체 {0}: 수수료 {1} {2}, 조건으로는 {3}"),
+    ("transfer {#}: it arrives at another time than the terms give", "이체 {0}: 도착 시각이 조건과 다름"),
+    (
+        "transfer {#}: its fee is {} USD, price and rate give {}",
+        "이체 {0}: 수수료 {1} USD, 가격과 환율로는 {2}",
+    ),
+    (
+        "transfer {#}: {} {} arrived on {}, {} was under way",
+        "이체 {0}: {3}에 {1} {2} 도착, 이동 중이던 것은 {4}",
+    ),
+    ("a deposit of {} {}", "입금 {0} {1}"),
+    (
+        "net of the day {}, closes and unwinds since its boundary give {}",
+        "당일 순손익 {0}, 일 경계 이후의 청산과 반대 매매로는 {1}",
+    ),
+    ("holdings at the marks give {}", "평가 가격의 보유 자산으로는 {0}"),
+    ("closes and unwinds give {}", "청산과 반대 매매로는 {0}"),
+    ("FX effect {}", "환율 효과 {0}"),
+    ("rate and fills give {}", "환율과 체결로는 {0}"),
+    ("cost of transfers {}", "이체 비용 {0}"),
+    ("their fees give {}", "이체 수수료로는 {0}"),
+    ("plausibility rule {}: its checker broke down", "타당성 규칙 {0}: 판정 코드가 오류로 중단됨"),
+    ("the console log of {#} bytes is not read for them", "콘솔 로그가 {0}바이트로 커서 읽지 않음"),
+    (
+        "the console log of {#} bytes is not searched for trades",
+        "콘솔 로그가 {0}바이트로 커서 거래를 찾지 않음",
+    ),
     // Alerts, each accounted for.
     ("{#} alerts raised and never stored ({})", "발생했으나 저장소에 없는 알림 {0}건 ({1})"),
     ("{#} alerts without any delivery ({})", "전송 기록이 없는 알림 {0}건 ({1})"),
@@ -30,14 +274,358 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     ("{#} cancelled", "취소 {0}"),
     ("{#} given up", "포기 {0}"),
     ("{#} lost", "유실 {0}"),
+    ("absent: {#}, first: {}", "값 없음 {0}개, 첫 번째: {1}"),
+    ("implausible: {#}, first: {}", "신뢰 불가 {0}개, 첫 번째: {1}"),
+    ("{#} of 32 present", "32개 중 {0}개 있음"),
+    ("venue_books was seen for {#} s of {#} s", "venue_books 관측 {0}초 (전체 {1}초)"),
+    ("outlived the runner and were ended: {}", "러너 종료 후에도 남아 있어 종료시킨 프로세스: {0}"),
+    ("no final snapshot: {}", "최종 스냅숏 없음: {0}"),
+    ("the socket belongs to {}, not to the runner", "소켓 소유자가 러너가 아니라 {0}"),
+    ("{#} crash blocks in the log", "로그의 크래시 블록 {0}개"),
+    ("no delivery table: {}", "전송 기록 없음: {0}"),
+    ("DLQ {}, ? in the table, ? delivered", "DLQ {0}, 전송 기록 없음"),
+    ("DLQ {#}, {#} delivered", "DLQ {0}, 전달 {1}건"),
+    ("the journal is of run {}, not {}", "저널이 실행 {1}이(가) 아니라 {0}의 것임"),
+    ("the KPI file is of run {}, not {}", "KPI 파일이 실행 {1}이(가) 아니라 {0}의 것임"),
+    ("the journal cannot be added up: {}", "저널을 합산할 수 없음: {0}"),
+    ("there is no journal to add up: {}", "합산할 저널이 없음: {0}"),
+    ("no journal to form episodes from: {}", "에피소드를 구성할 저널이 없음: {0}"),
+    ("memory readings in {#} of {#} windows", "메모리 관측이 있는 구간 {0}개 (전체 {1}개)"),
+    ("{} was never asked", "{0}: 한 번도 조회하지 못함"),
+    (
+        "{} was answered without a run id or process start",
+        "{0}: 응답에 실행 ID 또는 프로세스 시작 시각이 없음",
+    ),
+    ("{} was last asked at {#} s", "{0}: 마지막 조회가 {1}초"),
+    ("{#} without data before", "그 전에 데이터 없음 {0}회"),
+    (
+        "the {} dashboard's last answer carried no counter to compare with the samples",
+        "{0} 대시보드의 마지막 응답에 표본과 비교할 카운터가 없음",
+    ),
+    (
+        "{} was never scraped: whose answers they are cannot be told",
+        "{0}이(가) 한 번도 수집되지 않아 누구의 응답인지 알 수 없음",
+    ),
+    ("{} at {#} s was answered by run {}", "{0}: {1}초에 실행 {2}이(가) 응답함"),
+    (
+        "{} at {#} s was answered by a process started at {}, the runner started at {}",
+        "{0}: {1}초에 {2}에 시작된 프로세스가 응답함 (러너는 {3}에 시작)",
+    ),
+    (
+        "{} at {#} s showed {}, which the runner never exposed",
+        "{0}: {1}초의 응답에 러너가 제공한 적 없는 {2}이(가) 있음",
+    ),
+    (
+        "{} at {#} s showed {} at {}, its neighbouring samples {} and {}",
+        "{0}: {1}초의 응답에서 {2} 값은 {3}이나 앞뒤 표본은 {4}, {5}",
+    ),
+    ("asked at {#} s, no answer within {#} s", "{0}초에 조회했으나 {1}초 안에 응답 없음"),
+    (
+        "Grafana has no dashboard with the uid {}; provision deploy/grafana/dashboards",
+        "Grafana에 uid {0} 대시보드가 없음. deploy/grafana/dashboards를 프로비저닝하십시오",
+    ),
+    ("Grafana does not answer: {}", "Grafana가 응답하지 않음: {0}"),
+    (
+        "Grafana answers {} to nobody without a token (HTTP {#}); set GRAFANA_TOKEN to a service account's token",
+        "Grafana가 토큰 없이는 {0}에 응답하지 않음 (HTTP {1}). GRAFANA_TOKEN에 서비스 계정의 토큰을 설정하십시오",
+    ),
+    (
+        "Grafana refuses the token of GRAFANA_TOKEN for {} (HTTP {#}: {}); make a new one for a service account that may read dashboards and query data sources",
+        "Grafana가 {0}에 대해 GRAFANA_TOKEN의 토큰을 거부함 (HTTP {1}: {2}). 대시보드 읽기와 데이터 소스 쿼리 권한이 있는 서비스 계정의 토큰을 새로 만드십시오",
+    ),
+    ("Grafana answers {} with HTTP {#}: {}", "Grafana가 {0}에 HTTP {1}로 응답함: {2}"),
+    (
+        "the dashboard has no panel {}; provision deploy/grafana/dashboards",
+        "대시보드에 {0} 패널이 없음. deploy/grafana/dashboards를 프로비저닝하십시오",
+    ),
+    (
+        "the dashboard's panel {} does not ask {}; provision deploy/grafana/dashboards",
+        "대시보드의 {0} 패널이 {1}을(를) 조회하지 않음. deploy/grafana/dashboards를 프로비저닝하십시오",
+    ),
+    ("no series answered {}", "{0}에 해당하는 시계열 없음"),
+    (
+        "the newest data is {#} s old: Prometheus does not scrape the runner",
+        "최신 데이터가 {0}초 전의 것임: Prometheus가 러너를 수집하지 않음",
+    ),
+    ("a frame has {#} fields and {#} columns", "프레임의 필드는 {0}개인데 열은 {1}개"),
+    ("not applicable ({})", "해당 없음 ({0})"),
+    ("ABSENT ({})", "값 없음 ({0})"),
+    ("IMPLAUSIBLE ({})", "신뢰 불가 ({0})"),
+    ("undefined ({}), but what it is divided by is {}", "정의되지 않음({0})이라고 하나 분모는 {1}"),
+    (
+        "said to be undefined ({}), and no measured zero proves it",
+        "정의되지 않음({0})이라고 하나 이를 증명하는 0의 측정값이 없음",
+    ),
+    ("{} is no possible value", "{0}은(는) 있을 수 없는 값"),
+    ("the KPI file has no {}", "KPI 파일에 {0} 필드가 없음"),
+    ("the KPI file's {} is null without a reason", "KPI 파일의 {0} 값이 사유 없이 null임"),
+    ("the KPI file's {} is {}, a number belongs there", "KPI 파일의 {0} 값이 수가 아니라 {1}"),
+    ("{} is not in the final scrape", "마지막 수집에 {0}이(가) 없음"),
+    ("{} is not in the scrape", "수집된 메트릭에 {0}이(가) 없음"),
+    ("{} without a mark in the journal", "저널에 {0}의 평가 가격이 없음"),
+    ("notifier_available of {} was never scraped", "{0}의 notifier_available이 한 번도 수집되지 않음"),
+    ("notifier_available was never scraped", "notifier_available이 한 번도 수집되지 않음"),
+    (
+        "notifier_available of {} was no number in {#} scrapes",
+        "{0}의 notifier_available이 {1}회의 수집에서 수가 아니었음",
+    ),
+    ("no delivery through {} in this phase", "이 단계에서 {0} 채널로 전송된 것이 없음"),
+    (
+        "{#} deliveries through {} failed and none was acknowledged",
+        "{1} 채널의 전송 {0}건이 실패했고 수신이 확인된 것은 없음",
+    ),
+    ("at least {} (metrics, largest seen)", "{0} 이상 (메트릭 최댓값)"),
+    ("{} (metrics, largest seen)", "{0} (메트릭 최댓값)"),
+    ("{#} bytes of log were dropped by the cap", "로그 용량 상한으로 {0}바이트가 버려짐"),
+    ("error_lines of the KPI file: {}", "KPI 파일의 error_lines: {0}"),
+    ("signal {#}, {}", "시그널 {0}, {1}"),
+    ("signal {#}", "시그널 {0}"),
+    ("exit code {#}", "종료 코드 {0}"),
+    ("{}: the runner's figure is of one process of several", "{0}: 러너의 수치는 여러 프로세스 중 하나의 것"),
+    ("runner's resident size {#} MB against {#} MB", "러너의 상주 메모리 {0} MB, 감독자 {1} MB"),
+    ("continuous KPIs that are not zero: {#}, 3 needed", "0이 아닌 연속형 KPI {0}개 (필요 3개)"),
+    ("{} {} in both", "{0} {1}, 양쪽 동일"),
+    ("at {#} s: {} of the KPI file fell from {} to {}", "{0}초: KPI 파일의 {1} 값이 {2}에서 {3}(으)로 감소"),
+    ("at {#} s: the process start moved from {} to {}", "{0}초: 프로세스 시작 시각이 {1}에서 {2}(으)로 바뀜"),
+    ("at {#} s: {} fell from {} to {}", "{0}초: {1} 값이 {2}에서 {3}(으)로 감소"),
+    ("{}: no reading beside it", "{0}: 비교할 다른 측정값이 없음"),
+    ("closed trades: {#}, 20 needed", "청산 {0}건 (필요 20건)"),
+    ("trades in the trade log: {#}, 20 needed", "거래 로그의 거래 {0}건 (필요 20건)"),
+    (
+        "no journal, and steps of PnL per round trip in the samples: {#}, 20 needed",
+        "저널이 없고, 표본의 왕복 거래당 손익 단계 {0}개 (필요 20개)",
+    ),
+    ("{#} round trips made exactly {} USD each", "왕복 거래 {0}건의 손익이 각각 정확히 {1} USD"),
+    ("{#} trades in the trade log", "거래 로그의 거래 {0}건"),
+    ("{#} steps of the PnL", "손익 단계 {0}개"),
+    (
+        "called a record, but profile {} is {} and plans {#} s with an hour of {#} s",
+        "공식 기록이라고 하나 프로파일 {0}은(는) {1}이며 계획 {2}초, 시간 단위 {3}초",
+    ),
+    ("{} against {}", "{0}, 비교값 {1}"),
+    ("guard_false_positives {} of {} triggers", "guard_false_positives {0}건 (발동 {1}건)"),
+    ("metrics: {} dead letters of {} failed deliveries", "메트릭: 실패한 전송 {1}건 중 DLQ {0}건"),
+    ("entries = exits + open positions: {}", "진입 = 청산 + 보유 포지션: {0}"),
+    ("trades = entries + exits: {}", "거래 = 진입 + 청산: {0}"),
+    ("wins + losses = round trips: {}", "이익 + 손실 = 왕복 거래: {0}"),
+    ("exit reasons = round trips: {}", "청산 사유 합계 = 왕복 거래: {0}"),
+    ("guard types = guard triggers: {}", "가드 유형 합계 = 가드 발동: {0}"),
+    ("metrics: entries = exits + active positions: {}", "메트릭: 진입 = 청산 + 보유 포지션: {0}"),
+    ("metrics: exit reasons = round trips: {}", "메트릭: 청산 사유 합계 = 왕복 거래: {0}"),
+    ("metrics: alerts sent by rule: {}", "메트릭: 규칙별 전송 알림: {0}"),
+    ("metrics: alerts in the dead letters by rule: {}", "메트릭: 규칙별 DLQ 알림: {0}"),
+    ("metrics: alerts failed by rule: {}", "메트릭: 규칙별 실패 알림: {0}"),
+    ("metrics: {}_count = its last bucket: {}", "메트릭: {0}_count = 마지막 버킷: {1}"),
+    ("{#} error slots in {#} slots", "전체 {1}개 슬롯에 오류 슬롯 {0}개"),
+    (
+        "{} rose by {} between {#} s and {#} s with {#} at once",
+        "{0}이(가) {2}초~{3}초 사이에 {1} 증가 (동시 {4}개)",
+    ),
+    ("{} rose by {} between {#} s and {#} s", "{0}이(가) {2}초~{3}초 사이에 {1} 증가"),
+    ("{#} CPU seconds in {#} s with {#} at once", "{1}초 동안 CPU {0}초 (동시 {2}개)"),
+    ("{} {#} in a run of {#} s", "{2}초 실행에 {0} 값이 {1}"),
+    ("memory {#} MB by the KPI file, {#} MB by the metrics", "메모리: KPI 파일 {0} MB, 메트릭 {1} MB"),
+    ("{#} equity points", "자산 평가 시점 {0}개"),
+    ("crash ({})", "크래시 ({0})"),
+    ("a worker died ({})", "작업 스레드 종료 ({0})"),
+    (
+        "the runner stopped itself at {#} s: emergency stop (exit code 3)",
+        "{0}초에 러너가 스스로 정지함: 긴급 정지 (종료 코드 3)",
+    ),
+    ("ended by signal {#} at {#} s", "{1}초에 시그널 {0}으로 종료됨"),
+    ("exited with code 0 at {#} s of {#} s", "{1}초 중 {0}초에 종료 코드 0으로 종료됨"),
+    ("ended at {#} s, exit status unknown", "{0}초에 종료됨, 종료 상태를 알 수 없음"),
+    ("KPI file rewrites at {#} for {#} s", "KPI 파일 갱신이 {1}초 동안 {0}회에서 멈춤"),
+    ("KPI file rewrites at {#}", "KPI 파일 갱신 {0}회"),
+    ("{} is no number", "{0}이(가) 수가 아님"),
+    ("mean {} {}", "평균 {0} {1}"),
+    ("{} fired", "{0} 발동"),
+    (
+        "{} was blind: its signal had no sample in the whole run",
+        "{0} 감시 불가: 실행 내내 신호의 표본이 없었음",
+    ),
+    ("the evidence is declared, not observed: {}", "증거가 관측이 아니라 선언됨: {0}"),
+    ("profile {} is not of record", "프로파일 {0}은(는) 공식 기록용이 아님"),
+    ("a part of {} is waived: {}", "{0}의 일부가 면제됨: {1}"),
+    ("{} is waived: {}", "{0} 면제됨: {1}"),
+    ("C4 is judged on Assay's own dispatcher", "C4는 Assay 자체 디스패처로 판정"),
+    ("aborted by {}: {}", "{0} 규칙으로 중단됨: {1}"),
+    ("the smoke failed: {}", "스모크 실패: {0}"),
+    ("{} is {} instead of {}", "{0} 값이 {2} 대신 {1}"),
+    ("{} = {} is added", "{0} = {1} 추가됨"),
+    ("{} = {} is left out", "{0} = {1} 제외됨"),
+    (
+        "a {} {} at {#} s (and {#} blocks more); at fault is probably {}",
+        "{2}초의 {0} {1} (그 외 블록 {3}개). 원인으로 추정되는 것은 {4}",
+    ),
+    ("a {} {} at {#} s; at fault is probably {}", "{2}초의 {0} {1}. 원인으로 추정되는 것은 {3}"),
+    (
+        "it hung at {#} s ({}) and left no trace when it was ended; look for a lock or a call without a deadline",
+        "{0}초에 진행이 멈췄고({1}) 종료될 때 흔적을 남기지 않음. 교착이나 시간 제한 없는 호출을 찾아보십시오",
+    ),
+    ("it ended with {} and left no crash block", "{0}(으)로 종료되었고 크래시 블록이 없음"),
+    ("signal 9 (the machine's memory limit sends it too{}", "시그널 9 (장비의 메모리 한도 초과로도 발생{0}"),
+    (
+        "alert_dlq_total is {} and the delivery table has no such row: look at the runner's own store",
+        "alert_dlq_total은 {0}이나 전송 기록에 해당 행이 없음. 러너의 자체 저장소를 확인하십시오",
+    ),
+    ("{#} deliveries ended in the dead letters: {}", "전송 {0}건이 DLQ에 적재됨: {1}"),
+    (
+        "memory grew at {}, in no component that is exposed; {}",
+        "메모리가 {0}로 증가했으나 공개된 구성 요소 중 증가한 것이 없음; {1}",
+    ),
+    ("memory grew at {}", "메모리 증가 {0}"),
+    (
+        "never exited: {} and no exit; look at the exit rules",
+        "청산되지 않음: {0}, 청산 없음. 청산 규칙을 확인하십시오",
+    ),
+    (
+        "never exited: {} and no completed round trip; look at the exit rules",
+        "청산되지 않음: {0}, 완료된 왕복 거래 없음. 청산 규칙을 확인하십시오",
+    ),
+    ("the runner exited with code {#}", "러너가 종료 코드 {0}으로 종료됨"),
+    ("the runner was ended by signal {#}", "러너가 시그널 {0}으로 종료됨"),
+    ("{#} alerts in the dead letters", "DLQ에 적재된 알림 {0}건"),
+    ("/metrics never answered after {#} s: {}", "{0}초 이후 /metrics 응답이 한 번도 없음: {1}"),
+    (
+        "books were Live for {#} % of symbol-seconds after {#} s, 90 % are needed",
+        "{1}초 이후 호가창의 Live 비율 {0} % (필요 90 %)",
+    ),
+    ("no round trip was completed: {}", "완료된 왕복 거래 없음: {0}"),
+    (
+        "the smoke sent {#} orders and completed no round trip",
+        "스모크에서 주문 {0}건을 보냈으나 완료된 왕복 거래 없음",
+    ),
+    ("the planted gap was not traded (runner exit {})", "심은 갭이 거래되지 않음 (러너 종료 {0})"),
+    (
+        "recorded as proven by the market, but the smoke shows {#} orders and {#} round trips",
+        "시장으로 증명되었다고 기록되었으나 스모크의 주문은 {0}건, 왕복 거래는 {1}건",
+    ),
+    ("recorded as planted, but {}", "심은 갭으로 증명되었다고 기록되었으나 {0}"),
+    ("attempt {#} had failed before it was killed: {}", "{0}번째 시도는 강제 종료되기 전에 이미 실패함: {1}"),
+    ("the market was {}, not the venues", "시장이 실제 거래소가 아니라 {0}"),
+    ("the main run took {#} s of {#} s", "본 실행 {0}초 (계획 {1}초)"),
+    ("the machine slept for {#} s", "장비가 {0}초 동안 절전 상태였음"),
+    (
+        "no poll was made for {#} s: the supervisor stood still (SIGSTOP)",
+        "{0}초 동안 폴링이 없었음: 감독자가 정지됨 (SIGSTOP)",
+    ),
+    ("pid {#} ({}) was stopped by a signal (SIGSTOP)", "pid {0} ({1})이(가) 시그널(SIGSTOP)로 정지됨"),
+    ("damaged evidence: {}", "손상된 증거: {0}"),
+    ("the decision was {}, and the artefacts now give {}", "판정은 {0}이었으나 현재 산출물로는 {1}"),
+    ("{} has a sample of {#} s after one of {#} s", "{0} 단계에서 {2}초 표본 다음에 {1}초 표본이 있음"),
+    ("{} has no sample for {#} s after {#} s", "{0} 단계에서 {2}초 이후 {1}초 동안 표본이 없음"),
+    (
+        "settings.{} is {}, the profile beside it gives {}",
+        "settings.{0} 값은 {1}이나 함께 기록된 프로파일로는 {2}",
+    ),
+    ("resumed after {}", "{0} 재개됨"),
+    ("attempt {#} where {#} is due", "{1}번째 시도여야 할 곳에 {0}번째 시도가 있음"),
+    ("{} has an end record and no start record", "{0} 단계에 종료 기록만 있고 시작 기록이 없음"),
+    ("2 end records of {}", "{0} 단계의 종료 기록이 2개"),
+    ("2 start records of {}", "{0} 단계의 시작 기록이 2개"),
+    ("{} started in attempt {#}", "{0} 단계가 {1}번째 시도에서 시작됨"),
+    ("{} has the runner id {}", "{0} 단계의 러너 ID가 {1}"),
+    ("{} line {#}: {}", "{0} {1}행: {2}"),
+    ("{}; the journal was changed or damaged", "{0}; 저널이 변경되었거나 손상됨"),
+    ("not a record: {}", "기록이 아님: {0}"),
+    ("not whole JSON ({})", "완전한 JSON이 아님 ({0})"),
+    ("the alert store did not give the rows of {}", "알림 저장소에서 {0} 단계의 행을 받지 못함"),
+    ("the console log cannot be read: {}", "콘솔 로그를 읽을 수 없음: {0}"),
+    ("its evidence {} is not in the run folder", "증거 {0}이(가) 실행 폴더에 없음"),
+    ("{} is not the file that was attested with", "{0}은(는) 수동 확인에 사용된 파일이 아님"),
+    (
+        "record {#} holds an amount that does not fit; the journal is damaged",
+        "{0}번 기록의 금액이 범위를 벗어남; 저널이 손상됨",
+    ),
+    ("the journal begins with record {#}", "저널이 {0}번 기록으로 시작함"),
+    ("record {#} follows record {#}", "{1}번 기록 다음에 {0}번 기록이 옴"),
+    ("a record of another run, {}", "다른 실행 {0}의 기록"),
+    ("position {#} was closed and never opened", "포지션 {0}: 진입 없이 청산됨"),
+    ("position {#}: a second result", "포지션 {0}: 손익이 두 번 기록됨"),
+    ("position {#}: a result without a fill", "포지션 {0}: 체결 없이 손익이 기록됨"),
+    ("position {#}: a fill after its result", "포지션 {0}: 손익 기록 이후에 체결이 있음"),
+    ("position {#}: its fills cannot be valued", "포지션 {0}: 체결을 평가할 수 없음"),
+    ("position {#}: both legs on one venue", "포지션 {0}: 양쪽이 같은 거래소"),
+    ("position {#}: net {} USD, its fills give {}", "포지션 {0}: 순손익 {1} USD, 체결로는 {2} USD"),
+    ("position {#}: fees {} USD, its fills give {}", "포지션 {0}: 수수료 {1} USD, 체결로는 {2} USD"),
+    (
+        "position {#}: slippage {} USD, its decisions and fills give {}",
+        "포지션 {0}: 슬리피지 {1} USD, 결정과 체결로는 {2} USD",
+    ),
+    (
+        "position {#}: gross {} - fees {} is not net {}",
+        "포지션 {0}: 총손익 {1} - 수수료 {2}이(가) 순손익 {3}와 다름",
+    ),
+    ("order {#}: fee in {}, {} takes it in {}", "주문 {0}: 수수료 통화가 {1}, {2}은(는) {3}(으)로 받음"),
+    ("order {#}: fee {} {}, the terms give {}", "주문 {0}: 수수료 {1} {2}, 조건으로는 {3}"),
+    (
+        "order {#}: refused without being sent, or answered twice",
+        "주문 {0}: 전송 없이 거부되었거나 두 번 응답됨",
+    ),
+    (
+        "order {#}: filled without being sent, or answered twice",
+        "주문 {0}: 전송 없이 체결되었거나 두 번 응답됨",
+    ),
+    ("order {#}: its fill is not what was sent", "주문 {0}: 체결이 전송한 내용과 다름"),
+    ("order {#}: {} filled, {} asked for", "주문 {0}: 요청 {2}보다 많은 {1} 체결"),
+    (
+        "order {#}: {} for {}, its levels give {} for {}",
+        "주문 {0}: 수량 {1}, 금액 {2}, 호가로는 수량 {3}, 금액 {4}",
+    ),
+    ("drawdown {}, the points give {}", "최대 낙폭 {0}, 평가 시점으로는 {1}"),
+    ("an equity point at {} KRW per USDT", "자산 평가 시점의 환율이 USDT당 {0} KRW"),
+    ("{} on {} marked at {}, the book stood at {}", "{1}의 {0} 평가 가격 {2}, 호가창은 {3}"),
+    ("{} changed by {} to {}", "{0}이(가) {1}만큼 변해 {2}"),
+    ("balance {}, deposits and fills give {}", "잔고 {0}, 입금과 체결로는 {1}"),
+    ("trust times of {} on {} do not add up to their span", "{1} {0}의 신뢰 시간 합계가 구간과 다름"),
+    (
+        "trust times of {} do not go on where the last ones ended",
+        "{0}의 신뢰 시간이 앞 구간의 끝과 이어지지 않음",
+    ),
+    (
+        "trust times of {}: no book times give that both were trusted so long",
+        "{0}의 신뢰 시간: 양쪽 호가창이 그만큼 오래 신뢰될 수 없음",
+    ),
+    ("{}, but {}", "{0}, 비교값 {1}"),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::super::said::korean;
+    use super::super::words::fill;
+    use super::{EXACT, PATTERNS};
+
+    /// Every sentence is read by its own line and by no wider one before it.
+    #[test]
+    fn every_sentence_reads_as_it_stands_here() {
+        for (english, expected) in EXACT {
+            assert_eq!(korean(english), *expected, "{english}");
+        }
+        let mut other = Vec::new();
+        for (pattern, sentence) in PATTERNS {
+            let mut values: Vec<String> = Vec::new();
+            let mut english = String::new();
+            for (i, part) in pattern.split('{').enumerate() {
+                let Some((kind, literal)) = part.split_once('}') else {
+                    english.push_str(part);
+                    continue;
+                };
+                values.push(if kind == "#" { format!("{}", 21 + i) } else { format!("x{i}") });
+                english.push_str(values.last().unwrap());
+                english.push_str(literal);
+            }
+            let wanted = fill(sentence, &values.iter().map(String::as_str).collect::<Vec<_>>());
+            let read = korean(&english);
+            if read != wanted {
+                other.push(format!("{english}: {read}"));
+            }
+        }
+        assert!(other.is_empty(), "{other:#?}");
+    }
 
     #[test]
-    fn alerts_that_are_not_accounted_for_read_in_korean() {
+    fn what_is_wrong_reads_in_korean() {
         for (english, expected) in [
             (
                 "1 alert raised and never stored (r1.main-2); DLQ 0, 0 in the table, 2 delivered; 3 raised = 1 delivered + 0 dead + 0 throttled + 0 aggregated + 0 stored only + 1 open + 1 lost",
@@ -48,6 +636,19 @@ mod tests {
                 "C4 증명되지 않음: 종료 시점에 끝나지 않은 전송 1건 (telegram 1): 전달되지도 유실되지도 않음",
             ),
             ("2 deliveries cancelled by an operator", "운영자가 취소한 전송 2건"),
+            (
+                "C6 not proven: core_total_pnl was not answered at 7 s: asked at 2 s, no answer within 5 s",
+                "C6 증명되지 않음: core_total_pnl: 7초 시점에 응답 없음: 2초에 조회했으나 5초 안에 응답 없음",
+            ),
+            (
+                "journal.log: its last line is torn, though the runner ended in order",
+                "journal.log: 러너가 정상 종료했는데도 마지막 행이 잘려 있음",
+            ),
+            (
+                "C2 failed: 30 of 32 present; absent: 2, first: cpu_usage_pct: the runner reports no such figure (threshold 0 absent, 0 implausible)",
+                "C2 실패: 32개 중 30개 있음; 값 없음 2개, 첫 번째: cpu_usage_pct: 러너가 해당 수치를 보고하지 않음 (기준: 값 없음 0개, 신뢰 불가 0개)",
+            ),
+            ("KPI file rewrites at 6 for 60 s", "KPI 파일 갱신이 60초 동안 6회에서 멈춤"),
         ] {
             assert_eq!(korean(english), expected);
         }

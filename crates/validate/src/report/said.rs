@@ -95,6 +95,10 @@ fn reading(text: &str, depth: usize) -> String {
         if parts.len() > 1 {
             return parts.into_iter().map(|part| reading(part, depth - 1)).collect::<Vec<_>>().join(glue);
         }
+        // `journal.log: why`, `total_trades: why`: a file or a field keeps its name.
+        if let Some((name, why)) = text.split_once(": ").filter(|(name, _)| !name.contains(' ')) {
+            return format!("{name}: {}", reading(why, depth - 1));
+        }
     }
     // `M3 (75 closes: ...)`: a criterion with its value.
     if let Some((id, value)) = text.strip_suffix(')').and_then(|text| text.split_once(" ("))
@@ -123,9 +127,10 @@ fn split_outside<'a>(text: &'a str, glue: &str) -> Vec<&'a str> {
     parts
 }
 
-/// Every pattern, the larger sentences first.
+/// Every pattern; those that begin with any words come late.
 fn patterns() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    problems::PATTERNS.iter().chain(PATTERNS).chain(findings::PATTERNS)
+    let of = |wide: bool| problems::PATTERNS.iter().filter(move |(text, _)| text.starts_with("{}") == wide);
+    of(false).chain(PATTERNS).chain(findings::PATTERNS).chain(of(true))
 }
 
 fn exact(text: &str) -> Option<&'static str> {

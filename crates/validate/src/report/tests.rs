@@ -279,8 +279,11 @@ fn all_kpis_criteria_and_rules_are_there() {
                     rule.id
                 );
             }
-            let agreed = if lang == Lang::En { "42 (journal)" } else { "42 (저널)" };
-            for said in ["no entry was made", "it has no exits", "7, but 9 (journal)", agreed, "no journal"] {
+            let [agreed, differs, without] = match lang {
+                Lang::En => ["42 (journal)", "7, but 9 (journal)", "no journal"],
+                Lang::Ko => ["42 (저널)", "7, 비교값 9 (저널)", "저널 없음"],
+            };
+            for said in ["no entry was made", "it has no exits", differs, agreed, without] {
                 assert!(text.contains(said), "{said}");
             }
         }
