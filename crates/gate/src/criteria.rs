@@ -5,7 +5,7 @@ mod coverage;
 mod panels;
 
 use crate::accounting::Accounts;
-use crate::evidence::{Evidence, Found, Origin, PhaseEvidence};
+use crate::evidence::{Evidence, Found, Origin, PhaseEnd, PhaseEvidence};
 use crate::judge::{PlausibilityFinding, PlausibilityStatus, guarded};
 use crate::kpis::{artefact, file_value};
 use crate::memory::memory_growth;
@@ -275,6 +275,10 @@ impl Bench<'_> {
             _ => None,
         };
         all.extend(unfinished.map(str::to_owned));
+        let rewrites = Rewrites::of(self.phase);
+        if let (Some(_), Some(last), Some(end)) = (unfinished, rewrites.last_s, &self.phase.end) {
+            all.push(format!("last rewritten at {} s of {} s", figure(last), figure(end.ran_s)));
+        }
         // A violated rule fails C2 even when the KPI it touches is not present to be marked.
         let violated: Vec<&PlausibilityFinding> =
             self.plausibility.iter().filter(|f| f.status == PlausibilityStatus::Violated).collect();
@@ -286,7 +290,15 @@ impl Bench<'_> {
             all.push(format!("cannot be true: {}", names.join(", ")));
         }
         if all.is_empty() && self.kpis.len() == 32 {
-            return said(Outcome::Pass, "32 of 32").from(&source);
+            let finding = said(Outcome::Pass, "32 of 32").from(&source);
+            // Polls of ours that came late are not the runner's silence.
+            let limit = KPI_FILE_EVERY_S + 4.0 * self.evidence.settings.poll_s;
+            return match rewrites.longest_s {
+                Some(longest) if longest > limit => {
+                    finding.noted(format!("the KPI file was not rewritten for {} s", figure(longest)))
+                }
+                _ => finding,
+            };
         }
         said(Outcome::Fail, format!("{present} of 32 present; {}", all.join("; "))).from(&source)
     }
@@ -302,6 +314,14 @@ impl Bench<'_> {
                 figure(block.at_s),
                 block.text.lines().next().unwrap_or("")
             ));
+        }
+        if finding.note.is_none() && finding.outcome == Outcome::Fail {
+            finding.note = self
+                .phase
+                .end
+                .as_ref()
+                .and_then(death)
+                .map(|status| format!("it ended with {status} and left no crash block"));
         }
         let leftovers = self.phase.end.as_ref().map(|end| end.leftovers.join(", ")).unwrap_or_default();
         if finding.note.is_none() && !leftovers.is_empty() {
@@ -514,6 +534,43 @@ impl Bench<'_> {
             }
             other => said(unmeasured(&other), other.to_string()).from(&source),
         }
+    }
+}
+
+/// A runner rewrites its KPI file at least this often, seconds.
+const KPI_FILE_EVERY_S: f64 = 10.0;
+
+/// When the KPI file was rewritten, as the polls saw it: seconds after the phase's start.
+#[derive(Default)]
+struct Rewrites {
+    last_s: Option<f64>,
+    /// The longest time between two that did not bring a new one.
+    longest_s: Option<f64>,
+}
+
+impl Rewrites {
+    fn of(phase: &PhaseEvidence) -> Self {
+        let mut found = Self::default();
+        let mut count = 0;
+        for sample in &phase.samples {
+            if sample.kpi_rewrites != count {
+                (count, found.last_s) = (sample.kpi_rewrites, Some(sample.t));
+            } else if let Some(last) = found.last_s {
+                found.longest_s = Some(found.longest_s.unwrap_or(0.0).max(sample.t - last));
+            }
+        }
+        found
+    }
+}
+
+/// How a runner died; nothing when it exited with code 0.
+fn death(end: &PhaseEnd) -> Option<String> {
+    match (end.exit_code, end.signal) {
+        (_, Some(6)) => Some("signal 6 (SIGABRT)".to_owned()),
+        (_, Some(signal)) => Some(format!("signal {signal}")),
+        (Some(0), None) => None,
+        (Some(code), None) => Some(format!("exit code {code}")),
+        (None, None) => Some("an unknown status".to_owned()),
     }
 }
 

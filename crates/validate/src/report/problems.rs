@@ -250,6 +250,11 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
         "the console log of {#} bytes is not searched for trades",
         "콘솔 로그가 {0}바이트로 커서 거래를 찾지 않음",
     ),
+    ("last rewritten at {#} s of {#} s", "마지막 갱신은 {1}초 중 {0}초"),
+    ("the KPI file was not rewritten for {#} s", "KPI 파일이 {0}초 동안 갱신되지 않음"),
+    ("signal {#} ({})", "시그널 {0} ({1})"),
+    ("plausibility not checked: {} [{}] (and {#} more)", "타당성을 확인하지 못함: {0} [{1}] (그 외 {2}건)"),
+    ("plausibility not checked: {} [{}]", "타당성을 확인하지 못함: {0} [{1}]"),
     // Alerts, each accounted for.
     ("{#} alerts raised and never stored ({})", "발생했으나 저장소에 없는 알림 {0}건 ({1})"),
     ("{#} alerts without any delivery ({})", "전송 기록이 없는 알림 {0}건 ({1})"),
