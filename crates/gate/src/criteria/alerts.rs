@@ -161,10 +161,10 @@ fn is_open(row: &DeliveryRow) -> bool {
 }
 
 /// The alerts of whole inputs: what stands behind the last one was perhaps never finished, and a restart would cut it.
-fn ids(entries: &[Entry]) -> impl Iterator<Item = &str> {
+fn ids(entries: &[Entry]) -> impl Iterator<Item = String> {
     let whole = entries.iter().rposition(|entry| entry.commit).map_or(0, |last| last + 1);
     entries[..whole].iter().filter_map(|entry| match &entry.body {
-        Body::Alert { alert_id, .. } => Some(alert_id.as_str()),
+        Body::Alert(alert) => Some(alert.fields().alert_id.clone()),
         _ => None,
     })
 }
@@ -197,7 +197,7 @@ impl Bench<'_> {
         // Another's alerting, of which only the deliveries are shown, raises elsewhere than our runner does.
         let raised = if own && stored { self.raised() } else { Ok(Vec::new()) };
         let ids = raised.as_ref().map(Vec::as_slice).unwrap_or_default();
-        let balance = Balance::of(rows, &deliveries, ids.iter().copied());
+        let balance = Balance::of(rows, &deliveries, ids.iter().map(String::as_str));
         let mut text = format!("DLQ {metric}, {dlq} in the table, {sent} delivered; {}", balance.sum());
         let losses = balance.losses(self.evidence.settings.has_journal);
         let outcome = if dead(dlq) || !losses.is_empty() {
@@ -226,7 +226,7 @@ impl Bench<'_> {
     }
 
     /// The ids of what was raised; none when the runner keeps no journal. Why they are not known, when they are not.
-    fn raised(&self) -> Result<Vec<&str>, String> {
+    fn raised(&self) -> Result<Vec<String>, String> {
         if !self.evidence.settings.has_journal {
             return Ok(Vec::new());
         }

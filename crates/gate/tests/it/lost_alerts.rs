@@ -4,12 +4,12 @@ use crate::fixture::evidence;
 use catalogue::CriterionId;
 use gate::evidence::*;
 use gate::{CriterionResult, Outcome, Simple, judge};
-use journal::{Body, Entry};
+use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
 use std::collections::BTreeMap;
 
 fn entry(id: &str, commit: bool) -> Entry {
-    let body = Body::Alert {
+    let fields = AlertFields {
         alert_id: id.into(),
         rule_id: "BOOK-RESYNC".into(),
         title: "a gap".into(),
@@ -17,7 +17,7 @@ fn entry(id: &str, commit: bool) -> Entry {
         labels: BTreeMap::new(),
         key: String::new(),
     };
-    Entry { seq: 0, input_seq: 0, at: Timestamp(0), commit, body }
+    Entry { seq: 0, input_seq: 0, at: Timestamp(0), commit, body: fields.into() }
 }
 
 fn alert(id: &str, disposition: &str) -> AlertRow {
