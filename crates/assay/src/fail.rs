@@ -45,6 +45,7 @@ impl From<MonitorError> for Failure {
     fn from(error: MonitorError) -> Self {
         let code = match error {
             MonitorError::NoProcess(_) => exit_codes::NOT_FOUND,
+            MonitorError::Credentials => exit_codes::USAGE,
             MonitorError::Write(_) | MonitorError::Copy(_) | MonitorError::Http(_) => exit_codes::INTERNAL,
         };
         Self::new(code, error.to_string())

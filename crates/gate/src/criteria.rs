@@ -1,12 +1,13 @@
 //! The 16 criteria. Each is judged alone; one that breaks down is inconclusive.
 
+mod alerts;
 mod coverage;
 mod panels;
 
 use crate::accounting::Accounts;
-use crate::evidence::{Evidence, Found, Origin, PhaseEvidence};
+use crate::evidence::{Evidence, Found, Origin, PhaseEnd, PhaseEvidence};
 use crate::judge::{PlausibilityFinding, PlausibilityStatus, guarded};
-use crate::kpis::{artefact, file_value, runner_deliveries};
+use crate::kpis::{artefact, file_value};
 use crate::memory::memory_growth;
 use crate::rules::EXIT_TOLERANCE_S;
 use crate::scrape::Histogram;
@@ -274,6 +275,10 @@ impl Bench<'_> {
             _ => None,
         };
         all.extend(unfinished.map(str::to_owned));
+        let rewrites = Rewrites::of(self.phase);
+        if let (Some(_), Some(last), Some(end)) = (unfinished, rewrites.last_s, &self.phase.end) {
+            all.push(format!("last rewritten at {} s of {} s", figure(last), figure(end.ran_s)));
+        }
         // A violated rule fails C2 even when the KPI it touches is not present to be marked.
         let violated: Vec<&PlausibilityFinding> =
             self.plausibility.iter().filter(|f| f.status == PlausibilityStatus::Violated).collect();
@@ -285,7 +290,15 @@ impl Bench<'_> {
             all.push(format!("cannot be true: {}", names.join(", ")));
         }
         if all.is_empty() && self.kpis.len() == 32 {
-            return said(Outcome::Pass, "32 of 32").from(&source);
+            let finding = said(Outcome::Pass, "32 of 32").from(&source);
+            // Polls of ours that came late are not the runner's silence.
+            let limit = KPI_FILE_EVERY_S + 4.0 * self.evidence.settings.poll_s;
+            return match rewrites.longest_s {
+                Some(longest) if longest > limit => {
+                    finding.noted(format!("the KPI file was not rewritten for {} s", figure(longest)))
+                }
+                _ => finding,
+            };
         }
         said(Outcome::Fail, format!("{present} of 32 present; {}", all.join("; "))).from(&source)
     }
@@ -302,58 +315,20 @@ impl Bench<'_> {
                 block.text.lines().next().unwrap_or("")
             ));
         }
+        if finding.note.is_none() && finding.outcome == Outcome::Fail {
+            finding.note = self
+                .phase
+                .end
+                .as_ref()
+                .and_then(death)
+                .map(|status| format!("it ended with {status} and left no crash block"));
+        }
         let leftovers = self.phase.end.as_ref().map(|end| end.leftovers.join(", ")).unwrap_or_default();
         if finding.note.is_none() && !leftovers.is_empty() {
             finding.note = Some(format!("outlived the runner and were ended: {leftovers}"));
         }
         finding.evidence.push(artefact(self.phase, "error.log"));
         finding
-    }
-
-    fn no_alert_lost(&self) -> Finding {
-        let sources = ["alerts.jsonl".to_owned(), artefact(self.phase, "metrics_final.prom")];
-        let own = self.evidence.settings.has_alerts;
-        let rows = self.phase.alerts.get();
-        let stored = !self.evidence.settings.not_applicable.contains_key("alert_store");
-        let table = rows.map(|rows| {
-            let counted = if own { runner_deliveries(rows) } else { rows.deliveries.iter().collect() };
-            let of = |status: &str| counted.iter().filter(|d| d.status == status).count();
-            (of("SENT"), of("DLQ"))
-        });
-        let metric =
-            if own { self.value(28) } else { Value::NotApplicable { declared: "no alerting".to_owned() } };
-        let lost = table.map(|t| t.1);
-        let in_table = lost.map_or_else(|| "?".to_owned(), |n| n.to_string());
-        let text = |sent: String| format!("DLQ {metric}, {in_table} in the table, {sent} delivered");
-        if lost.is_some_and(|n| n > 0) || metric.number().is_some_and(|dlq| dlq > 0.0) {
-            let sent = table.map_or_else(|| "?".to_owned(), |t| t.0.to_string());
-            return said(Outcome::Fail, text(sent)).from(&sources);
-        }
-        if own && !stored && table.is_none_or(|(sent, _)| sent == 0) {
-            return self.no_alert_lost_by_metrics(&metric).from(&sources);
-        }
-        let Some((sent, _)) = table else {
-            let why = format!("no delivery table: {}", why_not(&self.phase.alerts));
-            return said(Outcome::inconclusive(why.clone()), why).from(&sources);
-        };
-        if own && metric.number().is_none() {
-            return said(unmeasured(&metric), text(sent.to_string())).from(&sources);
-        }
-        let finding = said(passed(sent >= 1), text(sent.to_string())).from(&sources);
-        if own { finding } else { finding.noted("judged on Assay's own dispatcher") }
-    }
-
-    /// C4 of a runner whose alerting keeps no table: its own counters are all there is.
-    fn no_alert_lost_by_metrics(&self, dlq: &Value) -> Finding {
-        let sent = self.value(25);
-        let text = format!("DLQ {dlq}, {sent} delivered");
-        match (dlq.number(), sent.number()) {
-            (Some(_), Some(sent)) => {
-                said(passed(sent >= 1.0), text).noted("no delivery table: by the runner's own counters")
-            }
-            (None, _) => said(unmeasured(dlq), text),
-            (_, None) => said(unmeasured(&sent), text),
-        }
     }
 
     fn endpoint(&self) -> Finding {
@@ -559,6 +534,43 @@ impl Bench<'_> {
             }
             other => said(unmeasured(&other), other.to_string()).from(&source),
         }
+    }
+}
+
+/// A runner rewrites its KPI file at least this often, seconds.
+const KPI_FILE_EVERY_S: f64 = 10.0;
+
+/// When the KPI file was rewritten, as the polls saw it: seconds after the phase's start.
+#[derive(Default)]
+struct Rewrites {
+    last_s: Option<f64>,
+    /// The longest time between two that did not bring a new one.
+    longest_s: Option<f64>,
+}
+
+impl Rewrites {
+    fn of(phase: &PhaseEvidence) -> Self {
+        let mut found = Self::default();
+        let mut count = 0;
+        for sample in &phase.samples {
+            if sample.kpi_rewrites != count {
+                (count, found.last_s) = (sample.kpi_rewrites, Some(sample.t));
+            } else if let Some(last) = found.last_s {
+                found.longest_s = Some(found.longest_s.unwrap_or(0.0).max(sample.t - last));
+            }
+        }
+        found
+    }
+}
+
+/// How a runner died; nothing when it exited with code 0.
+fn death(end: &PhaseEnd) -> Option<String> {
+    match (end.exit_code, end.signal) {
+        (_, Some(6)) => Some("signal 6 (SIGABRT)".to_owned()),
+        (_, Some(signal)) => Some(format!("signal {signal}")),
+        (Some(0), None) => None,
+        (Some(code), None) => Some(format!("exit code {code}")),
+        (None, None) => Some("an unknown status".to_owned()),
     }
 }
 

@@ -192,6 +192,8 @@ pub struct PhaseEvidence {
     pub journal: Found<Vec<Entry>>,
     /// Alert and delivery rows of this phase.
     pub alerts: Found<AlertRows>,
+    /// The records of the runner's spools: alerts that are raised outside the engine, and stand in no journal.
+    pub spooled: Found<Vec<Entry>>,
     /// What the log watch counted; it is written with the end record and lost without it.
     pub log: Found<LogFacts>,
     /// Rule state changes as recorded live.

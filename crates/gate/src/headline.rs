@@ -165,6 +165,18 @@ pub(crate) fn strategy_line(criteria: &[CriterionResult], series: &Series) -> He
     Headline { state, sentence }
 }
 
+/// The plausibility rules that had nothing to look at, in a sentence.
+fn unchecked(plausibility: &[PlausibilityFinding]) -> Option<String> {
+    let mut off = plausibility.iter().filter_map(|finding| match &finding.status {
+        PlausibilityStatus::Off(why) => Some((&finding.rule, why)),
+        _ => None,
+    });
+    let (rule, why) = off.next()?;
+    let more = off.count();
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Some(format!("plausibility not checked: {rule} [{why}]{more}"))
+}
+
 /// The three reasons that decided it, most weighty first.
 pub(crate) fn reasons(analysis: &Analysis) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -190,6 +202,10 @@ pub(crate) fn reasons(analysis: &Analysis) -> Vec<String> {
             let more = analysis.capped.len() - 1;
             let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
             reasons.insert(1, format!("capped: {cap}{more}"));
+        }
+        // Nothing that guards the truth is silently off when a GO is said.
+        if let Some(off) = unchecked(&analysis.plausibility) {
+            reasons.insert(reasons.len().min(2), off);
         }
     }
     reasons.truncate(3);

@@ -15,6 +15,8 @@ mod driver;
 mod fixture;
 #[path = "it/judging.rs"]
 mod judging;
+#[path = "it/lost_alerts.rs"]
+mod lost_alerts;
 #[path = "it/planted.rs"]
 mod planted;
 #[path = "it/rules.rs"]

@@ -3,7 +3,7 @@
 //!
 //! `ASSAY_WRITE_DEPLOY=1 cargo test -p e2e --test e2e deploy::` writes the files anew.
 
-use crate::harness::{Scratch, assay, copy, finish, free_port, http, seat, start, wait_for};
+use crate::harness::{Scratch, assay, copy, finish, http, seat, start, wait_for};
 use catalogue::{Colour, Dashboard, PANELS, grafana, prometheus};
 use serde_json::Value;
 use services::Prometheus;
@@ -270,80 +270,17 @@ fn promtool_finds_no_fault_in_rules_and_configuration() {
     promtool(&["test", "rules", &path("tests/watch.test.yml")], None);
 }
 
-/// A local exchange on a thread of its own; it ends with the value.
-struct Market {
-    endpoints: String,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-}
-
-impl Market {
-    fn start() -> Self {
-        let (ready, started) = std::sync::mpsc::channel();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let options = exchange::Options::local(12, exchange::MarketKind::Edge, 7);
-                let server = exchange::start(options).await.unwrap();
-                ready.send((server.upbit, server.binance)).unwrap();
-                let _ = stopped.await;
-                server.shutdown().await;
-            });
-        });
-        let (upbit, binance) = started.recv_timeout(Duration::from_secs(20)).unwrap();
-        let endpoints = format!(
-            "[endpoints]\nupbit_rest = \"http://{upbit}\"\nupbit_ws = \"ws://{upbit}\"\n\
-             binance_rest = \"http://{binance}\"\nbinance_ws = \"ws://{binance}\"\n"
-        );
-        Self { endpoints, stop: Some(stop) }
-    }
-}
-
-impl Drop for Market {
-    fn drop(&mut self) {
-        let _ = self.stop.take().map(|stop| stop.send(()));
-    }
-}
-
-/// A runner on the local market, and a Prometheus with the rules of `deploy/` that scrapes it every second.
+/// A live rehearsal, and a Prometheus with the configuration of `deploy/` that scrapes its main run every second.
 struct Scraped {
     prometheus: Prometheus,
     metrics: SocketAddr,
-    runner: std::process::Child,
+    rehearsal: std::process::Child,
     scratch: Scratch,
-    _market: Market,
 }
 
 impl Scraped {
-    fn start(run_id: &str, seconds: u32) -> Self {
-        let (market, scratch) = (Market::start(), Scratch::new());
-        let metrics = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let at = |name: &str| scratch.path().join(name).to_string_lossy().into_owned();
-        let config = format!(
-            "linger_ms = 100\nkpi_interval_ms = 500\nprobe_every_ms = 500\n{}\n[engine]\ntime_limit_ms = 2000\nentry_pause_ms = 500\n",
-            market.endpoints
-        );
-        std::fs::write(scratch.path().join("assay.toml"), config).unwrap();
-        let (config, kpi, metrics_addr, duration) =
-            (at("assay.toml"), at("kpi.json"), metrics.to_string(), seconds.to_string());
-        let args = [
-            "run",
-            "--data-source",
-            "local",
-            "--topn-size",
-            "10",
-            "--run-duration-seconds",
-            &duration,
-            "--run-id",
-            run_id,
-            "--config",
-            &config,
-            "--kpi-output-path",
-            &kpi,
-            "--metrics-addr",
-            &metrics_addr,
-        ];
-        let runner = start(args, scratch.path());
+    fn start() -> Self {
+        let scratch = Scratch::new();
         let place = scratch.path().join("prometheus");
         copy(&folder().join("prometheus"), &place);
         let configuration = text(&place.join("prometheus.yml"))
@@ -352,14 +289,35 @@ impl Scraped {
         std::fs::write(place.join("prometheus.yml"), configuration).unwrap();
         std::fs::remove_dir_all(place.join("targets")).unwrap();
         std::fs::create_dir(place.join("targets")).unwrap();
-        std::fs::write(place.join("targets/test.yml"), format!("- targets: ['{metrics}']\n")).unwrap();
         let prometheus = Prometheus::start(&place.join("prometheus.yml")).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], prometheus.port()));
         // It listens before it answers questions.
         wait_for("Prometheus", Duration::from_secs(30), || {
             http("GET", address, "/-/ready").ok().filter(|(status, _)| *status == 200)
         });
-        Self { prometheus, metrics, runner, scratch, _market: market }
+        let logs = scratch.path().join("logs");
+        let mut rehearsal = start(["rehearse", "--logs", &logs.to_string_lossy()], scratch.path());
+        // Its ports are free ones: where the main run serves its metrics stands in the orchestrator's log.
+        let metrics = wait_for("the main run", Duration::from_secs(90), || {
+            assert!(rehearsal.try_wait().unwrap().is_none(), "the rehearsal ended before its main run");
+            let run = crate::harness::run_folders(&logs).into_iter().next()?;
+            let log = std::fs::read_to_string(run.join("orchestrator.log")).ok()?;
+            let line = log.lines().find(|line| line.contains(" starting ") && line.contains(".main: "))?;
+            line.split(" --metrics-addr ").nth(1)?.split(' ').next()?.parse::<SocketAddr>().ok()
+        });
+        // Prometheus looks at the folder of targets whenever something changes there.
+        std::fs::write(place.join("targets/rehearsal.yml"), format!("- targets: ['{metrics}']\n")).unwrap();
+        Self { prometheus, metrics, rehearsal, scratch }
+    }
+
+    /// Ends the rehearsal in order.
+    fn end(self) {
+        let logs = self.scratch.path().join("logs");
+        let run = crate::harness::RunFolder::only(&logs);
+        let id = run.0.file_name().unwrap().to_string_lossy().into_owned();
+        assay(["stop", &id, "--logs", &logs.to_string_lossy()]).exits(0).says("ended in order");
+        finish(self.rehearsal, self.scratch.path());
+        crate::harness::nobody_left(&logs.to_string_lossy());
     }
 
     fn api(&self, path: &str) -> Value {
@@ -386,9 +344,9 @@ const NAMED_OTHERWISE: [&str; 3] = [
 ];
 
 #[test]
-fn a_real_prometheus_has_data_for_every_panel_and_every_rule() {
+fn a_real_prometheus_has_data_of_a_live_rehearsal_for_every_panel_and_every_rule() {
     let seat = seat(3);
-    let mut scraped = Scraped::start("deploy.main", 45);
+    let mut scraped = Scraped::start();
     let mut asked: Vec<(String, String)> = Vec::new();
     for panel in PANELS {
         asked.extend(panel.queries.iter().map(|query| (panel.id.to_owned(), query.promql())));
@@ -409,11 +367,11 @@ fn a_real_prometheus_has_data_for_every_panel_and_every_rule() {
         asked.extend(rule.parts.iter().map(|part| (rule.name.clone(), part.measure.clone())));
     }
     assert!(asked.len() > 120, "{}", asked.len());
-    // The first trades close within seconds.
+    // The first trades close within seconds, and the main run has a minute.
     let mut missing = asked;
     let all = wait_for("data for every query", Duration::from_secs(40), || {
         missing.retain(|(_, expr)| scraped.series(expr) == 0);
-        (missing.is_empty() || scraped.runner.try_wait().unwrap().is_some()).then_some(missing.is_empty())
+        (missing.is_empty() || scraped.rehearsal.try_wait().unwrap().is_some()).then_some(missing.is_empty())
     });
     assert!(all, "no data: {missing:#?}");
     assert_eq!(scraped.series("arb_topn_renamed_total"), 0, "the question is no empty one");
@@ -444,7 +402,6 @@ fn a_real_prometheus_has_data_for_every_panel_and_every_rule() {
     let faults: Vec<&str> = said.lines().filter(|line| !NAMED_OTHERWISE.contains(line)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 
-    crate::harness::kill(scraped.runner.id() as i32);
-    finish(scraped.runner, scraped.scratch.path());
+    scraped.end();
     drop(seat);
 }

@@ -79,6 +79,7 @@ fn judged(settings: &Settings, samples: Vec<Sample>) -> gate::Analysis {
         final_scrape: Found::No("not part of this test".into()),
         journal: Found::No("not part of this test".into()),
         alerts: Found::No("not part of this test".into()),
+        spooled: Found::No("not part of this test".into()),
         log: Found::Yes(LogFacts::default()),
         rule_events: vec![],
         trades: Found::No("not part of this test".into()),

@@ -90,6 +90,25 @@ fn edge_is_a_go_that_can_be_replayed() {
     copy(&run.0, &changed);
     edit(&changed.join("full_60s_kpi.json"), "net_pnl_usd", |v| v + 10.0);
     assay(["rejudge", &changed.to_string_lossy()]).exits(22).says("net_pnl_usd").says("C2");
+
+    // An alert that the runner raised and that stands in no row of the store is lost; one whose delivery was open is not delivered.
+    let alerts = run.text("alerts.jsonl");
+    for (from, to, said) in [("", "", "raised and never stored"), ("SENT", "RETRY", "still open at the end")]
+    {
+        let changed = dir.path().join(format!("alerts{to}"));
+        copy(&run.0, &changed);
+        let mut lines: Vec<String> = alerts.lines().map(str::to_owned).collect();
+        let drill = |line: &String| line.contains(".main-s1\"");
+        assert!(lines.iter().filter(|line| drill(line)).count() >= 2, "{alerts}");
+        if to.is_empty() {
+            lines.retain(|line| !drill(line));
+        } else {
+            let row = lines.iter_mut().rfind(|line| drill(line) && line.contains(from)).unwrap();
+            *row = row.replace(from, to);
+        }
+        std::fs::write(changed.join("alerts.jsonl"), lines.join("\n") + "\n").unwrap();
+        assay(["rejudge", &changed.to_string_lossy()]).exits(22).says("C4").says(said);
+    }
 }
 
 #[test]

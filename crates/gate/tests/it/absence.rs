@@ -3,7 +3,7 @@
 use crate::fixture::evidence;
 use catalogue::CriterionId;
 use gate::evidence::*;
-use gate::{Analysis, CrossCheck, Decision, Simple, Value, differences, judge};
+use gate::{Analysis, CrossCheck, Decision, Outcome, Simple, Value, differences, judge};
 use serde_json::json;
 
 fn sabotaged(change: impl FnOnce(&mut PhaseEvidence)) -> Analysis {
@@ -202,4 +202,53 @@ fn every_sentence_of_the_record_is_compared() {
     let mut better = honest.clone();
     better.decision = Decision::CompleteGo;
     assert!(honest.is_consistent() && !better.is_consistent());
+}
+
+#[test]
+fn a_kpi_file_that_stands_still_is_named() {
+    let c2 = |complete: bool, until: f64| {
+        let analysis = sabotaged(|main| {
+            for sample in &mut main.samples {
+                sample.kpi_rewrites = sample.kpi_rewrites.min(until as u64 / 10);
+            }
+            let Found::Yes(file) = &mut main.kpi_file else { panic!() };
+            file.complete = Some(complete);
+        });
+        analysis.criteria.into_iter().find(|c| c.id == CriterionId::C2).unwrap()
+    };
+    let stale = c2(false, 1_000.0);
+    assert_eq!(stale.outcome, Outcome::Fail);
+    assert!(stale.value.contains("complete: false; last rewritten at 1000 s of 3600.4 s"), "{}", stale.value);
+    // A final file after a long silence is whole, and the silence is said.
+    let silent = c2(true, 1_000.0);
+    assert_eq!(silent.outcome, Outcome::Pass);
+    assert_eq!(silent.note.as_deref(), Some("the KPI file was not rewritten for 2600 s"));
+    assert_eq!(c2(true, 1e9).note, None);
+}
+
+#[test]
+fn a_death_without_a_trace_is_named() {
+    for (signal, code, status) in
+        [(Some(6), None, "signal 6 (SIGABRT)"), (Some(11), None, "signal 11"), (None, Some(7), "exit code 7")]
+    {
+        let analysis = sabotaged(|main| {
+            let end = main.end.as_mut().unwrap();
+            (end.signal, end.exit_code) = (signal, code);
+        });
+        let c3 = analysis.criteria.into_iter().find(|c| c.id == CriterionId::C3).unwrap();
+        assert_eq!(c3.outcome, Outcome::Fail);
+        assert_eq!(c3.note.unwrap(), format!("it ended with {status} and left no crash block"));
+    }
+}
+
+#[test]
+fn a_go_says_which_plausibility_rules_had_nothing_to_look_at() {
+    let whole = judge(&evidence());
+    assert!(!whole.reasons.join("; ").contains("plausibility"), "{:?}", whole.reasons);
+    let mut few = evidence();
+    few.main = Some(crate::fixture::phase("main", 3_600.0, 12));
+    let analysis = judge(&few);
+    assert_ne!(analysis.decision, Decision::NoGo, "{:?}", analysis.reasons);
+    let said = "plausibility not checked: identical outcomes [closed trades: 12, 20 needed]";
+    assert!(analysis.reasons.iter().any(|reason| reason.starts_with(said)), "{:?}", analysis.reasons);
 }

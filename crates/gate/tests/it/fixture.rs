@@ -216,6 +216,7 @@ pub fn phase(name: &str, planned: f64, trades: u32) -> PhaseEvidence {
         }),
         journal: Found::Yes(desk.entries),
         alerts: Found::Yes(alert_rows(name)),
+        spooled: Found::Yes(vec![]),
         log: Found::Yes(LogFacts::default()),
         rule_events: vec![],
         trades: Found::No("there is no trade log".into()),

@@ -236,6 +236,8 @@ fn phase(finds: &Finds, settings: &gate::evidence::Settings) -> PhaseEvidence {
             None => Found::No("there are no alert rows among the artefacts".to_owned()),
             Some(rows) => Found::Yes(rows.clone()),
         },
+        // Artefacts of another make have none: what was raised is what their journal and their rows say.
+        spooled: Found::Yes(Vec::new()),
         log: match &finds.log {
             None => Found::No("there is no log among the artefacts".to_owned()),
             Some(log) => Found::Yes(log.clone()),

@@ -319,6 +319,7 @@ fn alert_rows(items: &[Value]) -> Option<AlertRows> {
         match line {
             AlertLine::Alert(row) => rows.alerts.push(row),
             AlertLine::Delivery(row) => rows.deliveries.push(row),
+            AlertLine::Covers { .. } => {}
         }
     }
     Some(rows)

@@ -45,6 +45,17 @@ pub enum AlertLine {
     Alert(AlertRow),
     /// A row of `alert_deliveries`.
     Delivery(DeliveryRow),
+    /// All rows of a phase are here: they were asked for when its runner was gone. Files of earlier versions have no such line, and all rows.
+    Covers {
+        /// The phase with its attempt, `smoke.2`.
+        phase: String,
+    },
+}
+
+/// What `alerts.jsonl` holds; nothing when it is not there or cannot be read.
+pub(crate) fn alert_lines(dir: &RunDir) -> Vec<AlertLine> {
+    let read = lines::<AlertLine>(&dir.path(names::ALERTS));
+    if read.problem.is_some() { Vec::new() } else { read.items }
 }
 
 struct Lines<T> {
@@ -224,8 +235,10 @@ fn phase_evidence(
     } else {
         Found::No("the runner keeps no journal".to_owned())
     };
+    let spooled = read_spools(&dir.journal_dir(&start.phase), metadata);
     let console = dir.phase_path(&start.label, "console.log");
     PhaseEvidence {
+        spooled,
         trades: if metadata.settings.has_journal {
             Found::No("the journal has every trade".to_owned())
         } else {
@@ -252,6 +265,12 @@ fn phase_evidence(
 fn alert_rows(lines: &Lines<AlertLine>, phase: &str) -> Found<AlertRows> {
     if let Some(problem) = &lines.problem {
         return Found::No(problem.clone());
+    }
+    let covered = |line: &AlertLine| matches!(line, AlertLine::Covers { .. });
+    let this = |line: &AlertLine| matches!(line, AlertLine::Covers { phase: of } if of == phase);
+    if lines.items.iter().any(covered) && !lines.items.iter().any(this) {
+        let base = attempts::base(phase);
+        return Found::No(format!("{}: the alert store did not give the rows of {base}", names::ALERTS));
     }
     let mut rows = AlertRows::default();
     for line in &lines.items {
@@ -302,6 +321,24 @@ fn read_journal(path: &Path, ended: Option<&Ended>) -> Found<Vec<journal::Entry>
         Ok(entries) => Found::Yes(entries),
         Err(e) => Found::No(e.to_string()),
     }
+}
+
+/// The spools beside the journal: the shell's, which our own runner always makes, and the dispatcher's, which runs of earlier versions did
+/// not have. A torn last line was never raised.
+fn read_spools(folder: &Path, metadata: &Metadata) -> Found<Vec<journal::Entry>> {
+    let mut all = Vec::new();
+    let always = metadata.profile.runner.own_contract && metadata.settings.has_journal;
+    for (name, must) in [("spool.log", always), ("dispatcher.log", false)] {
+        let path = folder.join(name);
+        if !must && !path.exists() {
+            continue;
+        }
+        match journal::file::Reader::open(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => all.extend(entries),
+            Err(e) => return Found::No(e.to_string()),
+        }
+    }
+    Found::Yes(all)
 }
 
 fn read_final(path: &Path, ended: Option<&Ended>, mapping: &Mapping) -> Found<FinalScrape> {

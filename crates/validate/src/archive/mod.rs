@@ -17,6 +17,7 @@ mod show;
 
 pub use attestations::{Anchor, AttestationLine, anchors, keep_history};
 pub(crate) use integrity::failed_before;
+pub(crate) use load::alert_lines;
 pub use load::{AlertLine, LoadError, alert_address, load_evidence, metadata, phase_records, read_kpi};
 #[cfg(feature = "schema")]
 pub(crate) use manifest::Manifest;

@@ -45,6 +45,12 @@ pub enum InitError {
         /// The cause.
         source: std::io::Error,
     },
+    /// An address with a password.
+    #[error(
+        "the {0} holds an address with a user name or a password in it, and a profile is copied into every run folder; give the address alone, \
+         and hand the credentials over in the environment"
+    )]
+    Credentials(&'static str),
     /// The metrics page.
     #[error("cannot read the metrics: {0}; is the bot running, and is this its address?")]
     Metrics(String),
@@ -90,6 +96,13 @@ pub fn profile(sources: &Sources) -> Result<String, InitError> {
 fn look(sources: &Sources) -> Result<Seen, InitError> {
     let mut seen =
         Seen { command: command(sources)?, metrics_url: sources.metrics_url.clone(), ..Seen::default() };
+    for (what, words) in
+        [("command", seen.command.as_slice()), ("metrics URL", sources.metrics_url.as_slice())]
+    {
+        if words.iter().any(|word| crate::profile::credentials::holds(word)) {
+            return Err(InitError::Credentials(what));
+        }
+    }
     if let Some(url) = &sources.metrics_url {
         let (status, kind, body) = metrics_page(url)?;
         if status != 200 {

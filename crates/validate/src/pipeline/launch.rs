@@ -1,10 +1,9 @@
-//! A runner's command line and configuration, and what is collected when it has ended.
+//! A runner's command line and configuration, and the summary of what was seen of it. Its alert rows are collected in `export`.
 
-use crate::archive::{self, AlertLine, PhaseRecord, RunDir, WriteError, attempts, names};
+use crate::archive::{self, PhaseRecord, RunDir, WriteError, names};
 use crate::preflight::Stack;
 use crate::profile::{DataSource, Profile, StoreKind};
 use crate::watch::wall_jump_s;
-use gate::evidence::{AlertRow, DeliveryRow};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -172,108 +171,6 @@ fn state_section(request: &Request<'_>) -> Option<toml::Table> {
     }
     set("profile", &request.profile.name);
     Some(section)
-}
-
-/// How long the rows of a server are asked for, and the pause between two questions: a verdict waits no longer for a store that is away.
-const EXPORT_WITHIN: Duration = Duration::from_secs(30);
-const EXPORT_AGAIN: Duration = Duration::from_millis(500);
-
-/// Writes `alerts.jsonl`: this run's rows of the alert store, so that a rejudge needs no database. It says why when a server did not
-/// give them: then there is no such file, and the judge says that there is no evidence.
-///
-/// # Errors
-/// [`WriteError`].
-pub fn export_alerts(dir: &RunDir) -> Result<Option<String>, WriteError> {
-    let path = dir.path(names::ALERT_DB);
-    let failed = |what: String| WriteError { path: path.clone(), source: std::io::Error::other(what) };
-    let metadata = archive::metadata(dir).map_err(|e| failed(e.to_string()))?;
-    let address = archive::alert_address(dir);
-    let server = metadata.profile.alert_server(address.as_deref()).map_err(|e| failed(e.to_string()))?;
-    let Some(server) = server else {
-        if path.exists() {
-            let store = alerts::Store::open(&path).map_err(|e| failed(e.to_string()))?;
-            write_rows(dir, &store).map_err(|e| match e {
-                Unwritten::File(e) => e,
-                Unwritten::Store(e) => failed(e.to_string()),
-            })?;
-        }
-        return Ok(None);
-    };
-    let store = alerts::StoreServer::open(&server).map_err(|e| failed(e.to_string()))?;
-    let until = std::time::Instant::now() + EXPORT_WITHIN;
-    loop {
-        match write_rows(dir, &store) {
-            Ok(()) => return Ok(None),
-            Err(Unwritten::File(error)) => return Err(error),
-            Err(Unwritten::Store(_)) if std::time::Instant::now() < until => std::thread::sleep(EXPORT_AGAIN),
-            Err(Unwritten::Store(error)) => {
-                // What an earlier phase left there is not the whole truth any more.
-                let stale = dir.path(names::ALERTS);
-                return match std::fs::remove_file(&stale) {
-                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                        Err(WriteError { path: stale, source })
-                    }
-                    _ => Ok(Some(format!("the rows of the alert store are missing: {error}"))),
-                };
-            }
-        }
-    }
-}
-
-/// Why rows were not written down.
-enum Unwritten {
-    File(WriteError),
-    Store(alerts::AlertError),
-}
-
-fn write_rows(dir: &RunDir, store: &alerts::Store) -> Result<(), Unwritten> {
-    let (mut alerts, mut deliveries) = (Vec::new(), Vec::new());
-    for record in archive::phase_records(dir) {
-        let PhaseRecord::Start(start) = record else { continue };
-        let mut rows = store.rows(&start.runner_id, None).map_err(Unwritten::Store)?;
-        // A runner knows its phase, not its attempt: the rows of a repeated smoke are told apart by its runner id.
-        let of_attempt = |phase: &mut String| {
-            if attempts::base(&start.phase) == phase.as_str() {
-                phase.clone_from(&start.phase);
-            }
-        };
-        rows.0.iter_mut().for_each(|row| of_attempt(&mut row.phase));
-        rows.1.iter_mut().for_each(|row| of_attempt(&mut row.phase));
-        alerts.extend(rows.0);
-        deliveries.extend(rows.1);
-    }
-    let mut text = String::new();
-    let mut push = |line: &AlertLine| {
-        if let Ok(line) = serde_json::to_string(line) {
-            text.push_str(&line);
-            text.push('\n');
-        }
-    };
-    for row in alerts {
-        push(&AlertLine::Alert(AlertRow {
-            alert_id: row.alert_id,
-            phase: row.phase,
-            rule_id: row.rule_id,
-            severity: row.severity,
-            title: row.title,
-            raised_at_ms: row.raised_at.as_millis(),
-            disposition: row.disposition.as_str().to_owned(),
-        }));
-    }
-    for row in deliveries {
-        push(&AlertLine::Delivery(DeliveryRow {
-            delivery_id: row.delivery_id,
-            alert_id: row.alert_id,
-            phase: row.phase,
-            notifier: row.notifier,
-            status: row.status.as_str().to_owned(),
-            attempt: row.attempt,
-            latency_ms: row.latency_ms,
-            last_error: row.last_error,
-            fallback_of: row.fallback_of,
-        }));
-    }
-    dir.write(names::ALERTS, text.as_bytes()).map_err(Unwritten::File)
 }
 
 /// `monitor_summary.json`.

@@ -1,6 +1,7 @@
 //! `assay validate` and `assay rehearse`: phases 1 to 7, each one's result on disk before the next one starts.
 
 mod drill;
+mod export;
 mod junit;
 mod launch;
 mod market;
@@ -309,7 +310,7 @@ impl Run<'_> {
         let (duration, topn) = (profile.smoke.duration, profile.smoke.topn);
         let endpoints = self.endpoints.clone();
         self.run_phase("smoke", duration.0, topn, &endpoints, profile.data_source)?;
-        if let Some(why) = launch::export_alerts(&self.dir)? {
+        if let Some(why) = export::alerts(&self.dir)? {
             self.say(&why)?;
         }
         let (_, evidence) = archive::load_evidence(&self.dir)?;
@@ -454,7 +455,7 @@ impl Run<'_> {
 
 /// Phase 5: what can only be had now.
 fn collect(dir: &RunDir) -> Result<Option<String>, ValidateError> {
-    let missing = launch::export_alerts(dir)?;
+    let missing = export::alerts(dir)?;
     let summary = launch::monitor_summary(dir)?;
     dir.write_json(names::MONITOR_SUMMARY, &summary)?;
     Ok(missing)

@@ -24,6 +24,17 @@ pub enum ResumeError {
         /// What it says.
         verdict: String,
     },
+    /// It is over, and its judgement cannot be read.
+    #[error(
+        "run {run_id} is sealed by its manifest, and its judgement cannot be read: {what}; nothing of it is written again; `assay verify \
+         {run_id}` names what was changed, `assay rejudge {run_id}` judges its evidence"
+    )]
+    Sealed {
+        /// The run.
+        run_id: String,
+        /// Why not.
+        what: String,
+    },
     /// It never was a validation.
     #[error(
         "run {run_id} watched a process and judged nothing: there is nothing to resume; `assay validate` starts a run"
@@ -71,10 +82,13 @@ pub(super) fn left(dir: &RunDir, metadata: &Metadata) -> Result<Left, ValidateEr
     if metadata.mode == archive::MONITOR_MODE {
         return Err(ResumeError::Monitor { run_id }.into());
     }
-    if dir.path(names::MANIFEST).exists()
-        && let Ok(analysis) = crate::review::recorded(dir)
-    {
-        return Err(ResumeError::Finished { run_id, verdict: analysis.headline() }.into());
+    // What a manifest covers is evidence: nothing of it is replaced, whatever became of the rest.
+    if dir.path(names::MANIFEST).exists() {
+        return Err(match crate::review::recorded(dir) {
+            Ok(analysis) => ResumeError::Finished { run_id, verdict: analysis.headline() },
+            Err(error) => ResumeError::Sealed { run_id, what: error.to_string() },
+        }
+        .into());
     }
     let records = archive::phase_records(dir);
     let settled = records.iter().any(|record| match record {
@@ -183,6 +197,27 @@ pub(super) fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sealed_run_is_left_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = super::super::export::tests::run(root.path());
+        let metadata = archive::metadata(&dir).unwrap();
+        assert_eq!(left(&dir, &metadata).unwrap(), Left::Repeat(2));
+        archive::write_manifest(&dir, "r1").unwrap();
+        // Its judgement was removed or damaged since: the evidence that it was made on is not touched.
+        for damage in [None, Some("{")] {
+            if let Some(text) = damage {
+                std::fs::write(dir.path(names::ANALYSIS), text).unwrap();
+            }
+            let error = left(&dir, &metadata).unwrap_err();
+            assert!(
+                matches!(&error, ValidateError::Resume(ResumeError::Sealed { run_id, .. }) if run_id == "r1"),
+                "{error}"
+            );
+            assert!(error.to_string().contains("assay verify r1"), "{error}");
+        }
+    }
 
     #[test]
     fn a_torn_line_is_cut_and_a_whole_one_stays() {

@@ -1,6 +1,6 @@
 //! Checks of a profile's text: known keys, right types and units, then whether the values make sense together.
 
-use super::{Profile, ProfileError, Span, foreign, rules, stores};
+use super::{Profile, ProfileError, Span, credentials, foreign, rules, stores};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -277,12 +277,22 @@ pub(super) fn meaning(chain: &[Document], profile: &Profile) -> Result<(), Profi
         let what = format!("`name` is {:?}, which cannot be the name of a folder", profile.name);
         return wrong("name", what, "use letters, digits, - and _: run folders are made under it");
     }
+    // Without its line: that may show a password.
+    let unseen = |path: &str, what: String, help: &str| {
+        Err(match chain.iter().find_map(|document| Some((document, document.place(path)?))) {
+            Some((document, place)) => {
+                let line = document.text[..place.value.start].matches('\n').count() + 1;
+                ProfileError::plain(format!("{}:{line}: {what}", document.file), help)
+            }
+            None => ProfileError::plain(what, help),
+        })
+    };
     if let Some((path, what, help)) = stores::wrong(&profile.stores) {
-        // Without its line: that may show a password.
-        return Err(match chain.iter().find(|document| document.place(&path).is_some()) {
-            Some(document) => ProfileError::plain(format!("{}: {what}", document.file), help),
-            None => wrong(&path, what, help).err().unwrap_or_else(|| ProfileError::plain("", help)),
-        });
+        return unseen(&path, what, help);
+    }
+    if let Some((path, help)) = credentials::found(profile) {
+        let what = format!("`{path}` holds an address with a user name or a password in it");
+        return unseen(&path, what, help);
     }
     if let Some(id) = profile.attestable.iter().find(|id| **id < catalogue::CriterionId::C6) {
         let what = format!("`attestable` lists {id}, which no person can attest");

@@ -1,6 +1,7 @@
 //! Profiles: what a validation does, in commented TOML. Every duration, window, cadence, grace and minimum lives here.
 
 mod check;
+pub(crate) mod credentials;
 mod error;
 mod foreign;
 mod load;

@@ -3,6 +3,7 @@
 use super::Report;
 use super::charts::{Chart, Threshold, clock};
 use super::model::{Block, Cell, Table, Tone};
+use super::said::said;
 use super::words::{Lang, Words, fill, name};
 use catalogue::{EXIT_REASONS, FUNNEL_STAGES};
 use gate::Value;
@@ -24,8 +25,8 @@ const P99_A4: f64 = 100.0;
 /// Why figures that come from the journal or the KPI file are not there.
 pub(super) fn why_unknown(phase: &PhaseEvidence, w: &Words) -> String {
     let missing = |why: &String, other: Option<&String>| match other {
-        Some(other) => format!("{why}; {other}"),
-        None => why.clone(),
+        Some(other) => format!("{}; {}", said(why, w), said(other, w)),
+        None => said(why, w),
     };
     match (&phase.journal, &phase.kpi_file) {
         (Found::No(journal), Found::No(file)) => missing(journal, Some(file)),
@@ -118,7 +119,7 @@ pub(super) fn funnel(report: &Report<'_>, lang: Lang) -> Vec<Block> {
     if guards.is_empty() {
         blocks.push(Block::Text(match kpi(report, "guard_triggers_by_type") {
             Some(Value::Map(_)) => w.guards_none.to_owned(),
-            Some(other) => fill(w.guards_unknown, &[&other.to_string()]),
+            Some(other) => fill(w.guards_unknown, &[&said(&other.to_string(), w)]),
             None => fill(w.guards_unknown, &[w.kpi_missing]),
         }));
     } else {
@@ -131,7 +132,7 @@ pub(super) fn funnel(report: &Report<'_>, lang: Lang) -> Vec<Block> {
 pub(super) fn alerts(report: &Report<'_>, w: &'static Words) -> Vec<Block> {
     let Some(phase) = report.phase() else { return vec![Block::Text(w.nothing_ran.to_owned())] };
     if let Found::No(why) = &phase.alerts {
-        return vec![Block::Text(fill(w.alerts_unknown, &[why]))];
+        return vec![Block::Text(fill(w.alerts_unknown, &[&said(why, w)]))];
     }
     let rules = &report.analysis.series.alerts_by_rule;
     if rules.is_empty() {

@@ -105,7 +105,14 @@ fn notes(report: &Report<'_>, w: &'static Words) -> Vec<String> {
         notes.push(format!(
             "{}: {}",
             w.set_differences,
-            report.evidence.settings.custom_differences.join("; ")
+            report
+                .evidence
+                .settings
+                .custom_differences
+                .iter()
+                .map(|d| said(d, w))
+                .collect::<Vec<_>>()
+                .join("; ")
         ));
     }
     notes

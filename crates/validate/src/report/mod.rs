@@ -1,7 +1,7 @@
 //! `report.md` and `report.html`: what the run showed, for a person, in English or Korean.
 //!
 //! `first` and `sections` say what is said, `markdown` and `html` how it looks, `charts` draws, `words` holds every label in
-//! both languages, `said` and `findings` the Korean of the judge's own sentences. Nothing is judged here and no figure is made here: all of them come from the analysis, the evidence and the
+//! both languages, `said`, `findings` and `problems` the Korean of the judge's own sentences. Nothing is judged here and no figure is made here: all of them come from the analysis, the evidence and the
 //! metadata. What is not there is said with its reason, never left blank.
 
 mod charts;
@@ -13,6 +13,7 @@ mod html;
 mod markdown;
 mod model;
 mod money;
+mod problems;
 mod said;
 mod sections;
 mod setup;

@@ -3,8 +3,8 @@
 //! The judge speaks English, and its words are evidence. Here its fixed phrases get a Korean reading by pattern; a phrase that
 //! no pattern knows stays as it was said. Figures are carried over untouched. The report's own labels are in `words`.
 
-use super::findings;
 use super::words::{Words, fill};
+use super::{findings, problems};
 use catalogue::{CRITERIA, RULES};
 use gate::value::figure;
 
@@ -29,13 +29,14 @@ pub(crate) fn short_seconds(text: &str) -> String {
 /// How deep phrases nest at most: a reason holds a value, a value holds a figure.
 const DEPTH: usize = 6;
 
-fn korean(text: &str) -> String {
+pub(super) fn korean(text: &str) -> String {
     reading(&in_plural(text), DEPTH)
 }
 
 /// `1 episode` as `1 episodes`: Korean makes no difference, so that one pattern serves both.
 fn in_plural(text: &str) -> String {
-    const SINGULAR: [&str; 17] = [
+    const SINGULAR: [&str; 18] = [
+        "alert",
         "episode",
         "close",
         "round trip",
@@ -83,7 +84,7 @@ fn reading(text: &str, depth: usize) -> String {
     if let Some(found) = exact(text) {
         return found.to_owned();
     }
-    for (pattern, sentence) in PATTERNS.iter().chain(findings::PATTERNS) {
+    for (pattern, sentence) in patterns() {
         if let Some(parts) = parts(text, pattern) {
             let read: Vec<String> = parts.into_iter().map(|part| reading(part, depth - 1)).collect();
             return fill(sentence, &read.iter().map(String::as_str).collect::<Vec<_>>());
@@ -93,6 +94,10 @@ fn reading(text: &str, depth: usize) -> String {
         let parts = split_outside(text, glue);
         if parts.len() > 1 {
             return parts.into_iter().map(|part| reading(part, depth - 1)).collect::<Vec<_>>().join(glue);
+        }
+        // `journal.log: why`, `total_trades: why`: a file or a field keeps its name.
+        if let Some((name, why)) = text.split_once(": ").filter(|(name, _)| !name.contains(' ')) {
+            return format!("{name}: {}", reading(why, depth - 1));
         }
     }
     // `M3 (75 closes: ...)`: a criterion with its value.
@@ -122,10 +127,17 @@ fn split_outside<'a>(text: &'a str, glue: &str) -> Vec<&'a str> {
     parts
 }
 
+/// Every pattern; those that begin with any words come late.
+fn patterns() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    let of = |wide: bool| problems::PATTERNS.iter().filter(move |(text, _)| text.starts_with("{}") == wide);
+    of(false).chain(PATTERNS).chain(findings::PATTERNS).chain(of(true))
+}
+
 fn exact(text: &str) -> Option<&'static str> {
     EXACT
         .iter()
         .chain(findings::EXACT)
+        .chain(problems::EXACT)
         .find(|(english, _)| *english == text)
         .map(|(_, korean)| *korean)
         .or_else(|| {
@@ -551,7 +563,7 @@ mod tests {
 
     #[test]
     fn places_match_between_the_languages() {
-        for (pattern, sentence) in PATTERNS.iter().chain(findings::PATTERNS) {
+        for (pattern, sentence) in patterns() {
             for place in 0..pattern.matches('{').count() {
                 assert!(sentence.contains(&format!("{{{place}}}")), "{pattern}: {place}");
             }

@@ -173,8 +173,8 @@ pub(super) fn value(value: &Value, w: &'static Words) -> Cell {
             fill(w.undefined, &[&said(why.strip_prefix("undefined: ").unwrap_or(why), w)]),
         ),
         Value::NotApplicable { declared } => Cell::Badge(Tone::Quiet, fill(w.not_applicable, &[declared])),
-        Value::Absent { why } => Cell::Badge(Tone::Bad, fill(w.absent, &[why])),
-        Value::Implausible { figures } => Cell::Badge(Tone::Bad, fill(w.implausible, &[figures])),
+        Value::Absent { why } => Cell::Badge(Tone::Bad, fill(w.absent, &[&said(why, w)])),
+        Value::Implausible { figures } => Cell::Badge(Tone::Bad, fill(w.implausible, &[&said(figures, w)])),
     }
 }
 

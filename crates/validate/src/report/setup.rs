@@ -58,7 +58,9 @@ fn ending(end: &PhaseEnd, w: &'static Words) -> String {
     if !end.leftovers.is_empty() {
         parts.push(fill(w.leftovers, &[&end.leftovers.join(", ")]));
     }
-    parts.extend(end.later_causes.iter().map(|cause| fill(w.later_cause, &[&cause.cause, &cause.text])));
+    parts.extend(
+        end.later_causes.iter().map(|cause| fill(w.later_cause, &[&cause.cause, &said(&cause.text, w)])),
+    );
     parts.join("; ")
 }
 
@@ -94,7 +96,7 @@ pub(super) fn configuration(report: &Report<'_>, w: &'static Words) -> Vec<Block
         (w.set_hash, metadata.profile_hash.clone()),
         (w.set_mode, metadata.mode.clone()),
         (w.set_of_record, yes_no(s.of_record)),
-        (w.set_differences, list(&s.custom_differences)),
+        (w.set_differences, list(&s.custom_differences.iter().map(|d| said(d, w)).collect::<Vec<_>>())),
         (w.set_source, p.data_source.as_str().to_owned()),
         (w.set_endpoints, list(&endpoints)),
         (w.set_smoke, phase(&p.smoke)),
@@ -326,6 +328,7 @@ fn purpose_of(name: &str, w: &'static Words) -> &'static str {
         ("input.rec", w.f_input),
         ("alerts.log", w.f_local_alerts),
         ("spool.log", w.f_spool),
+        ("dispatcher.log", w.f_spool),
     ];
     // Later parts of a console log: `full_1h_console.7.log`.
     if name.contains("_console.") && name.ends_with(".log") {

@@ -85,6 +85,7 @@ fn phase() -> PhaseEvidence {
         final_scrape: Found::No("no scrape ever succeeded".to_owned()),
         journal: Found::No("journal.log: not found".to_owned()),
         alerts: Found::No("alerts.jsonl: not found".to_owned()),
+        spooled: Found::No("spool.log: not found".to_owned()),
         log: Found::Yes(LogFacts {
             counters: LogCounters { lines: 10, errors: 3, ..LogCounters::default() },
             blocks: vec![block],
@@ -278,8 +279,11 @@ fn all_kpis_criteria_and_rules_are_there() {
                     rule.id
                 );
             }
-            let agreed = if lang == Lang::En { "42 (journal)" } else { "42 (저널)" };
-            for said in ["no entry was made", "it has no exits", "7, but 9 (journal)", agreed, "no journal"] {
+            let [agreed, differs, without] = match lang {
+                Lang::En => ["42 (journal)", "7, but 9 (journal)", "no journal"],
+                Lang::Ko => ["42 (저널)", "7, 비교값 9 (저널)", "저널 없음"],
+            };
+            for said in ["no entry was made", "it has no exits", differs, agreed, without] {
                 assert!(text.contains(said), "{said}");
             }
         }

@@ -52,6 +52,11 @@ pub enum MonitorError {
     /// There is no such process.
     #[error("there is no process {0} that could be watched; `ps -e` lists those there are")]
     NoProcess(i32),
+    /// An address with a password.
+    #[error(
+        "the metrics URL has a user name or a password in it, which would stand in the run folder; give the address alone"
+    )]
+    Credentials,
     /// The folder.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -106,6 +111,9 @@ pub fn monitor(
     progress: &mut dyn Progress,
 ) -> Result<Watched, MonitorError> {
     let target = Target::open(options.pid).ok_or(MonitorError::NoProcess(options.pid))?;
+    if options.metrics_url.as_deref().is_some_and(crate::profile::credentials::holds) {
+        return Err(MonitorError::Credentials);
+    }
     let loaded = adapted(options);
     let run_id = format!("{}-monitor", crate::pipeline::new_run_id());
     let dir = RunDir::create(&options.root, &loaded.profile.name, &run_id)?;

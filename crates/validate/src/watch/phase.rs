@@ -256,7 +256,7 @@ impl Watch<'_, '_> {
             self.due.ticked(now);
         }
         self.look_at_rules()?;
-        let answers = self.asker.as_ref().map(Asker::answers).unwrap_or_default();
+        let answers = self.asker.as_mut().map(Asker::answers).unwrap_or_default();
         self.keep(answers)?;
         if self.checks_panels() {
             for dashboard in self.due.panels(now) {
@@ -408,7 +408,7 @@ impl Watch<'_, '_> {
     }
 
     fn check_panels(&mut self, dashboard: Dashboard) -> Result<(), PhaseError> {
-        if let Some(asker) = &self.asker {
+        if let Some(asker) = &mut self.asker {
             let capital_usd = self.sampler.seen.kpi.get("paper_capital_usd").copied();
             asker.panels(dashboard, Scale { capital_usd, cpu_cores: self.spec.settings.cpu_cores });
             return Ok(());

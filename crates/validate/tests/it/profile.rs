@@ -264,3 +264,34 @@ fn a_stricter_or_added_rule_stays_of_record_and_a_looser_one_does_not() {
         assert!(!found.of_record && found.differences[0] == said, "{:?}", found.differences);
     }
 }
+
+#[test]
+fn an_address_with_a_password_is_refused_and_not_repeated() {
+    for (text, key, says) in [
+        (
+            "extends = \"d77-4\"\n[dashboard]\nsource = \"grafana\"\ngrafana_url = \"http://me:canary@127.0.0.1:3000\"\n",
+            "dashboard.grafana_url",
+            "GRAFANA_TOKEN",
+        ),
+        (
+            "extends = \"d77-4\"\n[runner]\n\nmetrics_url = \"http://canary@{metrics_addr}/metrics\"\n",
+            "runner.metrics_url",
+            "without a password",
+        ),
+        (
+            "extends = \"d77-4\"\n[alerts]\n\ntelegram_url = \"https://me:canary@proxy.example\"\n",
+            "alerts.telegram_url",
+            "environment",
+        ),
+        (
+            "extends = \"d77-4\"\n[runner]\n\ncommand = [\"bot\", \"--db=postgres://me:canary@h/d\"]\n",
+            "runner.command",
+            "environment",
+        ),
+    ] {
+        let error = wrong(text);
+        let shown = error.render();
+        assert!(shown.starts_with("mine.toml:4: ") && shown.contains(key) && shown.contains(says), "{shown}");
+        assert!(!shown.contains("canary") && error.source_code().is_none(), "{shown}");
+    }
+}
