@@ -15,10 +15,18 @@ mod faults;
 mod faulty;
 #[path = "it/load.rs"]
 mod load;
+#[path = "it/neighbours.rs"]
+mod neighbours;
 #[path = "it/outages.rs"]
 mod outages;
+#[path = "it/overflow.rs"]
+mod overflow;
 #[path = "it/place.rs"]
 mod place;
+#[path = "it/sources.rs"]
+mod sources;
+#[path = "it/start.rs"]
+mod start;
 #[path = "it/stores.rs"]
 mod stores;
 #[path = "it/third_parties.rs"]
