@@ -56,7 +56,9 @@ fn run() -> Result<(), String> {
     }
     let (theirs, complaint) = parse_scrape(&text);
     if complaint.is_some() {
-        println!("the peer complains of families that have no samples, which the format allows, and reads the others");
+        println!(
+            "the peer complains of families that have no samples, which the format allows, and reads the others"
+        );
     }
     compare(plain(&ours), plain_peer(&theirs))
 }
@@ -125,9 +127,8 @@ fn compare(mut ours: Vec<Plain>, mut theirs: Vec<Plain>) -> Result<(), String> {
     for list in [&mut ours, &mut theirs] {
         list.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
     }
-    let is_same = |a: &Plain, b: &Plain| {
-        a.0 == b.0 && a.1 == b.1 && (a.2 == b.2 || (a.2.is_nan() && b.2.is_nan()))
-    };
+    let is_same =
+        |a: &Plain, b: &Plain| a.0 == b.0 && a.1 == b.1 && (a.2 == b.2 || (a.2.is_nan() && b.2.is_nan()));
     if ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(a, b)| is_same(a, b)) {
         println!("samples: all {} equal to the peer's", ours.len());
         return Ok(());

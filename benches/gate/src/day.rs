@@ -9,7 +9,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
-use validate::archive::{self, AlertLine, Identity, Machine, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged};
+use validate::archive::{
+    self, AlertLine, Identity, Machine, Metadata, PhaseRecord, PhaseStart, RunDir, Tagged,
+};
 
 const DAY_S: f64 = 86_400.0;
 const TRADES: u32 = 20_000;

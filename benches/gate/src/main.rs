@@ -4,10 +4,10 @@
 //! from its files alone, as `assay rejudge` does. `bench-gate watch [--assay PATH] [--seconds N]`: CPU time of a whole
 //! `assay validate` that watches a runner with 2 000 series at a 10 s poll. `bench-gate serve ADDR` is that runner.
 
+mod day;
 #[allow(dead_code, reason = "the tests of `gate` use more of it")]
 #[path = "../../../crates/gate/tests/it/fixture.rs"]
 mod fixture;
-mod day;
 mod watch;
 
 use std::process::ExitCode;

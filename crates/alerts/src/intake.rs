@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use catalogue::{Severity, alert_rule};
 use exposition::Registry;
-use journal::{Body, Entry};
+use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -265,7 +265,8 @@ impl Intake {
     }
 
     fn alert(&self, entry: Entry) -> Option<Alert> {
-        let Body::Alert { alert_id, rule_id, title, message, labels, key } = entry.body else { return None };
+        let Body::Alert(alert) = entry.body else { return None };
+        let AlertFields { alert_id, rule_id, title, message, labels, key } = alert.into();
         let severity = alert_rule(&rule_id).map_or(UNKNOWN_RULE, |r| r.severity);
         // Spools number their alerts s1, s2, ...; the engine's have a bare number.
         let (owner, number) = alert_id.rsplit_once('-').unwrap_or_default();

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use journal::file::{Reader, Writer};
-use journal::{Body, Entry};
+use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
 
 use crate::model::AlertError;
@@ -71,14 +71,14 @@ impl Spool {
         let seq = self.seq + 1;
         let alert_id = format!("{}-s{seq}", self.run_id);
         let key = labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
-        let body = Body::Alert {
+        let body = Body::from(AlertFields {
             alert_id: alert_id.clone(),
             rule_id: rule_id.to_owned(),
             title: title.to_owned(),
             message: message.to_owned(),
             labels,
             key,
-        };
+        });
         self.cut()?;
         self.torn = true;
         if let Err(e) = self.writer.write_batch([&Entry { seq, input_seq: 0, at: now, commit: true, body }]) {

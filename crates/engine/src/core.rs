@@ -26,6 +26,7 @@ use market::{Asset, FxRate, HaltWhy, Member, Money, NANOS_PER_SEC, Side, Timesta
 use recording::{ConnId, Input, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use venues::{Candle, LevelBuffer};
 
 /// What the core asks of the shell.
@@ -171,7 +172,7 @@ pub(crate) struct Results {
 #[derive(Debug)]
 pub struct Core {
     pub(crate) config: Config,
-    pub(crate) run_id: String,
+    pub(crate) run_id: Arc<str>,
     pub(crate) now: Timestamp,
     pub(crate) input_seq: u64,
     pub(crate) journal_seq: u64,
@@ -300,7 +301,7 @@ impl Core {
         let minute = second.div_euclid(60) + 1;
         let day = config.day_of(at);
         Self {
-            run_id: run_id.to_owned(),
+            run_id: run_id.into(),
             now: at,
             input_seq: seq,
             journal_seq: 0,

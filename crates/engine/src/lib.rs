@@ -54,7 +54,7 @@ mod scenarios;
 pub use self::core::{Core, Effect, ReplayError, StartError, replay, replay_with};
 pub use config::{Config, ConfigError, DayOffset, FeedLimits, LatencySource, PerVenue, Rebalance};
 pub use models::Models;
-pub use session::{AlertLimits, alert_body};
+pub use session::AlertLimits;
 pub use view::View;
 
 /// Parts of the specification that this version does not hold: a report says so rather than let them be assumed.

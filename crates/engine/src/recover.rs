@@ -229,7 +229,7 @@ impl State {
             Body::Equity { pnl_usd, .. } => self.results.mark(*pnl_usd),
             Body::PositionLimit { .. } => self.at_limit = true,
             Body::EmergencyStop { .. } => self.emergency = true,
-            Body::Alert { rule_id, labels, .. } => self.on_alert(rule_id, labels),
+            Body::Alert(alert) => self.on_alert(alert.rule_id(), &alert.fields().labels),
             Body::Funnel { asset: None, counts } => {
                 self.told.clear();
                 for (stage, count) in counts {

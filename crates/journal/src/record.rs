@@ -1,5 +1,8 @@
 //! The records of the journal, format version 2 (version 1 had no commit marks, exits and touches). A documented artefact: the gate adds up from these and from nothing else.
 
+use crate::alert::Alert;
+#[cfg(feature = "schema")]
+use crate::alert::AlertFields;
 use crate::figures::GuardFigures;
 pub use crate::parts::{
     Direction, ExitReason, FxSource, FxUsed, GuardEvent, Mark, Purpose, Quantiles, Taken, Terms, Touch,
@@ -480,20 +483,7 @@ pub enum Body {
         daily_net_usd: Money,
     },
     /// An alert was raised by the core.
-    Alert {
-        /// `<run id>-<n>`: the same in a replay.
-        alert_id: String,
-        /// Rule id of the catalogue.
-        rule_id: String,
-        /// One line.
-        title: String,
-        /// What happened and what to look at.
-        message: String,
-        /// Labels.
-        labels: BTreeMap<String, String>,
-        /// Alerts with the same key may be coalesced.
-        key: String,
-    },
+    Alert(#[cfg_attr(feature = "schema", schemars(with = "AlertFields"))] Alert),
     /// Something worth a log line: a resync, a gap, a reconnect, a book that broke.
     Note {
         /// `info`, `warning` or `error`.

@@ -47,7 +47,7 @@ impl Past {
                 self.capital_usd = Some(terms.capital_usd);
             }
             Body::Equity { pnl_usd, .. } => self.peak_usd = self.peak_usd.max(*pnl_usd),
-            Body::Alert { rule_id, .. } => *self.alerts.entry(rule_id.clone()).or_default() += 1,
+            Body::Alert(alert) => *self.alerts.entry(alert.rule_id().to_owned()).or_default() += 1,
             _ => {}
         }
     }

@@ -2,8 +2,9 @@
 //! `[state]`. Each store has a thread of its own, so that a slow disk or a Redis that does not answer delays neither the run nor the
 //! other store.
 //!
-//! Once a second each writes the newest state of what the journal holds already; four times a second it looks for the kill
-//! switch, and whichever is pulled ends the session. The loss of a store is told (`STATE-SAVE-FAILED` for the files, `SYS-REDIS-LOST`
+//! Once a second each writes the newest state of what the journal holds already (the same again when there is none: it is a sign of
+//! life); four times a second it looks for the kill switch, and whichever is pulled ends the session. A switch that is there and
+//! cannot be read is pulled: somebody wanted something. The loss of a store is told (`STATE-SAVE-FAILED` for the files, `SYS-REDIS-LOST`
 //! for Redis) and survived; it is tried again each second.
 
 use crate::error::RunError;
@@ -22,6 +23,8 @@ use tokio::sync::watch;
 
 /// How often the kill switch is looked at.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often a state is written when no newer one has come.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long `assay stop` waits until the run has seen the switch.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -113,7 +116,8 @@ impl Store {
                 tell: Arc::clone(&tell),
                 news: Arc::clone(&store.news),
                 lost: false,
-                unreadable: false,
+                blind: false,
+                saved_at: Instant::now(),
             };
             let handle = std::thread::Builder::new()
                 .name(told.thread.to_owned())
@@ -190,8 +194,11 @@ struct Thread {
     state: State,
     tell: Arc<watch::Sender<Option<String>>>,
     news: News,
+    /// The state could not be written.
     lost: bool,
-    unreadable: bool,
+    /// The kill switch could not be looked at.
+    blind: bool,
+    saved_at: Instant,
 }
 
 impl Thread {
@@ -213,6 +220,7 @@ impl Thread {
                     }
                     self.save();
                 }
+                Err(RecvTimeoutError::Timeout) if self.saved_at.elapsed() >= AGAIN => self.save(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.state.ended = true;
@@ -228,18 +236,20 @@ impl Thread {
             return;
         }
         let elsewhere = self.tell.borrow().clone();
-        let reason = elsewhere.or_else(|| match self.store.pulled() {
-            Ok(reason) => reason,
-            Err(error @ StateError::Content { .. }) => {
-                if !std::mem::replace(&mut self.unreadable, true) {
-                    tracing::error!(%error, "the kill switch cannot be read");
+        let reason = elsewhere.or_else(|| {
+            let (seen, failed) = match self.store.pulled() {
+                Ok(reason) => (reason, None),
+                Err(error @ StateError::Content { .. }) => {
+                    (Some(format!("it cannot be read, and counts as pulled: {error}")), None)
                 }
-                None
+                Err(error) => (None, Some(error)),
+            };
+            let told = self.lost || self.blind;
+            self.blind = failed.is_some();
+            if let Some(error) = failed.filter(|_| !told) {
+                self.tell_of_loss(&error);
             }
-            Err(error) => {
-                self.lose(&error);
-                None
-            }
+            seen
         });
         if let Some(reason) = reason {
             self.state.kill_switch = Some(reason.clone());
@@ -249,8 +259,13 @@ impl Thread {
     }
 
     fn save(&mut self) {
+        self.saved_at = Instant::now();
         match self.store.save(&self.state) {
-            Err(error) => self.lose(&error),
+            Err(error) => {
+                if !std::mem::replace(&mut self.lost, true) && !self.blind {
+                    self.tell_of_loss(&error);
+                }
+            }
             Ok(saved) => {
                 if std::mem::replace(&mut self.lost, false) {
                     tracing::info!(place = self.store.place(), "the state store is back");
@@ -270,10 +285,7 @@ impl Thread {
     }
 
     /// Told once, and again after it was back.
-    fn lose(&mut self, error: &StateError) {
-        if std::mem::replace(&mut self.lost, true) {
-            return;
-        }
+    fn tell_of_loss(&self, error: &StateError) {
         tracing::error!(%error, place = self.store.place(), "the state store is lost");
         self.alert(self.told.lost, &format!("{error}."));
     }
@@ -356,4 +368,46 @@ fn pull(store: &mut dyn StateStore, run_id: &str, reason: &str) -> Result<Durati
         SEEN_WITHIN.as_secs(),
         store.place()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait_until(what: &str, mut seen: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !seen() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn a_run_that_has_nothing_to_say_yet_gives_a_sign_of_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::start(folder.path(), "r.main", None).unwrap();
+        let written = || folder.path().join(state::STATE_FILE).exists();
+        wait_until("the first state", written);
+        std::fs::remove_file(folder.path().join(state::STATE_FILE)).unwrap();
+        wait_until("the same state again", written);
+        wait_until("the alert that it had gone", || !store.sink().news().is_empty());
+    }
+
+    #[test]
+    fn a_kill_switch_that_cannot_be_read_is_pulled() {
+        for is_folder in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let switch = folder.path().join(state::KILL_FILE);
+            if is_folder {
+                std::fs::create_dir(&switch).unwrap();
+            } else {
+                std::fs::write(&switch, "stop!").unwrap();
+            }
+            let store = Store::start(folder.path(), "r.main", None).unwrap();
+            let kill = store.kill_switch();
+            wait_until("the kill switch", || kill.borrow().is_some());
+            let reason = kill.borrow().clone().unwrap();
+            assert!(reason.contains("cannot be read") && reason.contains("kill_switch.json"), "{reason}");
+        }
+    }
 }

@@ -357,9 +357,10 @@ impl Thread {
                 let fx = fx.as_ref().map(|fx| (fx.rate.0.to_f64(), fx.age_ms as f64 / 1e3));
                 metrics.figures(dollars(*exposure_usd), fx);
             }
-            Body::Alert { rule_id, title, message, .. } => {
-                report(metrics.alert(rule_id, "engine"));
-                tracing::warn!("alert {rule_id}: {title}: {message}");
+            Body::Alert(alert) => {
+                report(metrics.alert(alert.rule_id(), "engine"));
+                let alert = alert.fields();
+                tracing::warn!("alert {}: {}: {}", alert.rule_id, alert.title, alert.message);
             }
             body => crate::lines::log(body),
         }

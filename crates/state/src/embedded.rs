@@ -65,7 +65,14 @@ impl StateStore for Embedded {
     }
 
     fn pulled(&mut self) -> Result<Option<String>, StateError> {
-        let kill: Option<Kill> = json(&self.folder.join(KILL_FILE))?;
+        let path = self.folder.join(KILL_FILE);
+        let kill: Option<Kill> = json(&path).map_err(|error| match error {
+            // It is there, and says what nobody can read.
+            StateError::File { source, .. } if path.symlink_metadata().is_ok() => {
+                StateError::Content { place: path.display().to_string(), what: source.to_string() }
+            }
+            other => other,
+        })?;
         Ok(kill.filter(|kill| kill.run_id == self.run_id).map(|kill| kill.reason))
     }
 }

@@ -97,7 +97,7 @@ pub trait StateStore: Send + std::fmt::Debug {
     /// Why the kill switch was pulled.
     ///
     /// # Errors
-    /// [`StateError`].
+    /// [`StateError`]; [`StateError::Content`] when there is one that cannot be read.
     fn pulled(&mut self) -> Result<Option<String>, StateError>;
 }
 

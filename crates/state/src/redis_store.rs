@@ -21,8 +21,6 @@ pub const WAIT: Duration = Duration::from_millis(500);
 pub const ALIVE_S: u64 = 30;
 /// The key by which a database is known to be Assay's.
 pub(crate) const MARKER: &str = "assay:marker";
-/// What all keys of ours begin with.
-pub(crate) const PREFIX: &[u8] = b"assay:";
 /// Keys that one step of a scan looks at.
 pub(crate) const STEP: usize = 1_000;
 /// Steps of the scan before the marker is set: a larger database is hardly Assay's alone.
@@ -152,8 +150,13 @@ impl StateStore for Redis {
 
     fn pulled(&mut self) -> Result<Option<String>, StateError> {
         let key = self.key("kill_switch");
-        let text: Option<String> = self.with(|connection| connection.get(&key))?;
-        let Some(text) = text else { return Ok(None) };
+        let place = format!("{} {key}", self.access.place());
+        // Somebody may have put a list or a hash there: an answer like any other, of a connection that works.
+        let text = self.with(|connection| match connection.get::<_, Option<String>>(&key) {
+            Err(e) if e.code() == Some("WRONGTYPE") => Ok(Err(e.to_string())),
+            other => other.map(Ok),
+        })?;
+        let Some(text) = text.map_err(|what| StateError::Content { place, what })? else { return Ok(None) };
         let kill: Kill = serde_json::from_str(&text).map_err(self.content("kill_switch"))?;
         Ok(Some(kill.reason))
     }
@@ -187,6 +190,17 @@ pub(crate) fn connect(access: &Access) -> RedisResult<Connection> {
     Ok(connection)
 }
 
+/// The run of a key: `assay:<run id>:<name>`; a run id has no colon. `None` for a key of anybody else, and for the marker.
+pub(crate) fn run_of(key: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(key);
+    let (id, name) = text.strip_prefix("assay:")?.split_once(':')?;
+    (!id.is_empty() && !name.is_empty()).then(|| id.to_owned())
+}
+
+pub(crate) fn is_ours(key: &[u8]) -> bool {
+    key == MARKER.as_bytes() || run_of(key).is_some()
+}
+
 /// Marks a database as Assay's when no key of anybody else is in it.
 pub(crate) fn mark(connection: &mut Connection) -> RedisResult<()> {
     if connection.exists(MARKER)? {
@@ -196,7 +210,7 @@ pub(crate) fn mark(connection: &mut Connection) -> RedisResult<()> {
     for _ in 0..MARKING_STEPS {
         let (next, keys): (u64, Vec<Vec<u8>>) =
             redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(STEP).query(connection)?;
-        if keys.iter().any(|key| !key.starts_with(PREFIX)) {
+        if !keys.iter().all(|key| is_ours(key)) {
             return Ok(());
         }
         if next == 0 {

@@ -1,7 +1,7 @@
 //! What preflight does with a Redis database before a run: the keys of this run and of ended runs of its profile go, everything
 //! else stays. A database is emptied as a whole only on demand, and only when it is Assay's and nobody's alone.
 
-use crate::redis_store::{MARKER, PREFIX, STEP, connect, failure, mark};
+use crate::redis_store::{MARKER, STEP, connect, failure, is_ours, mark, run_of};
 use crate::{Access, State, StateError};
 use redis::{Commands as _, Connection, RedisResult};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ pub struct Reset {
     pub removed_runs: Vec<String>,
     /// Other runs whose keys stay: those that are alive, and those of other profiles.
     pub kept_runs: Vec<String>,
-    /// The whole database was emptied.
+    /// The whole database was emptied, but for the marker key.
     pub flushed: bool,
     /// The database carries Assay's marker key.
     pub marked: bool,
@@ -64,10 +64,7 @@ fn remove(connection: &mut Connection, run_id: &str, profile: &str, until: Insta
     let mut done = Reset { marked: connection.exists(MARKER)?, partial: ours.partial, ..Reset::default() };
     for (id, keys) in ours.runs {
         if is_of(&id, run_id) || has_ended(connection, &id, profile)? {
-            let keys: Vec<Vec<u8>> = keys.into_iter().collect();
-            for batch in keys.chunks(BATCH) {
-                done.removed_keys += connection.del::<_, usize>(batch)?;
-            }
+            done.removed_keys += delete(connection, keys)?;
             done.removed_runs.push(id);
         } else {
             done.kept_runs.push(id);
@@ -95,11 +92,22 @@ fn empty(
     if !marked || partial || ours.partial || !keys.is_empty() || !living.is_empty() {
         return Err(StateError::NotOurs { place: access.place().to_owned(), marked, keys, living });
     }
-    let removed_keys: usize = redis::cmd("DBSIZE").query(connection).map_err(wrong)?;
-    redis::cmd("FLUSHDB").query::<()>(connection).map_err(wrong)?;
-    mark(connection).map_err(wrong)?;
-    let removed_runs = ours.runs.into_keys().collect();
-    Ok(Reset { removed_keys, removed_runs, flushed: true, marked, ..Reset::default() })
+    // What was seen goes, key by key: `FLUSHDB` would take along what others have written since the look.
+    let mut done = Reset { flushed: true, marked, ..Reset::default() };
+    for (id, keys) in ours.runs {
+        done.removed_keys += delete(connection, keys).map_err(wrong)?;
+        done.removed_runs.push(id);
+    }
+    Ok(done)
+}
+
+fn delete(connection: &mut Connection, keys: BTreeSet<Vec<u8>>) -> RedisResult<usize> {
+    let keys: Vec<Vec<u8>> = keys.into_iter().collect();
+    let mut removed = 0;
+    for batch in keys.chunks(BATCH) {
+        removed += connection.del::<_, usize>(batch)?;
+    }
+    Ok(removed)
 }
 
 /// `<run id>`, or one of its phases.
@@ -155,12 +163,9 @@ fn scan(
 fn look(connection: &mut Connection, until: Instant) -> RedisResult<Ours> {
     let mut ours = Ours::default();
     ours.partial = scan(connection, "assay:*", until, |key| {
-        // `assay:<run id>:<name>`; a run id has no colon.
-        let text = String::from_utf8_lossy(&key);
-        let mut parts = text.splitn(3, ':').skip(1);
-        if let (Some(id), Some(_)) = (parts.next(), parts.next()) {
+        if let Some(id) = run_of(&key) {
             // A set, because a scan may give a key twice.
-            ours.runs.entry(id.to_owned()).or_default().insert(key);
+            ours.runs.entry(id).or_default().insert(key);
         }
         true
     })?;
@@ -171,7 +176,7 @@ fn look(connection: &mut Connection, until: Instant) -> RedisResult<Ours> {
 fn foreign(connection: &mut Connection, until: Instant) -> RedisResult<(Vec<String>, bool)> {
     let mut found = Vec::new();
     let partial = scan(connection, "*", until, |key| {
-        if !key.starts_with(PREFIX) {
+        if !is_ours(&key) {
             let name: String = String::from_utf8_lossy(&key).chars().take(80).collect();
             if !found.contains(&name) {
                 found.push(name);

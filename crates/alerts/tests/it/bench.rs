@@ -6,7 +6,7 @@ use alerts::{
 };
 use exposition::{Common, Format, Registry, parse};
 use journal::file::Writer;
-use journal::{Body, Entry};
+use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -152,14 +152,14 @@ impl Bench {
     pub fn raise(&mut self, rule: &str, key: &str) -> String {
         self.seq += 1;
         let alert_id = format!("{RUN}-{}", self.seq);
-        let body = Body::Alert {
+        let body = Body::from(AlertFields {
             alert_id: alert_id.clone(),
             rule_id: rule.to_owned(),
             title: "title".to_owned(),
             message: "message".to_owned(),
             labels: BTreeMap::from([("venue".to_owned(), key.to_owned())]),
             key: key.to_owned(),
-        };
+        });
         let note = Body::Note { level: "info".to_owned(), text: "between".to_owned() };
         let at = self.at();
         let entry = |commit, body| Entry { seq: self.seq, input_seq: self.seq, at, commit, body };

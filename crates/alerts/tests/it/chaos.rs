@@ -7,7 +7,7 @@ use alerts::{
     Status, Store, StoreServer,
 };
 use journal::file::Writer;
-use journal::{Body, Entry};
+use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::BTreeMap;
@@ -138,14 +138,14 @@ impl Scene {
         self.raised += count;
         let entries: Vec<Entry> = (first..=self.raised)
             .map(|n| {
-                let body = Body::Alert {
+                let body = Body::from(AlertFields {
                     alert_id: format!("{RUN}-{n}"),
                     rule_id: "LEG-ORPHANED".to_owned(),
                     title: "Leg orphaned".to_owned(),
                     message: "a leg could be neither completed nor unwound in time".to_owned(),
                     labels: BTreeMap::from([("position".to_owned(), n.to_string())]),
                     key: n.to_string(),
-                };
+                });
                 Entry { seq: n, input_seq: n, at, commit: true, body }
             })
             .collect();

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, RUN, START, fails};
 use alerts::{Disposition, LocalLog, Notifier, Reason, SendError, Status};
 use journal::file::Writer;
-use journal::{Body, Entry};
+use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -269,14 +269,14 @@ fn a_newer_store_is_refused() {
 fn an_alert_of_an_unfinished_input_is_none_yet() {
     let mut b = Bench::new(&["first"]);
     let entry = |seq: u64, commit: bool| {
-        let body = Body::Alert {
+        let body = Body::from(AlertFields {
             alert_id: format!("{RUN}-{seq}"),
             rule_id: "HEALTH-DOWN".to_owned(),
             title: "title".to_owned(),
             message: "message".to_owned(),
             labels: BTreeMap::new(),
             key: seq.to_string(),
-        };
+        });
         Entry { seq, input_seq: 7, at: Timestamp(START), commit, body }
     };
     let mut journal = Writer::append(&b.config.sources[0]).unwrap();

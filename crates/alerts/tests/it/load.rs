@@ -4,7 +4,7 @@
 use crate::bench::{RUN, START, registry};
 use alerts::{Alert, AlertConfig, Clock, Intake, Notifier, Reason, SendError, Store, Worker};
 use journal::file::Writer;
-use journal::{Body, Entry};
+use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -128,13 +128,13 @@ fn none_of_many_is_lost() {
 }
 
 fn entry(n: u64, at: Timestamp) -> Entry {
-    let body = Body::Alert {
+    let body = Body::from(AlertFields {
         alert_id: format!("{RUN}-{n}"),
         rule_id: "LEG-ORPHANED".to_owned(),
         title: "Leg orphaned".to_owned(),
         message: "a leg could be neither completed nor unwound in time".to_owned(),
         labels: BTreeMap::from([("position".to_owned(), n.to_string())]),
         key: n.to_string(),
-    };
+    });
     Entry { seq: n, input_seq: n, at, commit: true, body }
 }

@@ -8,8 +8,8 @@ use crate::liquidity::LiquidityModel;
 use crate::market_state::{Change, SymbolBook};
 use crate::probe;
 use crate::volatility::Range;
-use journal::Body;
 use journal::record::Direction;
+use journal::{Body, Words};
 use market::{Asset, Member, Quantity, Rounding, Timestamp, Venue};
 use recording::{ConnId, Input};
 use std::time::Duration;
@@ -88,8 +88,9 @@ impl Core {
             health.watch_books_from(self.now);
         }
         if members.is_empty() {
-            let message = format!("{asked} symbols were asked for and none passes the filters");
-            self.alert("UNIVERSE-EMPTY", "Universe is empty", message, &[]);
+            self.alert("UNIVERSE-EMPTY", "Universe is empty", move || {
+                Words::new(format!("{asked} symbols were asked for and none passes the filters"))
+            });
         } else if (members.len() as u64) < u64::from(asked) {
             self.note("warning", format!("{} of {asked} symbols pass the filters", members.len()));
         }
@@ -128,10 +129,12 @@ impl Core {
         let reconnects = self.health[v].recent_reconnects(self.now);
         let storm = reconnects > self.config.health.reconnect_storm;
         if storm && !self.storm[v] {
-            let message = format!(
-                "{reconnects} reconnects of {venue} within 60 s; look at the network and the venue's status"
-            );
-            self.alert("WS-RECONNECT-STORM", "Reconnect storm", message, &[("venue", venue.to_string())]);
+            self.alert("WS-RECONNECT-STORM", "Reconnect storm", move || {
+                Words::new(format!(
+                    "{reconnects} reconnects of {venue} within 60 s; look at the network and the venue's status"
+                ))
+                .label("venue", venue)
+            });
         }
         self.storm[v] = storm;
         self.note("info", format!("connection {conn} of {venue} is up"));

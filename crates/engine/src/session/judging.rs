@@ -3,15 +3,16 @@
 //! Figures that move with time are judged each second; those that an entry depends on once more at its instant. The formulas
 //! are in docs/guards.md, the rules in [`crate::guards::rules`].
 
+use super::watch::GuardFinding;
 use crate::core::Core;
 use crate::guards::{Rule, Scope, Verdict, rule_of, rules};
 use crate::legs::Phase;
 use crate::market_state::{Finding, Health, SymbolBook};
 use crate::score::{self, Inputs};
 use crate::volatility;
-use journal::Body;
 use journal::figures::{GuardFigures, GuardTerms, MidRange, RouteFigures, SymbolFigures, VenueFigures};
 use journal::record::{Direction, GuardEvent};
+use journal::{Body, Words};
 use market::{Money, Price, Venue};
 
 impl Core {
@@ -98,7 +99,7 @@ impl Core {
             Health::Healthy => return,
         };
         if worst > before {
-            self.alert(rule, title, format!("{venue}: {text}"), &[("venue", venue.to_string())]);
+            self.alert(rule, title, move || Words::new(format!("{venue}: {text}")).label("venue", venue));
         }
     }
 
@@ -296,26 +297,23 @@ impl Core {
     }
 
     fn alert_guard(&mut self, rule: Rule, scope: Scope, observed: f64, threshold: f64) {
-        let figures = format!("{} on {scope}: {observed:.3} against {threshold:.3}", rule.name);
-        let labels = [("rule", rule.name.to_owned()), ("scope", scope.to_string())];
         if rule == rules::EMERGENCY {
             // Has its own alert, with what is being done about it.
             return;
         }
-        self.watch_guard(rule, scope, &figures, &labels);
+        let finding = GuardFinding { rule, scope, observed, threshold };
+        self.watch_guard(finding);
         if rule == rules::FX_STALE {
-            let message = format!("{figures} ms; entries are blocked until the KRW-USDT book moves again");
-            self.alert("FX-STALE", "FX rate is stale", message, &labels);
+            let then = " ms; entries are blocked until the KRW-USDT book moves again";
+            self.alert("FX-STALE", "FX rate is stale", move || finding.words(then));
         }
-        let blocks = rule.verdict == Verdict::Block;
+        let held = "; no entries while it holds";
         match rule.guard_type {
-            "exchange" if blocks => {
-                let message = format!("{figures}; no entries while it holds");
-                self.alert("RG-EXCHANGE-BLOCK", "Exchange guard blocks", message, &labels);
+            "exchange" if rule.verdict == Verdict::Block => {
+                self.alert("RG-EXCHANGE-BLOCK", "Exchange guard blocks", move || finding.words(held));
             }
-            "global" if blocks => {
-                let message = format!("{figures}; no entries while it holds");
-                self.alert("RG-GLOBAL-BLOCK", "Global guard blocks", message, &labels);
+            "global" if rule.verdict == Verdict::Block => {
+                self.alert("RG-GLOBAL-BLOCK", "Global guard blocks", move || finding.words(held));
             }
             _ => {}
         }

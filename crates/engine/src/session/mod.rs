@@ -24,7 +24,7 @@ pub(crate) use orders::{book_fill, retry_pause_ms};
 
 use crate::core::{Core, Effect};
 use crate::funnel::Counts;
-use journal::{Body, Entry};
+use journal::{Alert, Body, Entry, Words};
 
 impl Core {
     /// Writes a record.
@@ -46,11 +46,16 @@ impl Core {
         self.note("error", text);
     }
 
-    /// Raises an alert.
-    pub(crate) fn alert(&mut self, rule_id: &str, title: &str, message: String, labels: &[(&str, String)]) {
+    /// Raises an alert. The words are found later, by the journal's writer.
+    pub(crate) fn alert(
+        &mut self,
+        rule_id: &'static str,
+        title: &'static str,
+        words: impl Fn() -> Words + Send + Sync + 'static,
+    ) {
         self.alerts += 1;
-        let body = alert_body((&self.run_id, self.alerts), rule_id, title, message, labels);
-        self.record(body);
+        let alert = Alert::raise((&self.run_id, self.alerts), rule_id, title, words);
+        self.record(Body::Alert(alert));
     }
 
     /// Counts for a symbol, the minute and the session at once.
@@ -58,31 +63,5 @@ impl Core {
         count(&mut self.symbols[symbol].funnel);
         count(&mut self.funnel);
         count(&mut self.view.funnel);
-    }
-}
-
-/// The record that raising an alert is: all that it costs the hot thread, beside the push to the queue. Its id is run and number, its
-/// aggregation key the rule and the labels' values.
-pub fn alert_body(
-    (run_id, number): (&str, u64),
-    rule_id: &str,
-    title: &str,
-    message: String,
-    labels: &[(&str, String)],
-) -> Body {
-    let length = labels.iter().fold(rule_id.len(), |sum, (_, value)| sum + 1 + value.len());
-    let mut key = String::with_capacity(length);
-    key.push_str(rule_id);
-    for (_, value) in labels {
-        key.push(':');
-        key.push_str(value);
-    }
-    Body::Alert {
-        alert_id: format!("{run_id}-{number}"),
-        rule_id: rule_id.to_owned(),
-        title: title.to_owned(),
-        message,
-        labels: labels.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
-        key,
     }
 }

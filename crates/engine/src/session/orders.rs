@@ -8,8 +8,8 @@ use crate::guards::{Scope, rules};
 use crate::legs::{LegMarket, Phase, Position, Step, Wanted, cash_flow_usd};
 use crate::market_state::SymbolBook;
 use crate::probe;
-use journal::Body;
 use journal::record::{Direction, ExitReason, FxUsed, Purpose};
+use journal::{Body, Words};
 use market::{Asset, Money, Price, Quantity, Refusal, Rounding, Side, Timestamp, Venue};
 
 impl Core {
@@ -217,15 +217,17 @@ impl Core {
         }
     }
 
-    fn alert_orphan(&mut self, p: usize, what: &str) {
+    fn alert_orphan(&mut self, p: usize, what: &'static str) {
         let position = &self.positions[p];
         let (id, asset, held) = (position.id, position.asset, position.held);
-        let message = format!(
-            "position {id} of {asset}: {what}; holds {} on upbit and {} on binance",
-            held[0], held[1]
-        );
-        let labels = [("asset", asset.to_string()), ("position", id.to_string())];
-        self.alert("LEG-ORPHANED", "Leg orphaned", message, &labels);
+        self.alert("LEG-ORPHANED", "Leg orphaned", move || {
+            Words::new(format!(
+                "position {id} of {asset}: {what}; holds {} on upbit and {} on binance",
+                held[0], held[1]
+            ))
+            .label("asset", asset)
+            .label("position", id)
+        });
     }
 
     fn opened(&mut self, p: usize, quantity: Quantity, orphan: bool) {

@@ -9,8 +9,8 @@ use crate::config::Rebalance;
 use crate::core::Core;
 use crate::legs::Phase;
 use crate::transfers::{Transit, fee_usd, withdrawal_fee};
-use journal::Body;
 use journal::record::{FxUsed, WithdrawalFee, WithdrawalTerms};
+use journal::{Body, Words};
 use market::{Asset, FxRate, Money, NANOS_PER_SEC, Price, Quantity, Rounding, Timestamp, Venue};
 
 /// A transfer that could not be made is tried again after this long, nanoseconds.
@@ -85,12 +85,13 @@ impl Core {
         symbol.transfer_after = Some(after);
         symbol.transfers_failed += 1;
         if symbol.transfers_failed == FAILURES {
-            let message = format!(
-                "{asset}: the inventory is {:.0} % out of balance, and {FAILURES} transfers could not be made: {why}",
-                imbalance.abs() * 100.0
-            );
-            let labels = [("asset", asset.to_string())];
-            self.alert("SYNC-REBALANCE-FAILED", "Rebalancing failed", message, &labels);
+            self.alert("SYNC-REBALANCE-FAILED", "Rebalancing failed", move || {
+                Words::new(format!(
+                    "{asset}: the inventory is {:.0} % out of balance, and {FAILURES} transfers could not be made: {why}",
+                    imbalance.abs() * 100.0
+                ))
+                .label("asset", asset)
+            });
         }
     }
 

@@ -9,8 +9,8 @@ use crate::legs::Phase;
 use crate::market_state::BookState;
 use crate::session::feed::new_symbol;
 use crate::universe::{Found, Turnover, turnover};
-use journal::Body;
 use journal::record::{ExitReason, HaltEvent, Reason, UniverseRefresh};
+use journal::{Body, Words};
 use market::{Asset, Halt, HaltWhy, Member, Venue};
 use recording::LeftOut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,9 +141,11 @@ impl Core {
                 "no entries, and its position is frozen at the last marks until both books trade again"
             }
         };
-        let message = format!("{asset} on {venue}: {}; {then}", said(why));
-        let labels = [("venue", venue.to_string()), ("asset", asset.to_string())];
-        self.alert("SYMBOL-DEGRADED", "Market halted", message, &labels);
+        self.alert("SYMBOL-DEGRADED", "Market halted", move || {
+            Words::new(format!("{asset} on {venue}: {}; {then}", said(why)))
+                .label("venue", venue)
+                .label("asset", asset)
+        });
         self.close_halted(i);
     }
 

@@ -2,6 +2,7 @@
 //! venue's best quotes, venue time that stands still, and how long a failed snapshot waits for its next attempt.
 
 use crate::core::{Core, Effect};
+use journal::Words;
 use market::{Asset, NANOS_PER_SEC, Timestamp, Venue};
 use recording::ConnId;
 use venues::binance::wire::BookTicker;
@@ -134,9 +135,12 @@ impl Core {
                 }
             }
             let seconds = limit / NANOS_PER_SEC;
-            let message =
-                format!("the venue's time on connection {id} of {venue} has not moved for {seconds} s");
-            self.alert("WS-STALE", "Venue time stands still", message, &[("venue", venue.to_string())]);
+            self.alert("WS-STALE", "Venue time stands still", move || {
+                Words::new(format!(
+                    "the venue's time on connection {id} of {venue} has not moved for {seconds} s"
+                ))
+                .label("venue", venue)
+            });
         }
     }
 
@@ -167,11 +171,14 @@ impl Core {
         let asset = self.symbols[i].member.asset;
         self.view.venues[venue.index()].resyncs += 1;
         self.note("warning", format!("{venue} {asset} starts over: {why}"));
-        let message = format!(
-            "the book of {asset} on {venue} starts over ({why}); no edge of it until the snapshot fits"
-        );
-        let labels = [("venue", venue.to_string()), ("asset", asset.to_string())];
-        self.alert("BOOK-RESYNC", "Book resync", message, &labels);
+        let why = why.to_owned();
+        self.alert("BOOK-RESYNC", "Book resync", move || {
+            Words::new(format!(
+                "the book of {asset} on {venue} starts over ({why}); no edge of it until the snapshot fits"
+            ))
+            .label("venue", venue)
+            .label("asset", asset)
+        });
     }
 }
 

@@ -122,7 +122,7 @@ impl Core {
         let mut orders: Vec<Order> = self.broker.orders().chain(&self.returning).copied().collect();
         orders.sort_unstable_by_key(|order| order.id);
         State {
-            run_id: self.run_id.clone(),
+            run_id: self.run_id.to_string(),
             config: self.config.clone(),
             journal_seq: self.journal_seq,
             input_seq: self.input_seq,

@@ -6,8 +6,8 @@ use crate::funnel::Counts;
 use crate::legs::Phase;
 use crate::market_state::{BookState, Trust};
 use crate::strategy::size;
-use journal::Body;
 use journal::record::{Direction, ExitReason, Mark};
+use journal::{Body, Words};
 use market::{FxRate, Money, NANOS_PER_SEC, Timestamp, Venue};
 
 /// After a longer leap of time the seconds in between are not replayed one by one.
@@ -134,9 +134,11 @@ impl Core {
                     }
                 }
             }
-            let message =
-                format!("connection {id} of {venue} brought no message for {} s", limit / NANOS_PER_SEC);
-            self.alert("WS-STALE", "Stream is stale", message, &[("venue", venue.to_string())]);
+            self.alert("WS-STALE", "Stream is stale", move || {
+                let seconds = limit / NANOS_PER_SEC;
+                Words::new(format!("connection {id} of {venue} brought no message for {seconds} s"))
+                    .label("venue", venue)
+            });
         }
     }
 

@@ -4,8 +4,8 @@
 use crate::core::{Core, Effect, Stop};
 use crate::guards::{Scope, rules};
 use crate::legs::Phase;
-use journal::Body;
 use journal::record::ExitReason;
+use journal::{Body, Words};
 use market::Timestamp;
 
 impl Stop {
@@ -60,10 +60,11 @@ impl Core {
         self.guards.latch(self.now, rules::EMERGENCY, Scope::All, net.to_f64());
         self.publish_guards();
         self.record(Body::EmergencyStop { daily_net_usd: net });
-        let message = format!(
-            "Emergency stop: the daily result is {net} USD; everything is being closed and the runner ends"
-        );
-        self.alert("RG-EMERGENCY-STOP", "Emergency stop", message, &[]);
+        self.alert("RG-EMERGENCY-STOP", "Emergency stop", move || {
+            Words::new(format!(
+                "Emergency stop: the daily result is {net} USD; everything is being closed and the runner ends"
+            ))
+        });
         self.begin_stop(Stop::Emergency, "the daily result reached the emergency loss");
     }
 

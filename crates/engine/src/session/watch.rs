@@ -3,6 +3,7 @@
 
 use crate::core::Core;
 use crate::guards::{Rule, Scope, rules};
+use journal::Words;
 use market::{Asset, NANOS_PER_SEC, Timestamp, Venue};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -100,8 +101,9 @@ impl Core {
         let pct = self.exposure_usd().map_or(f64::INFINITY, |usd| usd.to_f64() / capital * 100.0);
         let before = std::mem::replace(&mut self.watch.exposed, pct > limit);
         if pct > limit && !before {
-            let message = format!("open positions are {pct:.1} % of the capital, limit {limit:.1} %");
-            self.alert("SYNC-EXPOSURE", "Exposure is high", message, &[]);
+            self.alert("SYNC-EXPOSURE", "Exposure is high", move || {
+                Words::new(format!("open positions are {pct:.1} % of the capital, limit {limit:.1} %"))
+            });
         }
     }
 
@@ -120,13 +122,15 @@ impl Core {
             }
         }
         for (asset, share) in begun {
-            let side = if share > 0.0 { Venue::Upbit } else { Venue::Binance };
-            let message = format!(
-                "{asset} lies on {side} by {:.0} % more than on the other venue, limit {:.0} %",
-                share.abs() * 100.0,
-                limit * 100.0
-            );
-            self.alert("SYNC-IMBALANCE", "Inventory is lopsided", message, &[("asset", asset.to_string())]);
+            self.alert("SYNC-IMBALANCE", "Inventory is lopsided", move || {
+                let side = if share > 0.0 { Venue::Upbit } else { Venue::Binance };
+                Words::new(format!(
+                    "{asset} lies on {side} by {:.0} % more than on the other venue, limit {:.0} %",
+                    share.abs() * 100.0,
+                    limit * 100.0
+                ))
+                .label("asset", asset)
+            });
         }
     }
 
@@ -139,11 +143,13 @@ impl Core {
         let since = self.watch.fx_carried.map_or(0, |at| self.now.since(at));
         let before = std::mem::replace(&mut self.watch.fx_down, since >= limit);
         if since >= limit && !before {
-            let message = format!("no connection has carried KRW-USDT for {} s", since / NANOS_PER_SEC);
-            let labels = [("source", "upbit:KRW-USDT".to_owned())];
-            self.alert("FX-SOURCE-DOWN", "An FX source is down", message.clone(), &labels);
-            let message = format!("{message}, and it is the only source of the rate");
-            self.alert("FX-ALL-DOWN", "No FX source is left", message, &[]);
+            let said = move || format!("no connection has carried KRW-USDT for {} s", since / NANOS_PER_SEC);
+            self.alert("FX-SOURCE-DOWN", "An FX source is down", move || {
+                Words::new(said()).label("source", "upbit:KRW-USDT")
+            });
+            self.alert("FX-ALL-DOWN", "No FX source is left", move || {
+                Words::new(format!("{}, and it is the only source of the rate", said()))
+            });
         }
         self.watch_implied();
     }
@@ -169,11 +175,12 @@ impl Core {
         let holds = off.abs() > limit;
         let before = std::mem::replace(&mut self.watch.fx_off, holds);
         if holds && !before {
-            let message = format!(
-                "the rate is {fx:.2} KRW, the median of {} markets implies {median:.2}: {off:+.2} %, limit {limit:.1} %",
-                implied.len()
-            );
-            self.alert("FX-DEVIATION", "The FX rate is off", message, &[]);
+            let markets = implied.len();
+            self.alert("FX-DEVIATION", "The FX rate is off", move || {
+                Words::new(format!(
+                    "the rate is {fx:.2} KRW, the median of {markets} markets implies {median:.2}: {off:+.2} %, limit {limit:.1} %"
+                ))
+            });
         }
     }
 
@@ -185,12 +192,12 @@ impl Core {
         };
         if limit > 0 && self.now.since(active) >= limit {
             self.watch.active = Some(self.now);
-            let message = format!(
-                "no round trip was closed for {} s, {} since the start; the funnel says where pairs end",
-                limit / NANOS_PER_SEC,
-                self.watch.round_trips
-            );
-            self.alert("LOW-ACTIVITY", "Nothing is traded", message, &[]);
+            let (seconds, closed) = (limit / NANOS_PER_SEC, self.watch.round_trips);
+            self.alert("LOW-ACTIVITY", "Nothing is traded", move || {
+                Words::new(format!(
+                    "no round trip was closed for {seconds} s, {closed} since the start; the funnel says where pairs end"
+                ))
+            });
         }
     }
 
@@ -202,28 +209,50 @@ impl Core {
         let (count, limit) = (self.watch.triggers.len(), self.config.alerts.guard_triggers_per_h as usize);
         let before = std::mem::replace(&mut self.watch.overactive, count > limit);
         if count > limit && !before {
-            let message = format!("{count} guard triggers within an hour, limit {limit}");
-            self.alert("RG-OVERACTIVE", "Guards trigger too often", message, &[]);
+            self.alert("RG-OVERACTIVE", "Guards trigger too often", move || {
+                Words::new(format!("{count} guard triggers within an hour, limit {limit}"))
+            });
         }
     }
 
     /// A guard's start that has an alert of its own beside those that block.
-    pub(crate) fn watch_guard(&mut self, rule: Rule, scope: Scope, figures: &str, labels: &[(&str, String)]) {
+    pub(crate) fn watch_guard(&mut self, finding: GuardFinding) {
         if self.watch.triggers.len() < TRIGGERS_MAX {
             self.watch.triggers.push_back(self.now);
         }
+        let rule = finding.rule;
         if rule == rules::BUDGET {
-            let labels = [("venue", scope.to_string())];
-            self.alert("RATE-LOW", "The request budget runs low", format!("{figures} % left"), &labels);
+            self.alert("RATE-LOW", "The request budget runs low", move || {
+                Words { labels: Vec::new(), ..finding.words(" % left") }.label("venue", finding.scope)
+            });
         } else if rule == rules::ROUTE_SCORE {
-            let message = format!("{figures}; no entries on this route while it holds");
-            self.alert("ROUTE-LOW-SCORE", "A route scores low", message, labels);
+            let then = "; no entries on this route while it holds";
+            self.alert("ROUTE-LOW-SCORE", "A route scores low", move || finding.words(then));
         } else if rule == rules::ROUTE_STREAK || rule == rules::CROSS_STREAK {
-            let message = format!("{figures} losses in a row; no entries until the cooldown is over");
-            self.alert("ROUTE-COOLDOWN", "A route cools down", message, labels);
+            let then = " losses in a row; no entries until the cooldown is over";
+            self.alert("ROUTE-COOLDOWN", "A route cools down", move || finding.words(then));
         } else if rule.guard_type == "symbol" {
-            let message = format!("{figures}; entries are halved or blocked while it holds");
-            self.alert("SYMBOL-DEGRADED", "Symbol guard", message, labels);
+            let then = "; entries are halved or blocked while it holds";
+            self.alert("SYMBOL-DEGRADED", "Symbol guard", move || finding.words(then));
         }
+    }
+}
+
+/// Why a guard holds: what it saw, against its threshold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GuardFinding {
+    pub(crate) rule: Rule,
+    pub(crate) scope: Scope,
+    pub(crate) observed: f64,
+    pub(crate) threshold: f64,
+}
+
+impl GuardFinding {
+    /// The figures, and what follows from them.
+    pub(crate) fn words(&self, then: &str) -> Words {
+        let Self { rule, scope, observed, threshold } = self;
+        Words::new(format!("{} on {scope}: {observed:.3} against {threshold:.3}{then}", rule.name))
+            .label("rule", rule.name)
+            .label("scope", scope)
     }
 }

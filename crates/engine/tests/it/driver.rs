@@ -319,7 +319,7 @@ impl Driver {
 
     pub fn alerts(&self) -> Vec<String> {
         self.find(|b| match b {
-            Body::Alert { rule_id, .. } => Some(rule_id.clone()),
+            Body::Alert(alert) => Some(alert.rule_id().to_owned()),
             _ => None,
         })
     }

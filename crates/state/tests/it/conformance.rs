@@ -142,3 +142,21 @@ fn retry<T>(mut act: impl FnMut() -> Result<T, state::StateError>) -> T {
     }
     act().unwrap()
 }
+
+#[test]
+fn a_kill_switch_that_cannot_be_read_is_no_absent_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(state::KILL_FILE), "{").unwrap();
+    let found = Embedded::new(folder.path(), "r1.main").pulled();
+    assert!(matches!(found, Err(state::StateError::Content { .. })), "{found:?}");
+
+    let server = Server::start().unwrap();
+    let mut raw = redis::Client::open(server.url(0)).unwrap().get_connection().unwrap();
+    let mut store = Redis::new(access(&server, 0), "r1.main");
+    for command in ["SET", "LPUSH"] {
+        redis::cmd("DEL").arg("assay:r1.main:kill_switch").query::<()>(&mut raw).unwrap();
+        redis::cmd(command).arg("assay:r1.main:kill_switch").arg("now!").query::<()>(&mut raw).unwrap();
+        let found = store.pulled();
+        assert!(matches!(found, Err(state::StateError::Content { .. })), "{command}: {found:?}");
+    }
+}

@@ -70,7 +70,11 @@ fn a_database_is_flushed_only_when_it_is_ours_alone() {
     assert!(refused.to_string().contains("orders:open"), "{refused}");
     assert_eq!(bench.keys("*"), before, "nothing was changed");
 
-    let _: () = bench.raw.del("orders:open").unwrap();
+    let _: () = bench.raw.rename("orders:open", "assay:orders").unwrap();
+    let refused = reset(&bench.access, "now", "d77-4", true, WITHIN).unwrap_err();
+    assert!(refused.to_string().contains("not Assay's: assay:orders"), "no run's: {refused}");
+
+    let _: () = bench.raw.del("assay:orders").unwrap();
     bench.run("beside.main", Some("other"), true);
     let refused = reset(&bench.access, "now", "d77-4", true, WITHIN).unwrap_err();
     assert!(refused.to_string().contains("living runs is in it: beside.main"), "{refused}");

@@ -256,18 +256,42 @@ fn fuzz_upbit_frames() {
 }
 
 #[test]
-fn fuzz_binance_tables() {
+fn fuzz_binance_klines() {
     fuzz("binance klines", 4, klines, KLINES, Vec::new());
+}
+
+#[test]
+fn fuzz_binance_exchange_info() {
     fuzz("binance exchangeInfo", 5, exchange_info, INFO, Vec::new());
+}
+
+#[test]
+fn fuzz_binance_tickers() {
     fuzz("binance tickers", 6, tickers_usdt, TICKERS, Vec::new());
 }
 
 #[test]
-fn fuzz_upbit_tables() {
+fn fuzz_upbit_candles() {
     fuzz("upbit candles", 7, candles, CANDLES, Vec::new());
+}
+
+#[test]
+fn fuzz_upbit_markets() {
     fuzz("upbit markets", 8, markets, MARKETS, Vec::new());
+}
+
+#[test]
+fn fuzz_upbit_tickers() {
     fuzz("upbit tickers", 9, tickers_krw, TICKERS_KRW, Vec::new());
+}
+
+#[test]
+fn fuzz_upbit_orderbooks() {
     fuzz("upbit orderbooks", 10, orderbooks, ORDERBOOKS, Vec::new());
+}
+
+#[test]
+fn fuzz_upbit_instruments() {
     fuzz("upbit instruments", 11, instruments, INSTRUMENTS, Vec::new());
 }
 
