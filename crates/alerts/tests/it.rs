@@ -13,6 +13,8 @@ mod delivery;
 mod faults;
 #[path = "it/faulty.rs"]
 mod faulty;
+#[path = "it/injected.rs"]
+mod injected;
 #[path = "it/load.rs"]
 mod load;
 #[path = "it/neighbours.rs"]
