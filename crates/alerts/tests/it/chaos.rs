@@ -168,19 +168,24 @@ impl Scene {
         }
     }
 
-    /// Waits until everything raised has ended.
+    /// Waits until everything raised has ended, as long as anything moves: machines are slower than one another.
     fn settle(&self) -> Conservation {
-        let (store, begun) = (self.store(), Instant::now());
-        let within = Duration::from_secs(60 + self.raised / 50);
+        let (store, mut moved, mut before) = (self.store(), Instant::now(), Conservation::default());
         loop {
             if let Ok(c) = store.conservation(RUN, None) {
                 assert!(c.holds(), "{c:?}");
                 if c.raised >= self.raised && c.pending == 0 {
                     return c;
                 }
-                assert!(begun.elapsed() < within, "not settled: {c:?} of {}", self.raised);
+                if c != before {
+                    (before, moved) = (c, Instant::now());
+                }
             }
-            assert!(begun.elapsed() < 2 * within, "the store does not come back");
+            assert!(
+                moved.elapsed() < Duration::from_secs(120),
+                "nothing moves: {before:?} of {}",
+                self.raised
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -379,7 +384,10 @@ fn all_faults_mixed_lose_nothing() {
                 server.stop();
                 server.start_again().unwrap();
             }
-            3 => scene.mood("first", "dead"),
+            3 => {
+                scene.mood("first", "dead");
+                scene.wait_for_spool("NOTIFIER-DEGRADED");
+            }
             4 => scene.mood("first", "slow"),
             _ => {
                 scene.mood("first", "well");
