@@ -17,6 +17,8 @@ mod faulty;
 mod injected;
 #[path = "it/load.rs"]
 mod load;
+#[path = "it/login.rs"]
+mod login;
 #[path = "it/neighbours.rs"]
 mod neighbours;
 #[path = "it/outages.rs"]

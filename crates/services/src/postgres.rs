@@ -4,6 +4,7 @@ use crate::process::{Process, ServiceError, free_port, program, unprivileged};
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +18,7 @@ pub struct Postgres {
     port: u16,
     place: TempDir,
     binaries: PathBuf,
+    tls: bool,
 }
 
 impl Postgres {
@@ -63,7 +65,7 @@ impl Postgres {
             return Err(ServiceError(format!("initdb: {}", String::from_utf8_lossy(&made.stderr))));
         }
         let port = free_port().map_err(failed)?;
-        let mut server = Self { server: None, port, place, binaries };
+        let mut server = Self { server: None, port, place, binaries, tls: false };
         server.start_again()?;
         Ok(server)
     }
@@ -88,11 +90,38 @@ impl Postgres {
         ] {
             args.extend(["-c".to_owned(), setting.to_owned()]);
         }
+        if self.tls {
+            args.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+        }
         let mut server = Process::start(&self.binaries.join("postgres"), &args, unprivileged(), &log)?;
         let port = self.port;
         server.wait_for(&log, || answers(port))?;
         self.server = Some(server);
         Ok(())
+    }
+
+    /// Starts it anew with a certificate and its key (PEM): every database but `postgres` is reached over TLS alone, each one with a
+    /// password (scram-sha-256), which a user must have been given before.
+    ///
+    /// # Errors
+    /// A file cannot be written, or it does not come up.
+    pub fn secure(&mut self, certificate: &str, key: &str) -> Result<(), ServiceError> {
+        const RULES: &str = "hostssl all all 127.0.0.1/32 scram-sha-256\n\
+                             hostnossl postgres all 127.0.0.1/32 scram-sha-256\n";
+        self.stop();
+        let data = self.place.path().join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key), ("pg_hba.conf", RULES)] {
+            let path = data.join(name);
+            let failed = |e: std::io::Error| ServiceError(format!("{}: {e}", path.display()));
+            std::fs::write(&path, text).map_err(failed)?;
+            // A key that others may read is refused.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            if let Some((uid, gid)) = unprivileged() {
+                std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(failed)?;
+            }
+        }
+        self.tls = true;
+        self.start_again()
     }
 
     /// Ends it in order: connections are closed, the log is written.
