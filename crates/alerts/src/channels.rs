@@ -49,6 +49,9 @@ pub struct ChannelSettings {
     pub routes: BTreeMap<String, Vec<String>>,
     /// Throttles by rule instead of the catalogue's, seconds; 0: never.
     pub throttle_s: BTreeMap<String, u32>,
+    /// When so many alerts of one rule and aggregation key wait to be delivered, the next ones are counted, and one summary tells how many
+    /// there were; 0: never.
+    pub overflow: u32,
 }
 
 impl Default for ChannelSettings {
@@ -66,6 +69,7 @@ impl Default for ChannelSettings {
             smtp_ca_file: String::new(),
             routes: BTreeMap::new(),
             throttle_s: BTreeMap::new(),
+            overflow: 100,
         }
     }
 }
@@ -108,6 +112,7 @@ impl ChannelSettings {
             ("attempts", self.attempts.into(), 1..=20),
             ("first_retry_ms", self.first_retry_ms, 1..=60_000),
             ("timeout_ms", self.timeout_ms, 50..=60_000),
+            ("overflow", self.overflow.into(), 0..=100_000),
         ] {
             if !range.contains(&value) {
                 return wrong(key, format!("{value} is not between {} and {}", range.start(), range.end()));
@@ -131,7 +136,9 @@ impl ChannelSettings {
         let chains = self.routes.iter().filter_map(|(s, chain)| Some((parse_severity(s)?, chain.clone())));
         let batch = (!self.batch_to.is_empty())
             .then(|| Batch { to: self.batch_to.clone(), every: Duration::from_secs(self.batch_every_s) });
-        default.with_chains(chains.collect()).with_batch(batch).with_throttle(self.throttle_s.clone())
+        let routes =
+            default.with_chains(chains.collect()).with_batch(batch).with_throttle(self.throttle_s.clone());
+        routes.with_overflow(self.overflow)
     }
 
     /// How failed deliveries are tried again.

@@ -69,12 +69,19 @@ impl Dispatcher {
         let mut workers = Vec::new();
         for notifier in notifiers {
             let of = (notifier, names.as_slice());
-            workers.push(Worker::lane(&config, registry, of, clock.clone(), Arc::clone(&own))?);
+            let shared = (Arc::clone(&own), intake.queue());
+            workers.push(Worker::lane(&config, registry, of, clock.clone(), shared)?);
         }
-        // A server that is away, or a full disk, keeps nobody from starting: everything waits on disk.
-        match intake.come_back().and_then(|()| intake.poll(clock()).map(drop)) {
-            Err(e @ (AlertError::StoreLost { .. } | AlertError::Store(_))) => own.failing(&e, clock()),
-            other => other?,
+        // A server that is away, or a full disk, keeps nobody from starting: everything waits on disk. Nor does a source that cannot be
+        // read: the others can.
+        intake.begins(clock());
+        match intake.come_back().and_then(|()| intake.look(clock(), false)) {
+            Ok(looked) => own.unreadable(&looked.failed, clock()),
+            Err(e @ (AlertError::StoreLost { .. } | AlertError::Store(_))) => {
+                own.failing(&e, clock());
+                intake.look_ahead(clock());
+            }
+            Err(e) => return Err(e),
         }
         let shared = Arc::new(Shared::default());
         shared.lock().prepared = intake.is_prepared();
@@ -86,12 +93,13 @@ impl Dispatcher {
             let ready = ready.clone();
             handle.threads.push(spawn(&format!("alert-{name}"), move || {
                 let first = worker.probe_when_due().and_then(|()| match worker.measure() {
-                    Err(e) if e.is_store_lost() => Ok(0),
+                    Err(AlertError::StoreLost { .. } | AlertError::Store(_)) => Ok(0),
                     other => other,
                 });
                 let works = first.is_ok();
                 if ready.send(first).is_ok() && works {
                     run_worker(&mut worker, &shared, &own, &clock);
+                    worker.leave();
                 }
             })?);
         }
@@ -131,10 +139,11 @@ struct State {
     stopping: bool,
     /// What an earlier process left is counted: from now on deliveries may be sent.
     prepared: bool,
-    /// Passes over all sources begun and completed without an error.
+    /// Passes over all sources that were asked for, that were made, and that were made without an error.
     asked: u64,
+    passed: u64,
     read: u64,
-    /// The workers' generation of "nothing open", following `read`.
+    /// The workers' generation of "nothing open", following `passed`.
     measured: u64,
     open: u64,
     /// The pass behind which waiting batches leave at once, and that for which they have.
@@ -162,20 +171,28 @@ impl Shared {
 fn run_intake(intake: &mut Intake, shared: &Shared, own: &Own, clock: &Clock) {
     let mut failing = false;
     loop {
-        let asked = shared.lock().asked;
-        let pause = match intake.poll(clock()) {
-            Ok(taken) => {
+        let (asked, passed) = {
+            let state = shared.lock();
+            (state.asked, state.passed)
+        };
+        let pause = match intake.look(clock(), passed < asked) {
+            Ok(looked) => {
                 if std::mem::take(&mut failing) {
                     tracing::info!("alerts are taken in again");
                 }
+                own.unreadable(&looked.failed, clock());
                 // Workers notice an outage, too.
                 if own.is_lost() && intake.ping().is_ok() {
                     own.back();
                 }
                 let mut state = shared.lock();
-                state.prepared = true;
-                if taken > 0 || state.read < asked {
-                    state.read = asked;
+                state.prepared = intake.is_prepared();
+                if looked.taken > 0 || passed < asked || state.read < asked {
+                    state.passed = asked;
+                    // An unreadable source may hold what was asked for; the others' alerts leave all the same.
+                    if looked.failed.is_empty() {
+                        state.read = asked;
+                    }
                     drop(state);
                     shared.changed.notify_all();
                 }
@@ -187,6 +204,8 @@ fn run_intake(intake: &mut Intake, shared: &Shared, own: &Own, clock: &Clock) {
                 }
                 failing = true;
                 own.failing(&e, clock());
+                intake.look_ahead(clock());
+                shared.lock().prepared = intake.is_prepared();
                 AFTER_ERROR
             }
         };
@@ -215,6 +234,7 @@ fn run_worker(worker: &mut Worker, shared: &Shared, own: &Own, clock: &Clock) {
                     tracing::error!("alerts cannot be sent, trying again: {e}");
                 }
                 own.failing(e, clock());
+                worker.age_queue();
                 AFTER_ERROR
             }
         };
@@ -227,10 +247,10 @@ fn run_worker(worker: &mut Worker, shared: &Shared, own: &Own, clock: &Clock) {
 
 /// One step of a worker, and what the others wait for: batches that leave before the end, fallbacks, the measured queue.
 fn turn(worker: &mut Worker, shared: &Shared, measure_at: &mut Instant) -> Result<bool, AlertError> {
-    let (read, flush) = {
+    let (passed, flush) = {
         let state = shared.lock();
-        let is_wanted = state.flush > state.flushed && state.read >= state.flush;
-        (state.read, is_wanted.then_some(state.flush))
+        let is_wanted = state.flush > state.flushed && state.passed >= state.flush;
+        (state.passed, is_wanted.then_some(state.flush))
     };
     if let Some(wanted) = flush {
         worker.flush_batches()?;
@@ -243,14 +263,14 @@ fn turn(worker: &mut Worker, shared: &Shared, measure_at: &mut Instant) -> Resul
     if worker.take_fell_back() {
         shared.changed.notify_all();
     }
-    let waited_for = shared.lock().measured < read;
+    let waited_for = shared.lock().measured < passed;
     if Instant::now() >= *measure_at || (waited_for && !worked) {
         *measure_at = Instant::now() + MEASURE;
         let open = worker.measure()?;
         let mut state = shared.lock();
         // A slow answer to an earlier question says nothing of what was read since.
-        if read >= state.measured {
-            (state.measured, state.open) = (read, open);
+        if passed >= state.measured {
+            (state.measured, state.open) = (passed, open);
         }
         drop(state);
         shared.changed.notify_all();

@@ -155,6 +155,7 @@ impl Desk {
             let worked = worker.step()?;
             let outcome = self.outcome(ids)?;
             if outcome.open.is_empty() || Instant::now() >= deadline {
+                worker.leave();
                 return Ok(outcome);
             }
             if !worked {

@@ -1,58 +1,70 @@
-//! Intake: follows the sources with stored cursors, throttles, routes, and stores. Sending lives in the worker.
+//! Intake: follows the sources with stored cursors, throttles, coalesces, routes, and stores. Reading the files lives in the source,
+//! sending in the worker.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalogue::{Severity, alert_rule};
 use exposition::Registry;
 use journal::{AlertFields, Body, Entry};
 use market::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::config::AlertConfig;
 use crate::metrics::Metrics;
 use crate::model::{Alert, AlertError, Disposition};
+use crate::queue::Queue;
 use crate::routes::{OWN, Routes};
-use crate::store::{Store, Taken};
+use crate::source::{Source, committed};
+use crate::store::{BEAT_EVERY, Overflow, Store, Taken};
 
 /// A cursor that moved over records other than alerts is stored at this interval.
 const STORE_CURSOR_EVERY: Duration = Duration::from_secs(1);
-/// Bytes read at once.
-const CHUNK: u64 = 256 * 1024;
+/// A cursor that did not move is stored at this interval: it is not that of a run that ended long ago.
+const KEEP_CURSOR_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether an overflow has ended.
+const LOOK_AT_OVERFLOWS_EVERY: Duration = Duration::from_secs(1);
+/// An overflow that lasts is told of at this interval.
+const SUM_UP_EVERY: Duration = Duration::from_secs(60);
 /// Severity of an alert whose rule is not in the catalogue: loud, because somebody's catalogue is older than his engine.
 const UNKNOWN_RULE: Severity = Severity::P1;
+/// The label of a summary: how many alerts it stands for.
+const COALESCED: &str = "coalesced";
 
 /// Takes alerts from journal and spools into the store. Driven by its owner, who says what time it is.
 #[derive(Debug)]
 pub struct Intake {
     store: Store,
     metrics: Metrics,
+    queue: Arc<Queue>,
     run_id: String,
     phase: String,
     env: String,
     routes: Routes,
     notifiers: Vec<String>,
     sources: Vec<Source>,
-    /// The cursors have been read.
-    prepared: bool,
     /// What an earlier process left is still to be counted.
     count_back: bool,
     retention: Option<Duration>,
     /// The alert whose storing failed: whether it is there, only the next attempt tells.
     doubt: Option<String>,
+    /// When the first look at the sources was, or the start before it.
+    begun: Option<Timestamp>,
+    beat_at: Timestamp,
+    /// Something may have been counted that is not told of.
+    overflowing: bool,
+    look_at: Timestamp,
 }
 
-#[derive(Debug)]
-struct Source {
-    path: PathBuf,
-    /// The path as the key of the cursor.
-    key: String,
-    /// The byte behind the last whole line.
-    position: u64,
-    stored: u64,
-    stored_at: Timestamp,
+/// What a look at all sources brought.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// New alerts.
+    pub(crate) taken: u64,
+    /// The sources that could not be read; the others were.
+    pub(crate) failed: Vec<(PathBuf, AlertError)>,
 }
 
 impl Intake {
@@ -62,30 +74,37 @@ impl Intake {
     /// [`AlertError`].
     pub fn new(config: &AlertConfig, registry: &Registry, notifiers: &[String]) -> Result<Self, AlertError> {
         let store = Store::of(config)?;
-        let mut sources = Vec::new();
-        for path in config.sources.iter().chain(&config.own_spool) {
-            let path = path.clone();
-            // A server's cursors are those of many machines: a path alone says too little.
-            let key = match &config.server {
-                Some(_) => format!("{} {}", config.run_id, absolute(&path)),
-                None => path.to_string_lossy().into_owned(),
-            };
-            sources.push(Source { path, key, position: 0, stored: 0, stored_at: Timestamp(0) });
-        }
+        // A server's cursors are those of many machines: a path alone says too little.
+        let owner = if config.server.is_some() { config.run_id.as_str() } else { "" };
+        let paths = config.sources.iter().chain(&config.own_spool);
         Ok(Self {
             store,
             metrics: Metrics::new(registry, notifiers)?,
+            queue: Arc::new(Queue::new(registry)?),
             run_id: config.run_id.clone(),
             phase: config.phase.clone(),
             env: config.env.clone(),
             routes: config.routes.clone(),
             notifiers: notifiers.to_vec(),
-            sources,
-            prepared: false,
+            sources: paths.map(|path| Source::new(path, owner)).collect(),
             count_back: false,
             retention: config.retention,
             doubt: None,
+            begun: None,
+            beat_at: Timestamp(i64::MIN),
+            overflowing: true,
+            look_at: Timestamp(i64::MIN),
         })
+    }
+
+    /// The gauges that the dispatcher's threads share.
+    pub(crate) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Whatever is raised from now on is not in the store before it is taken in here.
+    pub(crate) fn begins(&mut self, now: Timestamp) {
+        self.begun = Some(now);
     }
 
     /// Counts what an earlier process of the run left, now or, when the store is away, before anything is taken in. Nobody may send
@@ -98,9 +117,9 @@ impl Intake {
         self.prepare()
     }
 
-    /// True when the cursors have been read and what an earlier process left has been counted.
+    /// True when what an earlier process left has been counted.
     pub const fn is_prepared(&self) -> bool {
-        self.prepared && !self.count_back
+        !self.count_back
     }
 
     /// Whether the store answers.
@@ -112,13 +131,6 @@ impl Intake {
     }
 
     fn prepare(&mut self) -> Result<(), AlertError> {
-        if !self.prepared {
-            for source in &mut self.sources {
-                source.position = self.store.cursor(&source.key)?.unwrap_or_default();
-                source.stored = source.position;
-            }
-            self.prepared = true;
-        }
         if self.count_back {
             let (alerts, deliveries) = self.store.rows(&self.run_id, Some(&self.phase))?;
             self.metrics.come_back(&alerts, &deliveries)?;
@@ -143,19 +155,67 @@ impl Intake {
     /// nothing. When the store is away the cursors stand still.
     ///
     /// # Errors
-    /// [`AlertError`]; calling again continues where it stopped.
+    /// [`AlertError`]; calling again continues where it stopped. A source that cannot be read keeps no other from being read: its error
+    /// comes when all were.
     pub fn poll(&mut self, now: Timestamp) -> Result<u64, AlertError> {
-        self.prepare()?;
-        let mut taken = 0;
-        for index in 0..self.sources.len() {
-            taken += self.poll_source(index, now)?;
+        let looked = self.look(now, false)?;
+        looked.failed.into_iter().next().map_or(Ok(looked.taken), |(_, error)| Err(error))
+    }
+
+    /// As [`Self::poll`]; `at_end` tells of overflows at once.
+    ///
+    /// # Errors
+    /// [`AlertError`] of the store; those of sources are in the answer.
+    pub(crate) fn look(&mut self, now: Timestamp, at_end: bool) -> Result<Looked, AlertError> {
+        self.begun.get_or_insert(now);
+        if now >= self.beat_at {
+            self.store.beat(&self.run_id, &self.phase, now)?;
+            self.beat_at = now.plus(BEAT_EVERY);
         }
+        self.prepare()?;
+        let mut looked = Looked::default();
+        for index in 0..self.sources.len() {
+            match self.poll_source(index, now) {
+                Ok(taken) => looked.taken += taken,
+                Err(e) if e.is_store() => return Err(e),
+                Err(e) => {
+                    let path = self.sources.get(index).map(|source| source.path.clone());
+                    looked.failed.push((path.unwrap_or_default(), e));
+                }
+            }
+        }
+        looked.taken += self.sum_up(now, at_end)?;
         self.forget_old(now)?;
-        Ok(taken)
+        self.queue_behind(now, false);
+        Ok(looked)
+    }
+
+    /// While the store is away: what waits in the sources is part of the queue.
+    pub(crate) fn look_ahead(&mut self, now: Timestamp) {
+        self.queue_behind(now, true);
+    }
+
+    fn queue_behind(&mut self, now: Timestamp, is_away: bool) {
+        let since = self.begun.unwrap_or(now);
+        let (mut alerts, mut oldest) = (0, None);
+        for source in &mut self.sources {
+            if is_away {
+                let ahead = source.look_ahead(since);
+                alerts += ahead.alerts;
+                oldest = oldest.into_iter().chain(ahead.oldest).min();
+            } else {
+                source.caught_up();
+            }
+        }
+        self.queue.waiting(alerts, oldest, now);
+        if is_away {
+            self.queue.age(now);
+        }
     }
 
     fn poll_source(&mut self, index: usize, now: Timestamp) -> Result<u64, AlertError> {
         let mut taken = 0;
+        self.locate(index)?;
         loop {
             let Some(source) = self.sources.get_mut(index) else { return Ok(taken) };
             let bytes = source.read()?;
@@ -168,9 +228,24 @@ impl Intake {
         }
     }
 
+    /// Finds how far a file was read that is new here.
+    fn locate(&mut self, index: usize) -> Result<(), AlertError> {
+        let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
+        if !source.is_new()? {
+            return Ok(());
+        }
+        let stored = source.cursor().map_or(Ok(None), |key| self.store.cursor(key));
+        let begun = stored.and_then(|stored| source.begin(stored));
+        if begun.is_err() {
+            source.unknown();
+        }
+        begun
+    }
+
     /// Takes in one line; true when it was a new alert. The cursor moves behind it in any case.
     fn line(&mut self, index: usize, line: &[u8], now: Timestamp) -> Result<bool, AlertError> {
         let Some(source) = self.sources.get(index) else { return Ok(false) };
+        let Some(key) = source.cursor().map(str::to_owned) else { return Ok(false) };
         let behind = source.position + line.len() as u64 + 1;
         let alert = match journal::file::decode(line) {
             Ok(entry) => self.alert(entry),
@@ -178,7 +253,6 @@ impl Intake {
         };
         let mut is_new = false;
         if let Some(alert) = alert {
-            let key = source.key.clone();
             is_new = self.take_in(&alert, (&key, behind), now)?;
         }
         if let Some(source) = self.sources.get_mut(index) {
@@ -218,7 +292,8 @@ impl Intake {
         })
     }
 
-    /// A record that cannot be read may have been an alert: a person is told.
+    /// A record that cannot be read may have been an alert: a person is told. Nobody knows when it was written: its time is that of the
+    /// look that found it, and only file and place tell it from others.
     fn damaged(&self, source: &Source, what: &str, now: Timestamp) -> Alert {
         let rule_id = "STATE-SAVE-FAILED".to_owned();
         let path = source.path.to_string_lossy();
@@ -226,8 +301,9 @@ impl Intake {
             ("source".to_owned(), path.clone().into_owned()),
             ("position".to_owned(), source.position.to_string()),
         ]);
+        let file = source.cursor().and_then(|key| key.rsplit(' ').next()).unwrap_or_default();
         Alert {
-            alert_id: format!("{}-damaged-{}-{}", self.run_id, path, source.position),
+            alert_id: format!("{}-damaged-{}-{}-{file}", self.run_id, path, source.position),
             run_id: self.run_id.clone(),
             phase: self.phase.clone(),
             env: self.env.clone(),
@@ -244,30 +320,105 @@ impl Intake {
 
     fn take_in(&mut self, alert: &Alert, cursor: (&str, u64), now: Timestamp) -> Result<bool, AlertError> {
         let plan = self.routes.plan(alert, &self.notifiers, now);
-        let taken = self.store.take_in(alert, &plan, cursor, now);
         // An answer may be lost behind a commit: the next attempt finds the alert there, and it is counted then.
         let doubtful = self.doubt.take().is_some_and(|id| id == alert.alert_id);
-        let disposition = match taken {
-            Ok(Taken::New(disposition)) => disposition,
-            Ok(Taken::Known(disposition)) if doubtful => disposition,
-            Ok(Taken::Known(_)) => return Ok(false),
-            Err(e) => {
-                self.doubt = Some(alert.alert_id.clone());
-                return Err(e);
+        let mut taken = self.store.take_in(alert, &plan, cursor, now);
+        // What is damaged was found before, at another time.
+        let is_damage = alert.alert_id.starts_with(&format!("{}-damaged-", self.run_id));
+        if matches!(taken, Ok(Taken::Another)) && !is_damage {
+            // A run that was begun anew under an old id: both are to be told of.
+            let named = distinguished(alert);
+            if !doubtful {
+                tracing::warn!(
+                    "alert {}: the store has another one of that id, of an earlier run of the same name; stored as {}",
+                    alert.alert_id,
+                    named.alert_id
+                );
             }
+            taken = self.store.take_in(&named, &plan, cursor, now);
+        }
+        if taken.is_err() {
+            self.doubt = Some(alert.alert_id.clone());
+        }
+        self.count(alert, taken?, doubtful)
+    }
+
+    /// Counts an alert that the store took; true when it is new.
+    fn count(&mut self, alert: &Alert, taken: Taken, doubtful: bool) -> Result<bool, AlertError> {
+        let disposition = match taken {
+            Taken::New(disposition) => disposition,
+            Taken::Known(disposition) if doubtful => disposition,
+            Taken::Known(_) | Taken::Another => return Ok(false),
         };
         self.metrics.raised(alert.severity);
         if disposition == Disposition::Throttled {
             self.metrics.throttled.inc();
         }
+        self.overflowing |= disposition == Disposition::Aggregated;
         self.metrics.by_rule(&alert.rule_id, disposition.as_str());
         Ok(true)
     }
 
+    /// Tells of what was counted instead of delivered, once for each rule and key: when the overflow has ended (less than half of what
+    /// began it still waits), every minute while it lasts, and at the end. How many summaries.
+    fn sum_up(&mut self, now: Timestamp, at_end: bool) -> Result<u64, AlertError> {
+        if !self.overflowing || (now < self.look_at && !at_end) {
+            return Ok(0);
+        }
+        let limit = self.routes.overflow();
+        let overflows = self.store.overflows(&self.run_id, &self.phase, limit)?;
+        let mut told = 0;
+        for overflow in &overflows {
+            let has_ended = 2 * overflow.open < u64::from(limit);
+            if !has_ended && !at_end && now < overflow.since.plus(SUM_UP_EVERY) {
+                continue;
+            }
+            let summary = self.summary(overflow, now);
+            let plan = self.routes.summary_plan(&summary, &self.notifiers, now);
+            let doubtful = self.doubt.take().is_some_and(|id| id == summary.alert_id);
+            let taken = self.store.sum_up(overflow, &summary, &plan, now);
+            if taken.is_err() {
+                self.doubt = Some(summary.alert_id.clone());
+            }
+            let counted = taken?.map_or(Ok(false), |taken| self.count(&summary, taken, doubtful))?;
+            told += u64::from(counted);
+        }
+        self.look_at = now.plus(LOOK_AT_OVERFLOWS_EVERY);
+        self.overflowing = told < overflows.len() as u64;
+        Ok(told)
+    }
+
+    fn summary(&self, overflow: &Overflow, now: Timestamp) -> Alert {
+        let last = &overflow.last;
+        let what = format!("{} {} {}", last.phase, last.rule_id, last.aggregation_key);
+        let mut labels = last.labels.clone();
+        labels.insert(COALESCED.to_owned(), overflow.alerts.to_string());
+        Alert {
+            alert_id: format!("{}{OWN}-o{}-{}", self.run_id, digest(&what), overflow.since.0),
+            run_id: self.run_id.clone(),
+            phase: self.phase.clone(),
+            env: self.env.clone(),
+            rule_id: last.rule_id.clone(),
+            severity: alert_rule(&last.rule_id).map_or(UNKNOWN_RULE, |r| r.severity),
+            source: "dispatcher".to_owned(),
+            title: format!("{} more: {}", overflow.alerts, last.title),
+            message: format!(
+                "{} alerts of this kind were raised while the ones before them waited, and are not sent one by one; the last one: {}",
+                overflow.alerts, last.message
+            ),
+            labels,
+            // Of its own: it throttles nobody and is counted with nobody.
+            key: format!("{COALESCED} {}", last.aggregation_key),
+            raised_at: now,
+        }
+    }
+
     fn store_cursor(&mut self, index: usize, now: Timestamp) -> Result<(), AlertError> {
         let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
-        if source.position != source.stored && now >= source.stored_at.plus(STORE_CURSOR_EVERY) {
-            self.store.set_cursor(&source.key, source.position, now)?;
+        let Some(key) = source.cursor() else { return Ok(()) };
+        let every = if source.position == source.stored { KEEP_CURSOR_EVERY } else { STORE_CURSOR_EVERY };
+        if now >= source.stored_at.plus(every) {
+            self.store.set_cursor(key, source.position, now)?;
             source.stored = source.position;
             source.stored_at = now;
         }
@@ -275,50 +426,12 @@ impl Intake {
     }
 }
 
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+/// The same alert under an id that tells it from the one that has its own.
+fn distinguished(alert: &Alert) -> Alert {
+    let what = format!("{} {} {}", alert.raised_at.0, alert.rule_id, alert.key);
+    Alert { alert_id: format!("{}~{}", alert.alert_id, digest(&what)), ..alert.clone() }
 }
 
-/// Where the last whole input ends: the newline of its last line. What follows was perhaps never finished, and a restart
-/// would cut it: an alert in there is none yet. A line that cannot be read counts as finished, for it is told of.
-fn committed(bytes: &[u8]) -> Option<usize> {
-    let mut end = bytes.iter().rposition(|b| *b == b'\n')?;
-    loop {
-        let begin = bytes[..end].iter().rposition(|b| *b == b'\n').map_or(0, |before| before + 1);
-        if journal::file::decode(&bytes[begin..end]).map_or(true, |entry| entry.commit) {
-            return Some(end);
-        }
-        end = begin.checked_sub(1)?;
-    }
-}
-
-impl Source {
-    /// What lies behind the position, a chunk at most, longer when an input's records are. Empty when there is nothing (or no file).
-    fn read(&mut self) -> Result<Vec<u8>, AlertError> {
-        let io = |source| AlertError::Io { path: self.path.clone(), source };
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(io(e)),
-        };
-        let length = file.metadata().map_err(io)?.len();
-        if length < self.position {
-            tracing::warn!(
-                "{} became shorter, reading it again; known alerts are not repeated",
-                self.path.display()
-            );
-            self.position = 0;
-        }
-        if length == self.position {
-            return Ok(Vec::new());
-        }
-        file.seek(SeekFrom::Start(self.position)).map_err(io)?;
-        let mut bytes = Vec::new();
-        loop {
-            let got = file.by_ref().take(CHUNK).read_to_end(&mut bytes).map_err(io)?;
-            if got == 0 || committed(&bytes).is_some() {
-                return Ok(bytes);
-            }
-        }
-    }
+fn digest(what: &str) -> String {
+    Sha256::digest(what.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }

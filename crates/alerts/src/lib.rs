@@ -19,8 +19,10 @@ mod metrics;
 mod model;
 mod notifier;
 mod own;
+mod queue;
 mod routes;
 mod secret;
+mod source;
 mod spool;
 mod store;
 mod worker;
@@ -40,6 +42,7 @@ pub use routes::{Batch, Routes};
 pub use secret::{NAMES as SECRET_NAMES, Secret, Secrets};
 pub use spool::Spool;
 pub use store::{
-    AlertStore, Claim, Lane, Open, OperatorStore, Plan, PostgresConfig, Store, StoreServer, Taken,
+    AlertStore, Claim, Lane, Open, OperatorStore, Overflow, OverflowStore, Plan, PostgresConfig, SharedStore,
+    Store, StoreServer, Taken,
 };
 pub use worker::Worker;

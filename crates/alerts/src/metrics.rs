@@ -1,4 +1,4 @@
-//! The metrics of alerting. All counters but the by-rule one stand at 0 from the start, so that absence means a fault.
+//! The metrics of alerting; the queue's gauges live in `queue`. All counters but the by-rule one stand at 0 from the start, so that absence means a fault.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,6 @@ pub(crate) struct Metrics {
     registry: Registry,
     raised: BTreeMap<Severity, Counter>,
     pub(crate) throttled: Counter,
-    pub(crate) queue_depth: Gauge,
-    pub(crate) oldest_pending: Gauge,
     notifiers: BTreeMap<String, PerNotifier>,
 }
 
@@ -48,8 +46,6 @@ impl Metrics {
             registry: registry.clone(),
             raised,
             throttled: registry.counter("alert_throttled_total", &[])?,
-            queue_depth: registry.gauge("alert_queue_depth", &[])?,
-            oldest_pending: registry.gauge("alert_oldest_pending_seconds", &[])?,
             notifiers: map,
         })
     }
@@ -60,7 +56,7 @@ impl Metrics {
         }
     }
 
-    /// Counts an outcome of a rule: `deliver`, `throttled`, `store_only` when it is taken in, `sent`, `failed`, `dlq` when a
+    /// Counts an outcome of a rule: `deliver`, `throttled`, `aggregated`, `store_only` when it is taken in, `sent`, `failed`, `dlq` when a
     /// delivery settles.
     pub(crate) fn by_rule(&self, rule_id: &str, outcome: &str) {
         match self.registry.counter("alert_by_rule_total", &[("rule_id", rule_id), ("outcome", outcome)]) {

@@ -46,7 +46,7 @@ pub enum Disposition {
     Deliver,
     /// Repeated within its rule's throttle.
     Throttled,
-    /// Counted into another one. Read, never written by this version.
+    /// Counted into a summary: too many of its rule and key waited.
     Aggregated,
     /// Its severity has no chain.
     StoreOnly,

@@ -1,9 +1,9 @@
-//! What the dispatcher itself raises: an open circuit, a store that is away. Through a spool like everybody's, so that it is on disk
-//! before anything is tried and waits there as long as the store is away.
+//! What the dispatcher itself raises: an open circuit, a store that is away, a source that cannot be read. Through a spool like
+//! everybody's, so that it is on disk before anything is tried and waits there as long as the store is away.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use market::Timestamp;
 
@@ -16,25 +16,50 @@ use crate::spool::Spool;
 #[derive(Debug, Default)]
 pub(crate) struct Own {
     spool: Option<Mutex<Spool>>,
-    /// The loss of the store was told and it is not back.
-    lost: AtomicBool,
+    told: Mutex<Told>,
+}
+
+/// What was told and lasts. What could not be written is told again.
+#[derive(Debug, Default)]
+struct Told {
+    /// The store is lost.
+    store: bool,
+    /// The work fails by something else.
+    work: bool,
+    /// These sources cannot be read.
+    sources: BTreeSet<PathBuf>,
+    /// The spool does not take it: said once.
+    mute: bool,
 }
 
 impl Own {
     pub(crate) fn open(config: &AlertConfig) -> Result<Self, AlertError> {
         let Some(path) = &config.own_spool else { return Ok(Self::default()) };
         let spool = Spool::open(path, &format!("{}{OWN}", config.run_id))?;
-        Ok(Self { spool: Some(Mutex::new(spool)), lost: AtomicBool::new(false) })
+        Ok(Self { spool: Some(Mutex::new(spool)), told: Mutex::default() })
     }
 
-    fn raise(&self, rule_id: &str, title: &str, message: &str, label: (&str, &str), now: Timestamp) {
-        let Some(spool) = &self.spool else { return };
+    fn told(&self) -> MutexGuard<'_, Told> {
+        // Plain marks, never half changed.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True when it is on disk, or nobody wants it there.
+    fn raise(&self, rule_id: &str, title: &str, message: &str, label: (&str, &str), now: Timestamp) -> bool {
+        let Some(spool) = &self.spool else { return true };
         let labels = BTreeMap::from([(label.0.to_owned(), label.1.to_owned())]);
         // A spool is whole between its calls.
         let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(e) = spool.raise(rule_id, title, message, labels, now) {
-            tracing::error!("{rule_id} cannot be raised: {e}");
+        let raised = spool.raise(rule_id, title, message, labels, now);
+        drop(spool);
+        let was_mute = std::mem::replace(&mut self.told().mute, raised.is_err());
+        if let Err(e) = raised {
+            if !was_mute {
+                tracing::error!("{rule_id} cannot be raised, trying again: {e}");
+            }
+            return false;
         }
+        true
     }
 
     /// A circuit opened.
@@ -47,33 +72,64 @@ impl Own {
 
     /// The work failed; the loss of the store is told once.
     pub(crate) fn failing(&self, error: &AlertError, now: Timestamp) {
-        if self.lost.swap(true, Ordering::Relaxed) {
-            return;
+        {
+            let mut told = self.told();
+            let mark = if error.is_store() { &mut told.store } else { &mut told.work };
+            if std::mem::replace(mark, true) {
+                return;
+            }
         }
-        if error.is_store() {
+        let raised = if error.is_store() {
             let message = format!(
                 "{error}; what is raised meanwhile waits in the journal and the spools, and is delivered when the store is back"
             );
-            self.raise("SYS-DB-LOST", "The alert store is lost", &message, ("part", "alert_store"), now);
+            self.raise("SYS-DB-LOST", "The alert store is lost", &message, ("part", "alert_store"), now)
         } else {
             let message = format!("{error}; it is tried again, and nothing behind it is lost");
             self.raise(
                 "STATE-SAVE-FAILED",
-                "A source of alerts cannot be read",
+                "Alerts cannot be delivered",
                 &message,
-                ("part", "alert_source"),
+                ("part", "alert_delivery"),
                 now,
-            );
+            )
+        };
+        if !raised {
+            let mut told = self.told();
+            let mark = if error.is_store() { &mut told.store } else { &mut told.work };
+            *mark = false;
         }
     }
 
-    /// True from the first failure on, until the store is back.
+    /// These sources cannot be read, the others can: told once for each, as long as it lasts.
+    pub(crate) fn unreadable(&self, failed: &[(PathBuf, AlertError)], now: Timestamp) {
+        let new: Vec<&(PathBuf, AlertError)> = {
+            let mut told = self.told();
+            told.sources.retain(|path| failed.iter().any(|(p, _)| p == path));
+            failed.iter().filter(|(path, _)| !told.sources.contains(path)).collect()
+        };
+        for (path, error) in new {
+            tracing::error!("a source of alerts cannot be read, trying again: {error}");
+            let message = format!(
+                "{error}; alerts that it holds wait until it can be read again, those of other sources are delivered"
+            );
+            let name = path.to_string_lossy();
+            let title = "A source of alerts cannot be read";
+            if self.raise("STATE-SAVE-FAILED", title, &message, ("alert_source", &name), now) {
+                self.told().sources.insert(path.clone());
+            }
+        }
+    }
+
+    /// True from the first failure on, until all is well.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+        let told = self.told();
+        told.store || told.work
     }
 
     /// The store takes alerts again.
     pub(crate) fn back(&self) {
-        self.lost.store(false, Ordering::Relaxed);
+        let mut told = self.told();
+        (told.store, told.work) = (false, false);
     }
 }

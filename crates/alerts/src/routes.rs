@@ -23,6 +23,7 @@ pub struct Routes {
     chains: BTreeMap<Severity, Vec<String>>,
     batch: Option<Batch>,
     throttle_s: BTreeMap<String, u32>,
+    overflow: u32,
 }
 
 /// What has no chain goes into one message at a time.
@@ -50,12 +51,24 @@ pub(crate) enum Way {
 impl Routes {
     /// The default of paper trading: P0 to P2 through all configured notifiers in their order, P3 stored.
     pub const fn paper() -> Self {
-        Self { production: false, chains: BTreeMap::new(), batch: None, throttle_s: BTreeMap::new() }
+        Self {
+            production: false,
+            chains: BTreeMap::new(),
+            batch: None,
+            throttle_s: BTreeMap::new(),
+            overflow: 0,
+        }
     }
 
     /// The default of production: P0 and P1 to Telegram, then Slack, then email, then what else is configured; P2 and P3 stored.
     pub const fn production() -> Self {
-        Self { production: true, chains: BTreeMap::new(), batch: None, throttle_s: BTreeMap::new() }
+        Self {
+            production: true,
+            chains: BTreeMap::new(),
+            batch: None,
+            throttle_s: BTreeMap::new(),
+            overflow: 0,
+        }
     }
 
     /// Explicit chains instead of the default's, for the severities that are named; `local_log` is added to the end of each
@@ -78,6 +91,17 @@ impl Routes {
     pub fn with_throttle(mut self, throttle_s: BTreeMap<String, u32>) -> Self {
         self.throttle_s = throttle_s;
         self
+    }
+
+    /// When so many alerts of one rule and key wait to be delivered, the next ones are counted into one summary. 0: never.
+    #[must_use]
+    pub const fn with_overflow(mut self, overflow: u32) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    pub(crate) const fn overflow(&self) -> u32 {
+        self.overflow
     }
 
     /// The chain of a severity among the notifiers that exist, `local_log` last. Empty means stored only.
@@ -126,13 +150,19 @@ impl Routes {
         let way = self.way(&alert.rule_id, alert.severity, &alert.labels, notifiers);
         let (notifiers, due, seconds) = match way {
             Way::Everyone => {
-                return Plan { throttle: Duration::ZERO, notifiers: notifiers.to_vec(), due: now };
+                let notifiers = notifiers.to_vec();
+                return Plan { throttle: Duration::ZERO, notifiers, due: now, overflow: 0 };
             }
             Way::Chain(chain) => (first(chain), now, self.throttle(&alert.rule_id)),
             Way::Batch(chain) => (first(chain), self.next_batch(now), self.throttle(&alert.rule_id)),
             Way::Stored => (Vec::new(), now, self.throttle(&alert.rule_id)),
         };
-        Plan { throttle: Duration::from_secs(seconds.into()), notifiers, due }
+        Plan { throttle: Duration::from_secs(seconds.into()), notifiers, due, overflow: self.overflow }
+    }
+
+    /// How the summary of an overflow is stored: like those that it stands for, but for certain.
+    pub(crate) fn summary_plan(&self, summary: &Alert, notifiers: &[String], now: Timestamp) -> Plan {
+        Plan { throttle: Duration::ZERO, overflow: 0, ..self.plan(summary, notifiers, now) }
     }
 
     fn throttle(&self, rule_id: &str) -> u32 {

@@ -16,11 +16,16 @@ use crate::metrics::Metrics;
 use crate::model::{Alert, AlertError, AlertRecord};
 use crate::notifier::{Notifier, Reason, SendError, digest};
 use crate::own::Own;
+use crate::queue::Queue;
 use crate::routes::{Routes, Way};
 use crate::store::{Claim, Lane, Store};
 
 /// A lease is the timeout and this.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// How often it is looked for what a silent dispatcher left.
+const ADOPT_EVERY: Duration = Duration::from_secs(10);
+/// After the start, and after an outage of the store, others are given this long to say that they live.
+const ADOPT_GRACE: Duration = Duration::from_secs(60);
 /// Alerts of one message of a batch; the rest goes into the next.
 const BATCH_MOST: usize = 500;
 
@@ -42,8 +47,10 @@ pub struct Worker {
     probe_every: Duration,
     probe_at: Timestamp,
     clock: Clock,
-    /// Claimed while a batch was gathered, and no part of it.
-    held: Option<Claim>,
+    /// Claimed, and no attempt was made: what was no part of a batch, and what could not be sent because the store went away.
+    held: VecDeque<Claim>,
+    adopt_at: Timestamp,
+    queue: Arc<Queue>,
     /// Attempts whose outcome the store has not taken: it is told them again before anything else is sent.
     unrecorded: VecDeque<Attempt>,
     fell_back: bool,
@@ -91,8 +98,8 @@ impl Worker {
         clock: Clock,
     ) -> Result<Self, AlertError> {
         let names: Vec<String> = notifiers.iter().map(|n| n.name().to_owned()).collect();
-        let own = Arc::new(Own::open(config)?);
-        Self::build(config, registry, (notifiers, names, Share::All), clock, own)
+        let shared = (Arc::new(Own::open(config)?), Arc::new(Queue::new(registry)?));
+        Self::build(config, registry, (notifiers, names, Share::All), clock, shared)
     }
 
     /// One of several workers, one for each notifier, so that a slow one holds up no other. `names` are all of them; the first takes
@@ -102,11 +109,11 @@ impl Worker {
         registry: &Registry,
         (notifier, names): (Box<dyn Notifier>, &[String]),
         clock: Clock,
-        own: Arc<Own>,
+        shared: (Arc<Own>, Arc<Queue>),
     ) -> Result<Self, AlertError> {
         let is_first = names.first().is_some_and(|name| name == notifier.name());
         let share = if is_first { Share::OwnAndStrays } else { Share::Own };
-        Self::build(config, registry, (vec![notifier], names.to_vec(), share), clock, own)
+        Self::build(config, registry, (vec![notifier], names.to_vec(), share), clock, shared)
     }
 
     fn build(
@@ -114,7 +121,7 @@ impl Worker {
         registry: &Registry,
         (notifiers, names, lane): (Vec<Box<dyn Notifier>>, Vec<String>, Share),
         clock: Clock,
-        own: Arc<Own>,
+        (own, queue): (Arc<Own>, Arc<Queue>),
     ) -> Result<Self, AlertError> {
         Ok(Self {
             store: Store::of(config)?,
@@ -131,8 +138,10 @@ impl Worker {
             lease: config.retry.timeout + LEASE_MARGIN,
             probe_every: config.probe_every,
             probe_at: Timestamp(i64::MIN),
+            held: VecDeque::new(),
+            adopt_at: clock().plus(ADOPT_GRACE),
+            queue,
             clock,
-            held: None,
             unrecorded: VecDeque::new(),
             fell_back: false,
         })
@@ -143,28 +152,61 @@ impl Worker {
     /// # Errors
     /// [`AlertError`]; a delivery that was under way comes back when its lease ends.
     pub fn step(&mut self) -> Result<bool, AlertError> {
+        let stepped = self.try_step();
+        if stepped.is_err() {
+            self.adopt_at = (self.clock)().plus(ADOPT_GRACE);
+        }
+        stepped
+    }
+
+    fn try_step(&mut self) -> Result<bool, AlertError> {
         self.probe_when_due()?;
         self.record_all()?;
-        let Some(claim) = self.next_claim()? else { return Ok(false) };
-        let is_batch = self.is_batched(&claim)?;
+        let Some(claim) = self.next_claim()? else { return self.adopt() };
         let mut claims = vec![claim];
-        while is_batch && claims.len() < BATCH_MOST {
+        match self.gather(&mut claims).and_then(|()| self.nexts(&claims)) {
+            Ok(nexts) => self.attempt(&claims, nexts).map(|()| true),
+            Err(e) => {
+                // No attempt was made: they are tried when the store is back. A row that cannot be read is left to its lease.
+                if e.is_store_lost() {
+                    self.held.extend(claims);
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// To a delivery that leaves with others, the others.
+    fn gather(&mut self, claims: &mut Vec<Claim>) -> Result<(), AlertError> {
+        let Some(first) = claims.first().cloned() else { return Ok(()) };
+        if !self.is_batched(&first)? {
+            return Ok(());
+        }
+        while claims.len() < BATCH_MOST {
             let Some(next) = self.next_claim()? else { break };
-            if next.delivery.notifier == claims[0].delivery.notifier && self.is_batched(&next)? {
+            if next.delivery.notifier == first.delivery.notifier && self.is_batched(&next)? {
                 claims.push(next);
             } else {
-                self.held = Some(next);
+                self.held.push_back(next);
                 break;
             }
         }
-        self.attempt(&claims).map(|()| true)
+        Ok(())
+    }
+
+    fn nexts(&self, claims: &[Claim]) -> Result<Vec<Option<String>>, AlertError> {
+        claims.iter().map(|claim| self.next_of_chain(claim)).collect()
     }
 
     fn next_claim(&mut self) -> Result<Option<Claim>, AlertError> {
         let now = (self.clock)();
-        // A lease that has ended is somebody else's by now.
-        if let Some(held) = self.held.take().filter(|held| held.delivery.lease_until > Some(now)) {
-            return Ok(Some(held));
+        while let Some(held) = self.held.pop_front() {
+            // A lease that ends before an attempt does would let somebody else begin one.
+            let needed = now.plus(self.lease.saturating_sub(LEASE_MARGIN));
+            if held.delivery.lease_until >= Some(needed) {
+                return Ok(Some(held));
+            }
+            self.put_back(held)?;
         }
         let ask = |lane| self.store.claim(&self.run_id, &self.phase, now, self.lease, lane);
         let own = self.notifiers.first().map(|(n, _)| n.name());
@@ -176,6 +218,52 @@ impl Worker {
                 None => ask(Lane::AllBut(&self.names)),
             },
         }
+    }
+
+    /// A claim without an attempt counts for nothing.
+    fn put_back(&mut self, claim: Claim) -> Result<(), AlertError> {
+        let put = self.store.put_back(&claim, None, claim.delivery.next_attempt_at);
+        if put.is_err() {
+            self.held.push_front(claim);
+        }
+        put
+    }
+
+    /// Ends: what is claimed and was not tried goes back. When the store is away it comes back by itself when its lease ends.
+    pub(crate) fn leave(&mut self) {
+        while let Some(held) = self.held.pop_front() {
+            if let Err(e) = self.put_back(held) {
+                tracing::warn!("claimed deliveries come back when their lease ends: {e}");
+                return;
+            }
+        }
+    }
+
+    /// Sends one delivery of a dispatcher that has been silent for long, through a notifier that works. It arrives, or it goes back: its
+    /// chain is not ours, and nobody here gives it up.
+    fn adopt(&mut self) -> Result<bool, AlertError> {
+        let now = (self.clock)();
+        if now < self.adopt_at {
+            return Ok(false);
+        }
+        self.adopt_at = now.plus(ADOPT_EVERY);
+        let works = |c: &Circuit| c.availability(now) >= 1.0;
+        let names: Vec<String> =
+            self.notifiers.iter().filter(|(_, c)| works(c)).map(|(n, _)| n.name().to_owned()).collect();
+        if names.is_empty() {
+            return Ok(false);
+        }
+        let Some(claim) = self.store.adopt(&self.run_id, &self.phase, now, self.lease, &names)? else {
+            return Ok(false);
+        };
+        let (id, run_id) = (claim.delivery.delivery_id, &claim.delivery.run_id);
+        tracing::warn!("delivery {id} of run {run_id} is sent here: its dispatcher has been silent for long");
+        let name = claim.delivery.notifier.clone();
+        self.attempt(&[claim], vec![None])?;
+        if self.notifiers.iter().any(|(n, c)| n.name() == name && works(c)) {
+            self.adopt_at = now;
+        }
+        Ok(true)
     }
 
     /// True for a delivery that leaves with others in one message.
@@ -207,13 +295,23 @@ impl Worker {
     /// Sets `alert_queue_depth` and `alert_oldest_pending_seconds`; how many deliveries are open.
     ///
     /// # Errors
-    /// [`AlertError::Store`].
+    /// [`AlertError::Store`]; what is known grows older meanwhile.
     pub fn measure(&mut self) -> Result<u64, AlertError> {
-        let open = self.store.open_deliveries(&self.run_id, &self.phase)?;
-        self.metrics.queue_depth.set(open.deliveries as f64);
-        let age = open.oldest.map_or(0.0, |raised| (self.clock)().secs_since(raised).max(0.0));
-        self.metrics.oldest_pending.set(age);
-        Ok(open.deliveries)
+        match self.store.open_deliveries(&self.run_id, &self.phase) {
+            Ok(open) => {
+                self.queue.stored(open, (self.clock)());
+                Ok(open.deliveries)
+            }
+            Err(e) => {
+                self.age_queue();
+                Err(e)
+            }
+        }
+    }
+
+    /// The store cannot be asked.
+    pub(crate) fn age_queue(&self) {
+        self.queue.age((self.clock)());
     }
 
     /// Probes every notifier when its turn has come.
@@ -242,11 +340,7 @@ impl Worker {
     }
 
     /// One attempt for all of these: they go to the same notifier, in one message when they are several.
-    fn attempt(&mut self, claims: &[Claim]) -> Result<(), AlertError> {
-        let mut nexts = Vec::with_capacity(claims.len());
-        for claim in claims {
-            nexts.push(self.next_of_chain(claim)?);
-        }
+    fn attempt(&mut self, claims: &[Claim], nexts: Vec<Option<String>>) -> Result<(), AlertError> {
         let result = self.send(claims, nexts.iter().all(Option::is_some))?;
         let now = (self.clock)();
         for (claim, next) in claims.iter().zip(nexts) {
@@ -284,6 +378,9 @@ impl Worker {
         now: Timestamp,
     ) -> Result<bool, AlertError> {
         let own = claim.delivery.run_id == self.run_id && claim.delivery.phase == self.phase;
+        if let (false, Err(e)) = (own, result) {
+            return self.store.put_back(claim, Some(&e.to_string()), now).map(|()| true);
+        }
         let metrics = self.metrics.notifier(&claim.delivery.notifier)?.clone();
         let what = self.machine.after(claim.delivery.delivery_id, claim.delivery.attempt, result, now);
         let recorded = match (what, result) {

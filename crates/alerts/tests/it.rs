@@ -13,14 +13,24 @@ mod delivery;
 mod faults;
 #[path = "it/faulty.rs"]
 mod faulty;
+#[path = "it/injected.rs"]
+mod injected;
 #[path = "it/load.rs"]
 mod load;
 #[path = "it/login.rs"]
 mod login;
+#[path = "it/neighbours.rs"]
+mod neighbours;
 #[path = "it/outages.rs"]
 mod outages;
+#[path = "it/overflow.rs"]
+mod overflow;
 #[path = "it/place.rs"]
 mod place;
+#[path = "it/sources.rs"]
+mod sources;
+#[path = "it/start.rs"]
+mod start;
 #[path = "it/stores.rs"]
 mod stores;
 #[path = "it/third_parties.rs"]

@@ -27,8 +27,16 @@ impl Postgres {
     /// # Errors
     /// The package `postgresql` is missing, or the server does not come up.
     pub fn start() -> Result<Self, ServiceError> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// As [`start`](Self::start), with its files in a folder of its own below this one.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_in(folder: &Path) -> Result<Self, ServiceError> {
         let binaries = binaries()?;
-        let place = TempDir::with_prefix("postgres-")
+        let place = TempDir::with_prefix_in("postgres-", folder)
             .map_err(|e| ServiceError(format!("temporary directory: {e}")))?;
         let data = place.path().join("data");
         let failed = |e: std::io::Error| ServiceError(format!("{}: {e}", data.display()));

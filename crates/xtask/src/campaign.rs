@@ -96,6 +96,14 @@ pub const CAMPAIGNS: &[Campaign] = &[
         about: "alerts while the dispatcher and a real PostgreSQL are killed and restarted: none lost; ASSAY_CHAOS_SEED draws another day",
     },
     Campaign {
+        name: "alerts-mixed",
+        package: "alerts",
+        binary: "it",
+        filter: "chaos::all_faults",
+        length: ("ASSAY_CHAOS_MIXED", "10000"),
+        about: "alerts while the process, a real PostgreSQL, its disk and a notifier fail in turns: none lost; needs the right to mount",
+    },
+    Campaign {
         name: "alerts-outages",
         package: "alerts",
         binary: "it",

@@ -6,7 +6,9 @@
 //! in SQLite and as JSONB in PostgreSQL.
 
 mod operator;
+mod overflow;
 mod postgres;
+mod shared;
 mod sqlite;
 
 use std::ops::Deref;
@@ -18,10 +20,10 @@ use market::Timestamp;
 use crate::config::AlertConfig;
 use crate::model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord, Disposition};
 pub use operator::OperatorStore;
+pub use overflow::{Overflow, OverflowStore};
 pub use postgres::PostgresConfig;
-
-/// Rows that nobody has touched for so long belong to a dispatcher that is gone: any worker takes them over.
-const ADOPT_AFTER: Duration = Duration::from_secs(600);
+pub use shared::SharedStore;
+pub(crate) use shared::{ADOPT_AFTER, BEAT_EVERY};
 
 /// A delivery that a worker holds.
 #[derive(Debug, Clone)]
@@ -61,6 +63,8 @@ pub struct Plan {
     pub notifiers: Vec<String>,
     /// Not before: later than now for what waits for its batch.
     pub due: Timestamp,
+    /// When so many alerts of the same rule and key wait to be delivered, the alert is counted instead. 0: never.
+    pub overflow: u32,
 }
 
 /// How [`AlertStore::take_in`] found an alert.
@@ -70,6 +74,8 @@ pub enum Taken {
     New(Disposition),
     /// It had been stored before: the cursor moved, nothing else happened.
     Known(Disposition),
+    /// Another alert has its id. Nothing happened, and the cursor did not move.
+    Another,
 }
 
 /// A store of alerts and their deliveries. Each method is one transaction: done whole, or not at all.
@@ -79,7 +85,7 @@ pub enum Taken {
 ///
 /// Each one fails with [`AlertError`]: when [`AlertError::is_store_lost`] it can be called again later.
 #[expect(clippy::missing_errors_doc, reason = "said once, above")]
-pub trait AlertStore: OperatorStore + Send + std::fmt::Debug {
+pub trait AlertStore: OperatorStore + OverflowStore + SharedStore + Send + std::fmt::Debug {
     /// Whether it answers.
     fn ping(&self) -> Result<(), AlertError>;
 
@@ -104,7 +110,8 @@ pub trait AlertStore: OperatorStore + Send + std::fmt::Debug {
     /// Moves a cursor without an alert.
     fn set_cursor(&self, source: &str, position: u64, now: Timestamp) -> Result<(), AlertError>;
 
-    /// Stores an alert, its deliveries and the cursor behind it.
+    /// Stores an alert, its deliveries and the cursor behind it. An alert of the same id is the same one when rule, key and the time when
+    /// it was raised are the same.
     fn take_in(
         &self,
         alert: &Alert,
@@ -113,9 +120,8 @@ pub trait AlertStore: OperatorStore + Send + std::fmt::Debug {
         now: Timestamp,
     ) -> Result<Taken, AlertError>;
 
-    /// Takes the delivery that has been due longest, with a lease: one whose lease has ended, else one of this run and phase, else one of
-    /// others that nobody has touched for ten minutes. No two workers get the same one while its lease lasts. (A claim whose answer is lost
-    /// comes back when its lease ends.)
+    /// Takes the delivery of this run and phase that has been due longest, with a lease: one whose lease has ended, else one that waits. No
+    /// two workers get the same one while its lease lasts. (A claim whose answer is lost comes back when its lease ends.)
     fn claim(
         &self,
         run_id: &str,
@@ -146,10 +152,6 @@ pub trait AlertStore: OperatorStore + Send + std::fmt::Debug {
 
     /// What is open of a run's phase.
     fn open_deliveries(&self, run_id: &str, phase: &str) -> Result<Open, AlertError>;
-
-    /// Deletes alerts of other runs that were raised before a time, with their deliveries; how many alerts. What is open or in
-    /// the dead letters stays until a person has dealt with it.
-    fn forget(&self, before: Timestamp, keep_run: &str) -> Result<u64, AlertError>;
 }
 
 /// A server that has an alert store.
@@ -208,7 +210,7 @@ impl Deref for Store {
     }
 }
 
-/// Rows older than this are orphaned.
+/// What was due, and who was heard of, before this is orphaned.
 fn orphaned(now: Timestamp) -> i64 {
     now.0.saturating_sub(nanos(ADOPT_AFTER))
 }

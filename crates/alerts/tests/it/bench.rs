@@ -168,6 +168,13 @@ impl Bench {
         alert_id
     }
 
+    /// Another run under the same name: its journal begins anew.
+    pub fn begin_anew(&mut self) {
+        std::fs::remove_file(&self.config.sources[0]).unwrap();
+        self.seq = 0;
+        self.restart();
+    }
+
     pub fn spool(&self) -> Spool {
         Spool::open(&self.config.sources[1], RUN).unwrap()
     }

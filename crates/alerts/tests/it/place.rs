@@ -44,6 +44,11 @@ impl Place {
         Some(Arc::new(PostgresConfig::resolve(url, "", &|_| None).unwrap()))
     }
 
+    /// The address of its database on PostgreSQL.
+    pub fn url(&self) -> Option<&str> {
+        self.server.as_ref().map(|(_, url)| url.as_str())
+    }
+
     /// A connection of its own.
     pub fn try_store(&self) -> Result<Store, AlertError> {
         match self.config() {
@@ -112,7 +117,7 @@ pub fn sql(url: &str, text: &str) -> Vec<Vec<String>> {
     })
 }
 
-/// Holds a lock on a table until it is dropped.
+/// Holds what a transaction locked until it is dropped; then the transaction is rolled back.
 pub struct Holder {
     runtime: tokio::runtime::Runtime,
     client: tokio_postgres::Client,
@@ -120,14 +125,15 @@ pub struct Holder {
 
 impl Holder {
     pub fn lock(url: &str, table: &str) -> Self {
+        Self::begin(url, &format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+    }
+
+    pub fn begin(url: &str, statement: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
             tokio::spawn(connection);
-            client
-                .batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
-                .await
-                .unwrap();
+            client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
             client
         });
         Self { runtime, client }

@@ -39,6 +39,7 @@ fn plan(notifiers: &[&str]) -> Plan {
         throttle: Duration::ZERO,
         notifiers: notifiers.iter().map(|n| (*n).to_owned()).collect(),
         due: NOW,
+        overflow: 0,
     }
 }
 
@@ -57,6 +58,9 @@ fn an_alert_is_taken_in_once_and_its_cursor_with_it() {
         let again = store.take_in(&alert("r", 1), &plan(&["c"]), ("journal", 9), at(9)).unwrap();
         assert_eq!(again, Taken::Known(Disposition::Deliver), "as it was, whatever is planned now");
         assert_eq!(store.cursor("journal").unwrap(), Some(9));
+        let later = Alert { raised_at: at(500), ..alert("r", 1) };
+        assert_eq!(store.take_in(&later, &plan(&["c"]), ("journal", 10), at(9)).unwrap(), Taken::Another);
+        assert_eq!(store.cursor("journal").unwrap(), Some(9), "nobody has it, so nobody is past it");
         store.set_cursor("journal", 12, at(9)).unwrap();
         let other = place.store();
         assert_eq!(other.cursor("journal").unwrap(), Some(12), "for everybody");
@@ -81,7 +85,7 @@ fn throttled_alerts_are_stored_and_not_delivered() {
             let alert = Alert { key: key.to_owned(), raised_at: at(seconds), ..alert("r", n) };
             match store.take_in(&alert, &throttled, ("j", n), at(seconds)).unwrap() {
                 Taken::New(d) => d,
-                Taken::Known(_) => panic!("{n} was not there"),
+                other => panic!("{n} was not there: {other:?}"),
             }
         };
         use Disposition::{Deliver, Throttled};
@@ -188,18 +192,39 @@ fn rows_of_a_dispatcher_that_is_gone_are_adopted() {
         }
         // One of them was being sent.
         store.claim("r", "main", at(2), LEASE, Lane::All).unwrap().unwrap();
-        assert!(store.claim("other", "main", at(599), LEASE, Lane::All).unwrap().is_none());
+        let names = ["a".to_owned(), "b".to_owned()];
+        let adopt = |run: &str, phase: &str, seconds, names: &[String]| {
+            store.adopt(run, phase, at(seconds), LEASE, names).unwrap()
+        };
+        assert!(adopt("other", "main", 599, &names).is_none());
+        assert!(adopt("r", "smoke", 599, &names).is_none(), "nor another phase's");
         assert!(
-            store.claim("r", "smoke", at(599), LEASE, Lane::All).unwrap().is_none(),
-            "nor another phase's"
+            store.claim("other", "main", at(2_000), LEASE, Lane::All).unwrap().is_none(),
+            "not as its own"
         );
-        let ids: BTreeSet<String> = (0..2)
-            .map(|_| {
-                store.claim("other", "main", at(650), LEASE, Lane::All).unwrap().unwrap().delivery.alert_id
-            })
-            .collect();
+        // Its dispatcher is held up, and lives.
+        store.beat("r", "main", at(1_000)).unwrap();
+        assert!(adopt("other", "main", 1_599, &names).is_none());
+        assert!(adopt("r", "main", 1_700, &names).is_none(), "what is its own it claims");
+        assert!(adopt("other", "main", 1_700, &names[1..]).is_none(), "of its own notifiers only");
+        let claims: Vec<_> = (0..2).map(|_| adopt("other", "main", 1_700, &names).unwrap()).collect();
+        let ids: BTreeSet<&str> = claims.iter().map(|c| c.delivery.alert_id.as_str()).collect();
         assert_eq!(ids.len(), 2);
-        assert!(store.claim("other", "main", at(650), LEASE, Lane::All).unwrap().is_none());
+        assert!(adopt("other", "main", 1_700, &names).is_none());
+        // One arrives, the other goes back as it was.
+        let (sent, back) = (&claims[0], &claims[1]);
+        assert!(store.sent(sent, 5, at(1_701)).unwrap());
+        store.put_back(back, Some("network: gone"), at(1_701)).unwrap();
+        store.put_back(back, Some("network: gone"), at(1_701)).unwrap();
+        let (row, _) = store.delivery(back.delivery.delivery_id).unwrap().unwrap();
+        assert_eq!((row.attempt + 1, row.lease_until), (back.delivery.attempt, None));
+        assert!(matches!(row.status, Status::Pending | Status::Retry));
+        let own = store.claim("r", "main", at(1_702), LEASE, Lane::All).unwrap().unwrap();
+        assert_eq!(own.delivery.delivery_id, row.delivery_id, "its own dispatcher has it at once");
+        // It has the number of the attempt that went back; a late repetition does not take it.
+        store.put_back(back, None, at(1_703)).unwrap();
+        assert!(!store.sent(back, 1, at(1_703)).unwrap());
+        assert!(store.sent(&own, 1, at(1_703)).unwrap());
     });
 }
 
@@ -251,13 +276,95 @@ fn earlier_runs_stay_for_the_retention_time_and_dead_letters_longer() {
             }
         }
         assert_eq!(store.forget(at(0), "now").unwrap(), 0, "nothing is that old");
-        assert_eq!(store.forget(at(100), "now").unwrap(), 2);
+        store.beat("old", "smoke", at(100)).unwrap();
+        assert_eq!(store.forget(at(100), "now").unwrap(), 1, "not those of a run whose dispatcher lives");
+        assert_eq!(store.forget(at(101), "now").unwrap(), 1);
         let left =
             |run: &str| store.rows(run, None).unwrap().0.into_iter().map(|a| a.alert_id).collect::<Vec<_>>();
         assert_eq!(left("old"), ["old-2", "old-3", "old-900"]);
         assert_eq!((left("older.main").len(), left("now").len()), (0, 1));
         assert_eq!(store.rows("old", None).unwrap().1.len(), 3);
     });
+}
+
+#[test]
+fn what_overflows_is_counted_and_told_of_once() {
+    both(|place| {
+        let store = place.store();
+        let few = Plan { overflow: 2, ..plan(&["a"]) };
+        let take = |n: u64, key: &str| {
+            let alert = Alert { key: key.to_owned(), ..alert("r", n) };
+            store.take_in(&alert, &few, ("j", n), at(n)).unwrap()
+        };
+        use Disposition::{Aggregated, Deliver};
+        let key = "k".repeat(5000);
+        let taken: Vec<Taken> = (1..=4).map(|n| take(n, &key)).collect();
+        assert_eq!(taken, [Deliver, Deliver, Aggregated, Aggregated].map(Taken::New));
+        assert_eq!(take(4, &key), Taken::Known(Aggregated));
+        assert_eq!(take(5, "another"), Taken::New(Deliver));
+        let found = store.overflows("r", "main", 2).unwrap();
+        assert_eq!(found.len(), 1);
+        let overflow = &found[0];
+        assert_eq!((overflow.alerts, overflow.since, overflow.open), (2, at(3), 2));
+        assert_eq!(overflow.last.alert_id, "r-4");
+        assert!(store.overflows("r", "smoke", 2).unwrap().is_empty());
+        // One more comes before the summary: it is not lost between the two.
+        assert_eq!(take(6, &key), Taken::New(Aggregated));
+        let summary = Alert { key: "summary".to_owned(), ..alert("r", 100) };
+        assert_eq!(store.sum_up(overflow, &summary, &plan(&["a"]), at(7)).unwrap(), None);
+        let found = store.overflows("r", "main", 2).unwrap();
+        assert_eq!(
+            store.sum_up(&found[0], &summary, &plan(&["a"]), at(7)).unwrap(),
+            Some(Taken::New(Deliver))
+        );
+        let again = store.sum_up(&found[0], &summary, &plan(&["a"]), at(7)).unwrap();
+        assert_eq!(again, Some(Taken::Known(Deliver)), "its answer was lost");
+        assert!(store.overflows("r", "main", 2).unwrap().is_empty());
+        // One of the two arrives: there is room.
+        let claim = store.claim("r", "main", at(8), LEASE, Lane::All).unwrap().unwrap();
+        assert!(store.sent(&claim, 1, at(8)).unwrap());
+        assert_eq!((take(7, &key), take(8, &key)), (Taken::New(Deliver), Taken::New(Aggregated)));
+        let c = store.conservation("r", None).unwrap();
+        assert!(c.holds());
+        assert_eq!((c.raised, c.delivered, c.aggregated, c.pending), (9, 1, 4, 4));
+    });
+}
+
+/// The first attempt of a statement may still wait in the server when the second one comes: it was committed then, in its name.
+#[test]
+fn a_repetition_behind_its_first_attempt_is_recognised() {
+    let place = postgres();
+    let store = place.store();
+    raise(&store, 1, &["a"]);
+    let claim = store.claim("r", "main", at(1), LEASE, Lane::All).unwrap().unwrap();
+    let url = place.url().unwrap();
+    let both = |work: &(dyn Fn(&Store) -> String + Sync), holder: crate::place::Holder| -> Vec<String> {
+        std::thread::scope(|scope| {
+            let attempt = || scope.spawn(|| work(&place.store()));
+            let attempts = [attempt(), attempt()];
+            // Both wait in the server.
+            until(|| {
+                let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+                sql(url, waiting)[1][0] == "2"
+            });
+            drop(holder);
+            attempts.into_iter().map(|a| a.join().unwrap()).collect()
+        })
+    };
+    let locked = crate::place::Holder::begin(url, "SELECT * FROM alert_deliveries FOR UPDATE");
+    let settled = both(&|store| store.sent(&claim, 5, at(2)).unwrap().to_string(), locked);
+    assert_eq!(settled, ["true", "true"]);
+    let locked = crate::place::Holder::begin(
+        url,
+        "INSERT INTO alerts SELECT 'r-2', run_id, phase, rule_id, severity, source, title, message, labels, aggregation_key, raised_at,
+           disposition FROM alerts",
+    );
+    let mut taken = both(
+        &|store| format!("{:?}", store.take_in(&alert("r", 2), &plan(&["a"]), ("j", 2), at(2)).unwrap()),
+        locked,
+    );
+    taken.sort();
+    assert_eq!(taken, ["Known(Deliver)", "New(Deliver)"]);
 }
 
 #[test]

@@ -293,6 +293,7 @@ fn a_stopped_postgres_is_started_and_keeps_the_alerts_of_earlier_runs() {
         throttle: std::time::Duration::ZERO,
         notifiers: vec!["local_log".to_owned()],
         due: now,
+        overflow: 0,
     };
     address.open().unwrap().take_in(&alert, &plan, ("journal", 1), now).unwrap();
     server.stop();

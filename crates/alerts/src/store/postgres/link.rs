@@ -7,7 +7,7 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio_postgres::error::SqlState;
+use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row, Statement};
 
@@ -21,13 +21,16 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Deadline of what a dispatcher asks: less than a lease.
 pub(super) const SHORT: Duration = Duration::from_secs(5);
+/// How long a server that has stopped answering is given to take a goodbye.
+const CLOSE: Duration = Duration::from_millis(200);
 /// Deadline of what reads or deletes a whole run.
 pub(super) const LONG: Duration = Duration::from_secs(120);
 
 /// The migrations; the table `alert_schema` says how many have been applied. Never edit one that was released.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_tables.sql"),
     include_str!("../../../migrations/postgres/0002_audit.sql"),
+    include_str!("../../../migrations/postgres/0003_dispatchers.sql"),
 ];
 /// The lock under which one process migrates: "assay" in ASCII.
 const MIGRATION_LOCK: i64 = 0x61_7373_6179;
@@ -46,19 +49,23 @@ struct State {
     pause: Duration,
     /// No attempt to connect before.
     retry_at: Option<Instant>,
-    /// Why the last one failed.
+    /// Why the last one failed, and whether another may succeed without anybody's doing.
     why: String,
+    lost: bool,
 }
 
 /// A connection that was migrated, and what has been prepared on it.
 pub(super) struct Session {
     client: Client,
     prepared: BTreeMap<&'static str, Statement>,
+    /// What moves its bytes; it ends when the client is gone and somebody waits for it.
+    carrier: JoinHandle<()>,
 }
 
 /// Why something failed.
 enum Failed {
     Postgres(tokio_postgres::Error),
+    Late,
     Newer { found: i64, known: i64 },
 }
 
@@ -111,8 +118,8 @@ impl Link {
         Ok(Self { config: config.clone(), tls, runtime, state: RefCell::default() })
     }
 
-    /// Does something on the connection, within a time. Whatever fails by the connection closes it: the server rolls back what
-    /// was not committed.
+    /// Does something on the connection, within a time. Whatever fails closes it: the server rolls back what was not committed, and the
+    /// next connection begins afresh, perhaps to a server that is well again.
     pub(super) fn with<T>(
         &self,
         within: Duration,
@@ -130,13 +137,14 @@ impl Link {
                 Ok(value)
             }
             Ok(Err(error)) => {
-                let lost = session.client.is_closed() || is_lost(&error);
-                if !lost {
-                    state.open = Some(session);
-                }
+                let lost = session.client.is_closed() || error.code().is_none_or(|c| passes(c.code()));
+                self.close(session);
                 Err(self.failed(lost, said(&error)))
             }
-            Err(_) => Err(self.failed(true, format!("no answer within {} s", within.as_secs()))),
+            Err(_) => {
+                self.close(session);
+                Err(self.failed(true, format!("no answer within {} s", within.as_secs())))
+            }
         }
     }
 
@@ -147,41 +155,66 @@ impl Link {
 
     fn connect(&self, state: &mut State) -> Result<Session, AlertError> {
         if state.retry_at.is_some_and(|at| Instant::now() < at) {
-            return Err(self.failed(true, state.why.clone()));
+            return Err(self.failed(state.lost, state.why.clone()));
         }
-        let made = self.runtime.block_on(async { tokio::time::timeout(2 * SHORT, self.open()).await });
-        let failed = match made {
-            Ok(Ok(session)) => {
+        let failed = match self.made() {
+            Ok(session) => {
                 (state.retry_at, state.pause) = (None, Duration::ZERO);
                 return Ok(session);
             }
-            Ok(Err(Failed::Newer { found, known })) => return Err(AlertError::NewerSchema { found, known }),
-            Ok(Err(Failed::Postgres(error))) => said(&error),
-            Err(_) => "no answer when connecting".to_owned(),
+            Err(Failed::Newer { found, known }) => return Err(AlertError::NewerSchema { found, known }),
+            Err(Failed::Postgres(error)) => {
+                (error.code().is_none_or(|c| !is_misconfigured(c.code())), said(&error))
+            }
+            Err(Failed::Late) => (true, "no answer when connecting".to_owned()),
         };
         state.pause = (2 * state.pause).clamp(PAUSE_FIRST, PAUSE_MAX);
         state.retry_at = Some(Instant::now() + state.pause);
-        state.why = failed;
-        Err(self.failed(true, state.why.clone()))
+        (state.lost, state.why) = failed;
+        Err(self.failed(state.lost, state.why.clone()))
+    }
+
+    /// A new session with the schema up to date.
+    fn made(&self) -> Result<Session, Failed> {
+        let late = |_| Failed::Late;
+        let made = self.runtime.block_on(async { tokio::time::timeout(SHORT, self.open()).await });
+        let mut session = made.map_err(late)??;
+        let migrated = async { tokio::time::timeout(SHORT, migrate(&mut session)).await };
+        match self.runtime.block_on(migrated).map_err(late).and_then(|done| done) {
+            Ok(()) => Ok(session),
+            Err(failed) => {
+                self.close(session);
+                Err(failed)
+            }
+        }
     }
 
     async fn open(&self) -> Result<Session, Failed> {
         let config = &self.config.config;
-        let client = match &self.tls {
+        // That it ended is seen at the client.
+        let (client, carrier) = match &self.tls {
             None => {
                 let (client, connection) = config.connect(NoTls).await?;
-                tokio::spawn(connection);
-                client
+                (client, tokio::spawn(async { drop(connection.await) }))
             }
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await?;
-                tokio::spawn(connection);
-                client
+                (client, tokio::spawn(async { drop(connection.await) }))
             }
         };
-        let mut session = Session { client, prepared: BTreeMap::new() };
-        migrate(&mut session).await?;
-        Ok(session)
+        Ok(Session { client, prepared: BTreeMap::new(), carrier })
+    }
+
+    /// Ends a session, so that the server gives up what it holds: nothing moves its bytes when nothing is asked of this link.
+    fn close(&self, session: Session) {
+        let Session { client, prepared, mut carrier } = session;
+        drop((prepared, client));
+        self.runtime.block_on(async {
+            if tokio::time::timeout(CLOSE, &mut carrier).await.is_err() {
+                carrier.abort();
+                drop(carrier.await);
+            }
+        });
     }
 }
 
@@ -224,11 +257,17 @@ async fn version(session: &mut Session) -> Result<Option<i64>, tokio_postgres::E
     Ok(rows.first().and_then(|row| row.get(0)))
 }
 
-/// True when the server or the way to it is gone, or may be (PostgreSQL's appendix of error codes: class 08, and 57P01 to 57P05
-/// when it shuts down, crashed, or is starting).
-fn is_lost(error: &tokio_postgres::Error) -> bool {
-    let Some(code) = error.code() else { return true };
-    code.code().starts_with("08") || code.code().starts_with("57P") || *code == SqlState::TOO_MANY_CONNECTIONS
+/// True for what a person has to mend before anything can be stored (PostgreSQL's appendix of error codes): a wrong password or user
+/// (class 28), a database or schema that is not there, a user who may not use it. Whatever else keeps a connection from being made passes.
+fn is_misconfigured(code: &str) -> bool {
+    code.starts_with("28") || matches!(code, "3D000" | "3F000" | "42501")
+}
+
+/// True when a statement failed by the server's state and not by what was asked (PostgreSQL's appendix of error codes): the connection
+/// (08), a read-only server (25006, a standby for example), a rollback (40), full disk or memory or too many connections (53), not
+/// accepting connections or locked (55), cancelled or shut down or starting (57), the system below it (58), an internal error (XX).
+fn passes(code: &str) -> bool {
+    code == "25006" || ["08", "40", "53", "55", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
 }
 
 /// The error with its causes; none of them holds the password.
@@ -243,4 +282,22 @@ fn said(error: &tokio_postgres::Error) -> String {
         cause = inner.source();
     }
     text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_a_person_must_mend() {
+        for code in [
+            "08006", "25006", "40001", "53100", "53200", "53300", "55000", "57014", "57P01", "57P03", "58030",
+        ] {
+            assert!(passes(code) && !is_misconfigured(code), "{code}");
+        }
+        for code in ["28P01", "28000", "3D000", "42501"] {
+            assert!(is_misconfigured(code) && !passes(code), "{code}");
+        }
+        assert!(!passes("42P01") && !passes("22021"), "asked again it would fail again");
+    }
 }

@@ -1,4 +1,4 @@
-//! The store on PostgreSQL. Every method is one statement, so one transaction and one round trip. The connection lives in `link`,
+//! The store on PostgreSQL. Every change is one statement, so one transaction and one round trip. The connection lives in `link`,
 //! the address in `address`, TLS in `tls`.
 
 mod address;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use market::Timestamp;
 use tokio_postgres::Row;
 
-use super::{AlertStore, Claim, Lane, Open, Plan, Taken, nanos, orphaned};
+use super::{AlertStore, Claim, Lane, Open, Plan, Taken, nanos};
 use crate::model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord, Disposition, Status};
 pub use address::PostgresConfig;
 use link::{LONG, Link, SHORT};
@@ -31,17 +31,19 @@ macro_rules! delivery_columns {
     };
 }
 mod operator;
+mod overflow;
+mod shared;
 
 /// How many columns of an alert stand before those of a delivery.
 const ALERT_WIDTH: usize = 12;
 
-/// What is due, the longest due first: `$1` run, `$2` phase, `$3` now, `$4` the time of orphans, `$6` the only notifier, `$7` those left out.
+/// What is due, the longest due first: `$1` run, `$2` phase, `$3` now, `$4` the lease's end, `$5` the only notifier, `$6` those left out.
 /// Each part reads the first row of an index that nobody else has locked; the first part that has one ends the search.
 macro_rules! due {
     ($when:literal, $order:literal) => {
         concat!(
             "SELECT delivery_id FROM (SELECT delivery_id FROM alert_deliveries WHERE ", $when,
-            " AND ($6::text IS NULL OR notifier = $6) AND ($7::text[] IS NULL OR notifier <> ALL($7)) ORDER BY ", $order,
+            " AND ($5::text IS NULL OR notifier = $5) AND ($6::text[] IS NULL OR notifier <> ALL($6)) ORDER BY ", $order,
             ", delivery_id LIMIT 1 FOR UPDATE SKIP LOCKED) one"
         )
     };
@@ -55,12 +57,8 @@ const CLAIM: &str = concat!(
         "status IN ('PENDING','RETRY') AND run_id = $1 AND phase = $2 AND next_attempt_at <= $3",
         "next_attempt_at"
     ),
-    " UNION ALL ",
-    due!("status = 'SENDING' AND lease_until <= $4", "lease_until"),
-    " UNION ALL ",
-    due!("status IN ('PENDING','RETRY') AND next_attempt_at <= $4", "next_attempt_at"),
     ") parts LIMIT 1)
-    UPDATE alert_deliveries d SET status = 'SENDING', attempt = d.attempt + 1, lease_until = $5
+    UPDATE alert_deliveries d SET status = 'SENDING', attempt = d.attempt + 1, lease_until = $4
     FROM due, alerts a WHERE d.delivery_id = due.delivery_id AND a.alert_id = d.alert_id
     RETURNING ",
     alert_columns!(),
@@ -68,38 +66,59 @@ const CLAIM: &str = concat!(
     delivery_columns!()
 );
 
-/// One statement sees the tables as they were before it: the last part finds what was known before.
+/// One statement sees the tables as they were before it: `known` is what was there before. No row at all comes back when another
+/// transaction stored the alert meanwhile; the statement, asked again, sees it.
 const TAKE_IN: &str = "
-WITH moved AS (
-  INSERT INTO alert_cursors(source, position, moved_at) VALUES($1, $2, $3)
-  ON CONFLICT(source) DO UPDATE SET position = excluded.position, moved_at = excluded.moved_at),
+WITH known AS (
+  SELECT disposition, raised_at = $14::bigint AND rule_id = $7::text AND aggregation_key = $13::text AS same FROM alerts
+  WHERE alert_id = $4),
 new AS (
   INSERT INTO alerts(alert_id, run_id, phase, rule_id, severity, source, title, message, labels, aggregation_key, raised_at, disposition)
   SELECT $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13, $14, CASE
     WHEN $15::bigint > 0 AND EXISTS(
       SELECT 1 FROM alerts WHERE run_id = $5 AND phase = $6 AND rule_id = $7 AND md5(aggregation_key) = md5($13)
         AND aggregation_key = $13 AND raised_at > $14 - $15 AND raised_at <= $14 AND disposition <> 'throttled') THEN 'throttled'
-    WHEN cardinality($16::text[]) = 0 THEN 'store_only' ELSE 'deliver' END
+    WHEN cardinality($16::text[]) = 0 THEN 'store_only'
+    WHEN $18::bigint > 0 AND $18 <= (SELECT COUNT(*) FROM (
+      SELECT alert_id FROM alerts WHERE run_id = $5 AND phase = $6 AND rule_id = $7 AND md5(aggregation_key) = md5($13)
+        AND disposition = 'deliver' ORDER BY raised_at DESC LIMIT $18) newest WHERE EXISTS(
+          SELECT 1 FROM alert_deliveries d WHERE d.alert_id = newest.alert_id AND d.status IN ('PENDING','SENDING','RETRY')))
+      THEN 'aggregated'
+    ELSE 'deliver' END
+  WHERE NOT EXISTS(SELECT 1 FROM known)
   ON CONFLICT(alert_id) DO NOTHING
   RETURNING disposition),
 deliveries AS (
   INSERT INTO alert_deliveries(alert_id, run_id, phase, notifier, status, attempt, next_attempt_at, created_at)
   SELECT $4, $5, $6, n.notifier, 'PENDING', 0, $17, $3
-  FROM new, unnest($16::text[]) WITH ORDINALITY AS n(notifier, place) WHERE new.disposition = 'deliver' ORDER BY n.place)
-SELECT disposition, true FROM new UNION ALL SELECT disposition, false FROM alerts WHERE alert_id = $4";
+  FROM new, unnest($16::text[]) WITH ORDINALITY AS n(notifier, place) WHERE new.disposition = 'deliver' ORDER BY n.place),
+counted AS (
+  INSERT INTO alert_overflow(run_id, phase, rule_id, aggregation_key, alerts, since, last_alert_id)
+  SELECT $5, $6, $7, $13, 1, $3, $4 FROM new WHERE new.disposition = 'aggregated'
+  ON CONFLICT(run_id, phase, rule_id, md5(aggregation_key))
+  DO UPDATE SET alerts = alert_overflow.alerts + 1, last_alert_id = excluded.last_alert_id),
+moved AS (
+  INSERT INTO alert_cursors(source, position, moved_at) SELECT $1::text, $2::bigint, $3::bigint
+  WHERE EXISTS(SELECT 1 FROM new) OR EXISTS(SELECT 1 FROM known WHERE same)
+  ON CONFLICT(source) DO UPDATE SET position = excluded.position, moved_at = excluded.moved_at)
+SELECT disposition, true, true FROM new UNION ALL SELECT disposition, false, same FROM known";
 
-/// `$4` is the state of the row after it: a repetition finds it there.
+/// A claim is told by its attempt and the end of its lease: one that was put back leaves the number of its attempt to the next.
 const SETTLE: &str = "
 WITH done AS (
   UPDATE alert_deliveries SET status = $4, lease_until = NULL, last_error = COALESCE($5, last_error),
     latency_ms = COALESCE($6, latency_ms), next_attempt_at = COALESCE($7, next_attempt_at), settled_at = COALESCE($8, settled_at)
-  WHERE delivery_id = $1 AND status = 'SENDING' AND attempt = $2
+  WHERE delivery_id = $1 AND status = 'SENDING' AND attempt = $2 AND lease_until = $9
   RETURNING delivery_id, alert_id, run_id, phase),
 next AS (
   INSERT INTO alert_deliveries(alert_id, run_id, phase, notifier, status, attempt, next_attempt_at, created_at, fallback_of)
   SELECT alert_id, run_id, phase, $3::text, 'PENDING', 0, $8, $8, delivery_id FROM done WHERE $3::text IS NOT NULL)
-SELECT true FROM done UNION ALL
-SELECT true FROM alert_deliveries WHERE delivery_id = $1 AND status = $4 AND attempt = $2";
+SELECT true FROM done";
+
+/// A repetition finds the row as its first attempt left it. A statement of its own, so that it sees what was committed while the one
+/// before it waited for the row.
+const SETTLED: &str =
+    "SELECT true FROM alert_deliveries WHERE delivery_id = $1 AND status = $2 AND attempt = $3";
 
 /// The two tables in one statement: one snapshot.
 const ROWS: &str = concat!(
@@ -134,15 +153,6 @@ SELECT COUNT(*),
   COUNT(*) FILTER (WHERE disposition = 'deliver' AND is_open)
 FROM own";
 
-const FORGET: &str = "
-WITH old AS (
-  SELECT alert_id FROM alerts a WHERE a.raised_at < $1 AND a.run_id <> $2 AND NOT EXISTS(
-    SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id AND d.status NOT IN ('SENT','FAILED','CANCELLED'))),
-deliveries AS (DELETE FROM alert_deliveries WHERE alert_id IN (SELECT alert_id FROM old)),
-cursors AS (DELETE FROM alert_cursors WHERE moved_at < $1),
-gone AS (DELETE FROM alerts WHERE alert_id IN (SELECT alert_id FROM old) RETURNING 1)
-SELECT COUNT(*) FROM gone";
-
 /// The store on PostgreSQL.
 #[derive(Debug)]
 pub(super) struct Postgres {
@@ -174,9 +184,10 @@ impl Postgres {
 
     fn settle(&self, claim: &Claim, status: Status, outcome: &Outcome<'_>) -> Result<bool, AlertError> {
         let (id, attempt) = (claim.delivery.delivery_id, i64::from(claim.delivery.attempt));
+        let lease = claim.delivery.lease_until.map(|until| until.0);
         let error = outcome.error.map(clean);
         let found = self.link.with(SHORT, async |session| {
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
                 &id,
                 &attempt,
                 &outcome.next,
@@ -185,8 +196,13 @@ impl Postgres {
                 &outcome.latency_ms,
                 &outcome.next_attempt_at,
                 &outcome.settled_at,
+                &lease,
             ];
-            session.query(SETTLE, &parameters).await
+            let done = session.query(SETTLE, &parameters).await?;
+            if !done.is_empty() {
+                return Ok(done);
+            }
+            session.query(SETTLED, &[&id, &status.as_str(), &attempt]).await
         })?;
         Ok(!found.is_empty())
     }
@@ -266,9 +282,9 @@ impl AlertStore for Postgres {
         let (source, position) = (clean(cursor.0), cursor.1.cast_signed());
         let (alert_id, rule, title) = (clean(&alert.alert_id), clean(&alert.rule_id), clean(&alert.title));
         let (message, key) = (clean(&alert.message), clean(&alert.key));
-        let (throttle, due) = (nanos(plan.throttle), plan.due.max(now).0);
+        let (throttle, due, overflow) = (nanos(plan.throttle), plan.due.max(now).0, i64::from(plan.overflow));
         let rows = self.link.with(SHORT, async |session| {
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 17] = [
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 18] = [
                 &source,
                 &position,
                 &now.0,
@@ -286,13 +302,22 @@ impl AlertStore for Postgres {
                 &throttle,
                 &plan.notifiers,
                 &due,
+                &overflow,
             ];
+            let taken = session.query(TAKE_IN, &parameters).await?;
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
             session.query(TAKE_IN, &parameters).await
         })?;
         let row =
             rows.first().ok_or_else(|| AlertError::BadRow(format!("alert {alert_id} was not stored")))?;
         let disposition = disposition(row.get(0))?;
-        Ok(if row.get(1) { Taken::New(disposition) } else { Taken::Known(disposition) })
+        Ok(match (row.get(1), row.get(2)) {
+            (true, _) => Taken::New(disposition),
+            (false, true) => Taken::Known(disposition),
+            (false, false) => Taken::Another,
+        })
     }
 
     fn claim(
@@ -308,9 +333,9 @@ impl AlertStore for Postgres {
             Lane::Only(notifier) => (Some(notifier), None),
             Lane::AllBut(names) => (None, Some(names)),
         };
-        let (orphaned, until) = (orphaned(now), now.plus(lease).0);
+        let until = now.plus(lease).0;
         let rows = self.link.with(SHORT, async |session| {
-            session.query(CLAIM, &[&run_id, &phase, &now.0, &orphaned, &until, &only, &but]).await
+            session.query(CLAIM, &[&run_id, &phase, &now.0, &until, &only, &but]).await
         })?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(Some(Claim { alert: alert_row(row)?, delivery: delivery_row(row, ALERT_WIDTH)? }))
@@ -352,12 +377,6 @@ impl AlertStore for Postgres {
         let rows = self.link.with(SHORT, async |session| session.query(SQL, &[&run_id, &phase]).await)?;
         let row = rows.first().ok_or_else(|| AlertError::BadRow("a count has no row".to_owned()))?;
         Ok(Open { deliveries: count(row, 0), oldest: row.get::<_, Option<i64>>(1).map(Timestamp) })
-    }
-
-    fn forget(&self, before: Timestamp, keep_run: &str) -> Result<u64, AlertError> {
-        let rows =
-            self.link.with(LONG, async |session| session.query(FORGET, &[&before.0, &keep_run]).await)?;
-        Ok(rows.first().map_or(0, |row| count(row, 0)))
     }
 }
 

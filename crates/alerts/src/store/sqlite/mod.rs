@@ -1,6 +1,8 @@
 //! The embedded store: SQLite in WAL mode, mode 0600.
 
 mod operator;
+mod overflow;
+mod shared;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,14 +12,15 @@ use std::time::Duration;
 use market::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
-use super::{AlertStore, Claim, Lane, Open, Plan, Taken, nanos, orphaned};
+use super::{AlertStore, Claim, Lane, Open, Plan, Taken, nanos};
 use crate::model::{Alert, AlertError, AlertRecord, Conservation, DeliveryRecord, Disposition, Status};
 
 /// The schema's version (`PRAGMA user_version`) is how many of these have been applied. Never edit one that was released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../../migrations/sqlite/0002_audit.sql"),
     include_str!("../../../migrations/sqlite/0003_claims.sql"),
+    include_str!("../../../migrations/sqlite/0004_dispatchers.sql"),
 ];
 
 /// How long a statement waits for another writer.
@@ -59,6 +62,36 @@ impl Sqlite {
 
     fn begin(&self) -> Result<Transaction<'_>, AlertError> {
         Ok(Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?)
+    }
+
+    /// Claims the first row of a query, whose parameters it does not change.
+    fn take(
+        &self,
+        due: &str,
+        parameters: &[&dyn rusqlite::ToSql],
+        until: Timestamp,
+    ) -> Result<Option<Claim>, AlertError> {
+        // Mostly nothing is due: then no lock is taken.
+        if collect(&self.db, due, parameters, delivery_row)?.is_empty() {
+            return Ok(None);
+        }
+        let tx = self.begin()?;
+        let Some(mut delivery) = collect(&tx, due, parameters, delivery_row)?.pop() else {
+            return Ok(None);
+        };
+        delivery.attempt += 1;
+        delivery.status = Status::Sending;
+        delivery.lease_until = Some(until);
+        tx.execute(
+            "UPDATE alert_deliveries SET status = 'SENDING', attempt = ?2, lease_until = ?3 WHERE delivery_id = ?1",
+            params![delivery.delivery_id, delivery.attempt, until.0],
+        )?;
+        let sql = format!("SELECT {ALERT_COLUMNS} FROM alerts WHERE alert_id = ?1");
+        let alert = collect(&tx, &sql, params![delivery.alert_id], alert_row)?
+            .pop()
+            .ok_or_else(|| AlertError::BadRow(format!("delivery {} has no alert", delivery.delivery_id)))?;
+        tx.commit()?;
+        Ok(Some(Claim { delivery, alert }))
     }
 
     /// An UPDATE of a row that a claim holds. When it had been made already (the first answer was lost), the row stands as it
@@ -175,11 +208,18 @@ impl AlertStore for Sqlite {
         now: Timestamp,
     ) -> Result<Taken, AlertError> {
         let tx = self.begin()?;
-        move_cursor(&tx, cursor.0, cursor.1, now)?;
-        let known: Option<String> = tx
-            .query_row("SELECT disposition FROM alerts WHERE alert_id = ?1", [&alert.alert_id], |r| r.get(0))
+        let known: Option<(String, bool)> = tx
+            .query_row(
+                "SELECT disposition, raised_at = ?2 AND rule_id = ?3 AND aggregation_key = ?4 FROM alerts WHERE alert_id = ?1",
+                params![alert.alert_id, alert.raised_at.0, alert.rule_id, alert.key],
+                |r| Ok((r.get(0)?, r.get(1)?)),
+            )
             .optional()?;
-        if let Some(known) = known {
+        if matches!(known, Some((_, false))) {
+            return Ok(Taken::Another);
+        }
+        move_cursor(&tx, cursor.0, cursor.1, now)?;
+        if let Some((known, _)) = known {
             tx.commit()?;
             return Ok(Taken::Known(disposition(&known)?));
         }
@@ -187,6 +227,9 @@ impl AlertStore for Sqlite {
             Disposition::Throttled
         } else if plan.notifiers.is_empty() {
             Disposition::StoreOnly
+        } else if plan.overflow > 0 && overflow::waiting(&tx, alert, plan.overflow)? >= plan.overflow {
+            overflow::count_in(&tx, alert, now)?;
+            Disposition::Aggregated
         } else {
             Disposition::Deliver
         };
@@ -214,29 +257,9 @@ impl AlertStore for Sqlite {
             Lane::Only(notifier) => (Some(notifier), None),
             Lane::AllBut(names) => (None, serde_json::to_string(names).ok()),
         };
-        let parameters = params![run_id, phase, now.0, orphaned(now), only, but];
+        let parameters = params![run_id, phase, now.0, only, but];
         let due = due();
-        // Mostly nothing is due: then no lock is taken.
-        if collect(&self.db, &due, parameters, delivery_row)?.is_empty() {
-            return Ok(None);
-        }
-        let tx = self.begin()?;
-        let Some(mut delivery) = collect(&tx, &due, parameters, delivery_row)?.pop() else {
-            return Ok(None);
-        };
-        delivery.attempt += 1;
-        delivery.status = Status::Sending;
-        delivery.lease_until = Some(now.plus(lease));
-        tx.execute(
-            "UPDATE alert_deliveries SET status = 'SENDING', attempt = ?2, lease_until = ?3 WHERE delivery_id = ?1",
-            params![delivery.delivery_id, delivery.attempt, now.plus(lease).0],
-        )?;
-        let sql = format!("SELECT {ALERT_COLUMNS} FROM alerts WHERE alert_id = ?1");
-        let alert = collect(&tx, &sql, params![delivery.alert_id], alert_row)?
-            .pop()
-            .ok_or_else(|| AlertError::BadRow(format!("delivery {} has no alert", delivery.delivery_id)))?;
-        tx.commit()?;
-        Ok(Some(Claim { delivery, alert }))
+        self.take(&due, parameters, now.plus(lease))
     }
 
     fn sent(&self, claim: &Claim, latency_ms: i64, now: Timestamp) -> Result<bool, AlertError> {
@@ -245,9 +268,9 @@ impl AlertStore for Sqlite {
             &self.db,
             claim,
             Status::Sent,
-            "UPDATE alert_deliveries SET status = 'SENT', lease_until = NULL, latency_ms = ?3, settled_at = ?4
-             WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2",
-            params![d.delivery_id, d.attempt, latency_ms, now.0],
+            "UPDATE alert_deliveries SET status = 'SENT', lease_until = NULL, latency_ms = ?4, settled_at = ?5
+             WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2 AND lease_until = ?3",
+            params![d.delivery_id, d.attempt, lease(claim), latency_ms, now.0],
         )?;
         Ok(done != Done::Lost)
     }
@@ -258,9 +281,9 @@ impl AlertStore for Sqlite {
             &self.db,
             claim,
             Status::Retry,
-            "UPDATE alert_deliveries SET status = 'RETRY', lease_until = NULL, last_error = ?3, next_attempt_at = ?4
-             WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2",
-            params![d.delivery_id, d.attempt, error, at.0],
+            "UPDATE alert_deliveries SET status = 'RETRY', lease_until = NULL, last_error = ?4, next_attempt_at = ?5
+             WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2 AND lease_until = ?3",
+            params![d.delivery_id, d.attempt, lease(claim), error, at.0],
         )?;
         Ok(done != Done::Lost)
     }
@@ -279,9 +302,9 @@ impl AlertStore for Sqlite {
             &tx,
             claim,
             status,
-            "UPDATE alert_deliveries SET status = ?3, lease_until = NULL, last_error = ?4, settled_at = ?5
-             WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2",
-            params![d.delivery_id, d.attempt, status.as_str(), error, now.0],
+            "UPDATE alert_deliveries SET status = ?4, lease_until = NULL, last_error = ?5, settled_at = ?6
+             WHERE delivery_id = ?1 AND status = 'SENDING' AND attempt = ?2 AND lease_until = ?3",
+            params![d.delivery_id, d.attempt, lease(claim), status.as_str(), error, now.0],
         )?;
         if let Some(next) = next.filter(|_| done == Done::Now) {
             insert_delivery(&tx, (&d.alert_id, &d.run_id, &d.phase), next, Some(d.delivery_id), (now, now))?;
@@ -302,30 +325,19 @@ impl AlertStore for Sqlite {
             Ok(Open { deliveries: count(r, 0)?, oldest: r.get::<_, Option<i64>>(1)?.map(Timestamp) })
         })?)
     }
-
-    fn forget(&self, before: Timestamp, keep_run: &str) -> Result<u64, AlertError> {
-        let tx = self.begin()?;
-        tx.execute_batch(
-            "CREATE TEMP TABLE IF NOT EXISTS old_alerts(alert_id TEXT PRIMARY KEY); DELETE FROM old_alerts;",
-        )?;
-        tx.execute(
-            "INSERT INTO old_alerts SELECT alert_id FROM alerts a WHERE raised_at < ?1 AND run_id <> ?2 AND NOT EXISTS(
-               SELECT 1 FROM alert_deliveries d WHERE d.alert_id = a.alert_id AND status NOT IN ('SENT','FAILED','CANCELLED'))",
-            params![before.0, keep_run],
-        )?;
-        tx.execute("DELETE FROM alert_deliveries WHERE alert_id IN (SELECT alert_id FROM old_alerts)", [])?;
-        let gone =
-            tx.execute("DELETE FROM alerts WHERE alert_id IN (SELECT alert_id FROM old_alerts)", [])?;
-        tx.commit()?;
-        Ok(gone as u64)
-    }
 }
 
-/// What is due, the longest due first: `?1` run, `?2` phase, `?3` now, `?4` the time of orphans, `?5` the only notifier, `?6` those left out.
-/// Each part reads the first row of an index.
+/// The end of a claim's lease: with its attempt it tells the claim, since one that was put back leaves the number of its attempt to the
+/// next.
+fn lease(claim: &Claim) -> Option<i64> {
+    claim.delivery.lease_until.map(|until| until.0)
+}
+
+/// What is due, the longest due first: `?1` run, `?2` phase, `?3` now, `?4` the only notifier, `?5` those left out. Each part reads the
+/// first row of an index.
 fn due() -> String {
     const LANE: &str =
-        "(?5 IS NULL OR notifier = ?5) AND (?6 IS NULL OR notifier NOT IN (SELECT value FROM json_each(?6)))";
+        "(?4 IS NULL OR notifier = ?4) AND (?5 IS NULL OR notifier NOT IN (SELECT value FROM json_each(?5)))";
     let part = |when: &str, order: &str| {
         format!(
             "SELECT * FROM (SELECT {DELIVERY_COLUMNS} FROM alert_deliveries WHERE {when} AND {LANE} ORDER BY {order}, delivery_id LIMIT 1)"
@@ -337,8 +349,6 @@ fn due() -> String {
             "status IN ('PENDING','RETRY') AND run_id = ?1 AND phase = ?2 AND next_attempt_at <= ?3",
             "next_attempt_at",
         ),
-        part("status = 'SENDING' AND lease_until <= ?4", "lease_until"),
-        part("status IN ('PENDING','RETRY') AND next_attempt_at <= ?4", "next_attempt_at"),
     ];
     format!("{} LIMIT 1", parts.join(" UNION ALL "))
 }
