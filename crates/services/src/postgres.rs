@@ -8,8 +8,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// How long children of a server that was killed may hold its shared memory.
+const ORPHANS: Duration = Duration::from_secs(30);
+/// What a server says that finds them.
+const STILL_IN_USE: &str = "pre-existing shared memory block";
 
 /// A private PostgreSQL: user and database `postgres`, no password, TCP on loopback only.
 #[derive(Debug)]
@@ -93,9 +98,20 @@ impl Postgres {
         if self.tls {
             args.extend(["-c".to_owned(), "ssl=on".to_owned()]);
         }
-        let mut server = Process::start(&self.binaries.join("postgres"), &args, unprivileged(), &log)?;
         let port = self.port;
-        server.wait_for(&log, || answers(port))?;
+        let begun = Instant::now();
+        let server = loop {
+            let known = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
+            let mut server = Process::start(&self.binaries.join("postgres"), &args, unprivileged(), &log)?;
+            match server.wait_for(&log, || answers(port)) {
+                Ok(()) => break server,
+                // Its children notice a moment later that it was killed.
+                Err(_) if begun.elapsed() < ORPHANS && said_since(&log, known).contains(STILL_IN_USE) => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => return Err(error),
+            }
+        };
         self.server = Some(server);
         Ok(())
     }
@@ -147,6 +163,12 @@ impl Postgres {
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
+}
+
+fn said_since(log: &Path, known: u64) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let known = usize::try_from(known).unwrap_or(usize::MAX).min(bytes.len());
+    String::from_utf8_lossy(&bytes[known..]).into_owned()
 }
 
 /// The newest version that Debian has installed.

@@ -402,7 +402,8 @@ fn all_faults_mixed_lose_nothing() {
     let twice = scene.audit();
     println!("{wanted} alerts, seed {seed}: acts {seen:?}, {twice} duplicates, {c:?}");
     assert!(seen.iter().all(|times| *times > 0));
-    assert_eq!(c.delivered, c.raised, "{c:?}");
+    // A notifier that dies again within five minutes is told of once.
+    assert!(c.delivered + c.throttled == c.raised && c.delivered >= wanted, "{c:?}");
     assert!(scene.has("NOTIFIER-DEGRADED"), "told of itself through the other");
     assert!(twice <= 2 * kills, "{twice} duplicates of {kills} kills");
 }

@@ -16,7 +16,7 @@ const NAMED: usize = 3;
 /// What the tables say of the alerts that were raised.
 #[derive(Default)]
 struct Balance<'a> {
-    /// Ids of the journal, the spools and the table.
+    /// Ids of the table.
     raised: BTreeSet<&'a str>,
     delivered: usize,
     dead: usize,
@@ -42,12 +42,8 @@ struct Balance<'a> {
 }
 
 impl<'a> Balance<'a> {
-    fn of(
-        rows: &'a AlertRows,
-        deliveries: &[&'a DeliveryRow],
-        raised: impl Iterator<Item = &'a str>,
-    ) -> Self {
-        let mut balance = Self { raised: raised.collect(), ..Self::default() };
+    fn of(rows: &'a AlertRows, deliveries: &[&'a DeliveryRow], raised: &'a [Raised]) -> Self {
+        let mut balance = Self::default();
         let mut by_alert: BTreeMap<&str, Vec<&DeliveryRow>> = BTreeMap::new();
         let taken_over: BTreeSet<i64> = deliveries.iter().filter_map(|row| row.fallback_of).collect();
         for row in deliveries {
@@ -62,8 +58,16 @@ impl<'a> Balance<'a> {
                 _ => *balance.waiting.entry(&row.notifier).or_default() += 1,
             }
         }
-        let known: BTreeSet<&str> = rows.alerts.iter().map(|row| row.alert_id.as_str()).collect();
-        balance.lost = balance.raised.difference(&known).copied().collect();
+        // The same name alone says too little: a run that was begun anew under an old id has alerts of the same ids.
+        let known: BTreeSet<(&str, i64)> =
+            rows.alerts.iter().map(|row| (raised_as(&row.alert_id), row.raised_at_ms)).collect();
+        let mut lost = BTreeSet::new();
+        for alert in raised {
+            if !known.contains(&(alert.id.as_str(), alert.at_ms)) {
+                lost.insert(alert.id.as_str());
+            }
+        }
+        balance.lost = lost.into_iter().collect();
         balance.gone = balance.lost.len();
         for alert in rows.alerts.iter().filter(|row| !row.rule_id.starts_with("GATE-")) {
             balance.raised.insert(&alert.alert_id);
@@ -139,7 +143,7 @@ impl<'a> Balance<'a> {
             more(self.cancelled, "cancelled") + &more(self.given_up, "given up") + &more(self.gone, "lost");
         format!(
             "{} raised = {} delivered + {} dead + {} throttled + {} aggregated + {} stored only + {} open{rare}",
-            self.raised.len(),
+            self.raised.len() + self.lost.len(),
             self.delivered,
             self.dead,
             self.throttled,
@@ -160,13 +164,26 @@ fn is_open(row: &DeliveryRow) -> bool {
     !matches!(row.status.as_str(), "SENT" | "DLQ" | "CANCELLED" | "FAILED")
 }
 
+/// An alert of the journal or of a spool.
+struct Raised {
+    id: String,
+    at_ms: i64,
+}
+
 /// The alerts of whole inputs: what stands behind the last one was perhaps never finished, and a restart would cut it.
-fn ids(entries: &[Entry]) -> impl Iterator<Item = String> {
+fn alerts(entries: &[Entry]) -> impl Iterator<Item = Raised> {
     let whole = entries.iter().rposition(|entry| entry.commit).map_or(0, |last| last + 1);
     entries[..whole].iter().filter_map(|entry| match &entry.body {
-        Body::Alert(alert) => Some(alert.fields().alert_id.clone()),
+        Body::Alert(alert) => {
+            Some(Raised { id: alert.fields().alert_id.clone(), at_ms: entry.at.as_millis() })
+        }
         _ => None,
     })
+}
+
+/// The id under which it was raised. The store tells alerts of an earlier run of the same name from this one's by `~` and a digest.
+fn raised_as(stored: &str) -> &str {
+    stored.split_once('~').map_or(stored, |(id, _)| id)
 }
 
 impl Bench<'_> {
@@ -196,8 +213,7 @@ impl Bench<'_> {
         }
         // Another's alerting, of which only the deliveries are shown, raises elsewhere than our runner does.
         let raised = if own && stored { self.raised() } else { Ok(Vec::new()) };
-        let ids = raised.as_ref().map(Vec::as_slice).unwrap_or_default();
-        let balance = Balance::of(rows, &deliveries, ids.iter().map(String::as_str));
+        let balance = Balance::of(rows, &deliveries, raised.as_ref().map(Vec::as_slice).unwrap_or_default());
         let mut text = format!("DLQ {metric}, {dlq} in the table, {sent} delivered; {}", balance.sum());
         let losses = balance.losses(self.evidence.settings.has_journal);
         let outcome = if dead(dlq) || !losses.is_empty() {
@@ -225,8 +241,8 @@ impl Bench<'_> {
         }
     }
 
-    /// The ids of what was raised; none when the runner keeps no journal. Why they are not known, when they are not.
-    fn raised(&self) -> Result<Vec<String>, String> {
+    /// What was raised; none when the runner keeps no journal. Why they are not known, when they are not.
+    fn raised(&self) -> Result<Vec<Raised>, String> {
         if !self.evidence.settings.has_journal {
             return Ok(Vec::new());
         }
@@ -239,7 +255,7 @@ impl Bench<'_> {
         if let Some(run) = stranger {
             return Err(format!("the journal is of run {run}, not {}", self.phase.runner_id));
         }
-        Ok(ids(journal).chain(ids(spooled)).collect())
+        Ok(alerts(journal).chain(alerts(spooled)).collect())
     }
 
     /// C4 of a runner whose alerting keeps no table: its own counters are all there is.

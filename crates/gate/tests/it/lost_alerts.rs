@@ -189,3 +189,19 @@ fn a_runner_without_a_journal_is_judged_by_its_table() {
     });
     inconclusive(&open, &["telegram 1"]);
 }
+
+#[test]
+fn an_alert_of_an_earlier_run_of_the_same_name_is_no_other_one() {
+    let id = "run-1.main-1";
+    let change = |main: &mut PhaseEvidence| {
+        journal(main).insert(5, entry(id, true));
+        rows(main).alerts.push(AlertRow { raised_at_ms: -60_000, ..alert(id, "throttled") });
+    };
+    let lost = c4(|_, main| change(main));
+    assert_eq!(lost.outcome, Outcome::Fail, "{lost:?}");
+    let stored = c4(|_, main| {
+        change(main);
+        rows(main).alerts.push(alert(&format!("{id}~0123456789abcdef"), "throttled"));
+    });
+    assert_eq!(stored.outcome, Outcome::Pass, "{stored:?}");
+}
