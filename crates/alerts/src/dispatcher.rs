@@ -27,6 +27,9 @@ const MEASURE: Duration = Duration::from_millis(500);
 /// The pause after an error of the store: the cursor stands still meanwhile.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
+/// The thread that takes in.
+const INTAKE: &str = "alert-intake";
+
 /// Starts dispatchers.
 #[derive(Debug)]
 pub struct Dispatcher;
@@ -78,7 +81,7 @@ impl Dispatcher {
         match intake.come_back().and_then(|()| intake.look(clock(), false)) {
             Ok(looked) => own.unreadable(&looked.failed, clock()),
             Err(e @ (AlertError::StoreLost { .. } | AlertError::Store(_))) => {
-                own.failing(&e, clock());
+                own.failing(INTAKE, &e, clock());
                 intake.look_ahead(clock());
             }
             Err(e) => return Err(e),
@@ -86,19 +89,20 @@ impl Dispatcher {
         let shared = Arc::new(Shared::default());
         shared.lock().prepared = intake.is_prepared();
         // When a thread cannot be had, dropping the handle ends the others.
-        let mut handle = DispatcherHandle { shared: Arc::clone(&shared), threads: Vec::new() };
+        let mut handle = DispatcherHandle { shared: Arc::clone(&shared), workers: Vec::new(), intake: None };
         let (ready, probed) = mpsc::channel();
         for (mut worker, name) in workers.into_iter().zip(&names) {
             let (shared, own, clock) = (Arc::clone(&shared), Arc::clone(&own), clock.clone());
             let ready = ready.clone();
-            handle.threads.push(spawn(&format!("alert-{name}"), move || {
+            let thread = format!("alert-{name}");
+            handle.workers.push(spawn(&thread.clone(), move || {
                 let first = worker.probe_when_due().and_then(|()| match worker.measure() {
                     Err(AlertError::StoreLost { .. } | AlertError::Store(_)) => Ok(0),
                     other => other,
                 });
                 let works = first.is_ok();
                 if ready.send(first).is_ok() && works {
-                    run_worker(&mut worker, &shared, &own, &clock);
+                    run_worker((&thread, &mut worker), &shared, &own, &clock);
                     worker.leave();
                 }
             })?);
@@ -109,7 +113,7 @@ impl Dispatcher {
             let gone = || AlertError::Config("an alert thread ended at once".to_owned());
             probed.recv().map_err(|_| gone())??;
         }
-        handle.threads.push(spawn("alert-intake", move || run_intake(&mut intake, &shared, &own, &clock))?);
+        handle.intake = Some(spawn(INTAKE, move || run_intake(&mut intake, &shared, &own, &clock))?);
         Ok(handle)
     }
 }
@@ -119,6 +123,12 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .name(name.to_owned())
         .spawn(body)
         .map_err(|e| AlertError::Config(format!("cannot start the thread {name}: {e}")))
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("an alert thread panicked");
+    }
 }
 
 /// Wall time at its making plus monotonic time since.
@@ -136,7 +146,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The workers end, and, when they have, the intake.
     stopping: bool,
+    ending: bool,
     /// What an earlier process left is counted: from now on deliveries may be sent.
     prepared: bool,
     /// Passes over all sources that were asked for, that were made, and that were made without an error.
@@ -157,14 +169,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps until the timeout or the next change; true when the threads should end.
-    fn pause(&self, timeout: Duration) -> bool {
+    /// Sleeps until the timeout or the next change; true when the thread should end.
+    fn pause(&self, timeout: Duration, ends: fn(&State) -> bool) -> bool {
         let state = self.lock();
-        if state.stopping {
+        if ends(&state) {
             return true;
         }
         let (state, _) = self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner);
-        state.stopping
+        ends(&state)
     }
 }
 
@@ -180,11 +192,8 @@ fn run_intake(intake: &mut Intake, shared: &Shared, own: &Own, clock: &Clock) {
                 if std::mem::take(&mut failing) {
                     tracing::info!("alerts are taken in again");
                 }
+                own.well(INTAKE);
                 own.unreadable(&looked.failed, clock());
-                // Workers notice an outage, too.
-                if own.is_lost() && intake.ping().is_ok() {
-                    own.back();
-                }
                 let mut state = shared.lock();
                 state.prepared = intake.is_prepared();
                 if looked.taken > 0 || passed < asked || state.read < asked {
@@ -203,24 +212,32 @@ fn run_intake(intake: &mut Intake, shared: &Shared, own: &Own, clock: &Clock) {
                     tracing::error!("alerts cannot be taken in, trying again: {e}");
                 }
                 failing = true;
-                own.failing(&e, clock());
+                own.failing(INTAKE, &e, clock());
                 intake.look_ahead(clock());
                 shared.lock().prepared = intake.is_prepared();
                 AFTER_ERROR
             }
         };
-        if shared.pause(pause) {
-            return;
+        if shared.pause(pause, |state| state.ending) {
+            break;
         }
+    }
+    // What the workers raised while they ended is stored with the rest.
+    if let Err(e) = intake.look(clock(), true) {
+        tracing::warn!("what was raised last waits on disk: {e}");
     }
 }
 
-fn run_worker(worker: &mut Worker, shared: &Shared, own: &Own, clock: &Clock) {
+fn run_worker((name, worker): (&str, &mut Worker), shared: &Shared, own: &Own, clock: &Clock) {
     let mut failing = false;
     let mut measure_at = Instant::now();
     loop {
         if !shared.lock().prepared {
-            if shared.pause(IDLE) {
+            // Whether a notifier works is measured while the store is away, too.
+            if let Err(e) = worker.probe_when_due() {
+                own.failing(name, &e, clock());
+            }
+            if shared.pause(IDLE, |state| state.stopping) {
                 return;
             }
             continue;
@@ -233,13 +250,16 @@ fn run_worker(worker: &mut Worker, shared: &Shared, own: &Own, clock: &Clock) {
                 if !failing {
                     tracing::error!("alerts cannot be sent, trying again: {e}");
                 }
-                own.failing(e, clock());
+                own.failing(name, e, clock());
                 worker.age_queue();
                 AFTER_ERROR
             }
         };
         failing = result.is_err();
-        if shared.pause(pause) {
+        if !failing {
+            own.well(name);
+        }
+        if shared.pause(pause, |state| state.stopping) {
             return;
         }
     }
@@ -282,7 +302,8 @@ fn turn(worker: &mut Worker, shared: &Shared, measure_at: &mut Instant) -> Resul
 #[derive(Debug)]
 pub struct DispatcherHandle {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+    intake: Option<JoinHandle<()>>,
 }
 
 impl DispatcherHandle {
@@ -319,11 +340,10 @@ impl DispatcherHandle {
     fn end(&mut self) {
         self.shared.lock().stopping = true;
         self.shared.changed.notify_all();
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("an alert thread panicked");
-            }
-        }
+        self.workers.drain(..).for_each(join);
+        self.shared.lock().ending = true;
+        self.shared.changed.notify_all();
+        self.intake.take().into_iter().for_each(join);
     }
 }
 

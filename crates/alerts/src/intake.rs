@@ -24,6 +24,8 @@ use crate::store::{BEAT_EVERY, Overflow, Store, Taken};
 const STORE_CURSOR_EVERY: Duration = Duration::from_secs(1);
 /// A cursor that did not move is stored at this interval: it is not that of a run that ended long ago.
 const KEEP_CURSOR_EVERY: Duration = Duration::from_secs(3_600);
+/// When what is old could not be deleted.
+const FORGET_AGAIN: Duration = Duration::from_secs(3_600);
 /// How often it is looked whether an overflow has ended.
 const LOOK_AT_OVERFLOWS_EVERY: Duration = Duration::from_secs(1);
 /// An overflow that lasts is told of at this interval.
@@ -48,6 +50,7 @@ pub struct Intake {
     /// What an earlier process left is still to be counted.
     count_back: bool,
     retention: Option<Duration>,
+    forget_at: Timestamp,
     /// The alert whose storing failed: whether it is there, only the next attempt tells.
     doubt: Option<String>,
     /// When the first look at the sources was, or the start before it.
@@ -89,6 +92,7 @@ impl Intake {
             sources: paths.map(|path| Source::new(path, owner)).collect(),
             count_back: false,
             retention: config.retention,
+            forget_at: Timestamp(i64::MIN),
             doubt: None,
             begun: None,
             beat_at: Timestamp(i64::MIN),
@@ -122,14 +126,6 @@ impl Intake {
         !self.count_back
     }
 
-    /// Whether the store answers.
-    ///
-    /// # Errors
-    /// [`AlertError`].
-    pub fn ping(&self) -> Result<(), AlertError> {
-        self.store.ping()
-    }
-
     fn prepare(&mut self) -> Result<(), AlertError> {
         if self.count_back {
             let (alerts, deliveries) = self.store.rows(&self.run_id, Some(&self.phase))?;
@@ -139,16 +135,27 @@ impl Intake {
         Ok(())
     }
 
-    /// Deletes what is older than the retention time, once.
-    fn forget_old(&mut self, now: Timestamp) -> Result<(), AlertError> {
-        let Some(retention) = self.retention else { return Ok(()) };
+    /// Deletes what is older than the retention time, once. That it cannot holds up nothing.
+    fn forget_old(&mut self, now: Timestamp) {
+        let Some(retention) = self.retention.filter(|_| now >= self.forget_at) else { return };
         let nanos = i64::try_from(retention.as_nanos()).unwrap_or(i64::MAX);
-        let gone = self.store.forget(Timestamp(now.0.saturating_sub(nanos)), &self.run_id)?;
-        if gone > 0 {
-            tracing::info!(gone, "alerts of earlier runs were older than the retention time and are deleted");
+        match self.store.forget(Timestamp(now.0.saturating_sub(nanos)), &self.run_id) {
+            Ok(gone) => {
+                if gone > 0 {
+                    tracing::info!(
+                        gone,
+                        "alerts of earlier runs were older than the retention time and are deleted"
+                    );
+                }
+                self.retention = None;
+            }
+            Err(e) => {
+                tracing::warn!(
+                    "alerts older than the retention time are not deleted, trying again in an hour: {e}"
+                );
+                self.forget_at = now.plus(FORGET_AGAIN);
+            }
         }
-        self.retention = None;
-        Ok(())
     }
 
     /// Reads what the sources have gained since the last call; the number of new alerts. A source that does not exist yet has
@@ -185,7 +192,7 @@ impl Intake {
             }
         }
         looked.taken += self.sum_up(now, at_end)?;
-        self.forget_old(now)?;
+        self.forget_old(now);
         self.queue_behind(now, false);
         Ok(looked)
     }
@@ -321,7 +328,7 @@ impl Intake {
     fn take_in(&mut self, alert: &Alert, cursor: (&str, u64), now: Timestamp) -> Result<bool, AlertError> {
         let plan = self.routes.plan(alert, &self.notifiers, now);
         // An answer may be lost behind a commit: the next attempt finds the alert there, and it is counted then.
-        let doubtful = self.doubt.take().is_some_and(|id| id == alert.alert_id);
+        let doubtful = self.doubts(&alert.alert_id);
         let mut taken = self.store.take_in(alert, &plan, cursor, now);
         // What is damaged was found before, at another time.
         let is_damage = alert.alert_id.starts_with(&format!("{}-damaged-", self.run_id));
@@ -341,6 +348,11 @@ impl Intake {
             self.doubt = Some(alert.alert_id.clone());
         }
         self.count(alert, taken?, doubtful)
+    }
+
+    /// True once for the alert whose storing was in doubt.
+    fn doubts(&mut self, alert_id: &str) -> bool {
+        self.doubt.take_if(|id| id == alert_id).is_some()
     }
 
     /// Counts an alert that the store took; true when it is new.
@@ -375,7 +387,7 @@ impl Intake {
             }
             let summary = self.summary(overflow, now);
             let plan = self.routes.summary_plan(&summary, &self.notifiers, now);
-            let doubtful = self.doubt.take().is_some_and(|id| id == summary.alert_id);
+            let doubtful = self.doubts(&summary.alert_id);
             let taken = self.store.sum_up(overflow, &summary, &plan, now);
             if taken.is_err() {
                 self.doubt = Some(summary.alert_id.clone());

@@ -1,6 +1,6 @@
 //! Alert delivery: an alert that was raised is delivered, or it is in the dead letters.
 //!
-//! Lives here: the embedded store (SQLite), the [`Spool`] for alerts that do not come from the engine, the [`Dispatcher`]
+//! Lives here: the stores (SQLite embedded, PostgreSQL), the [`Spool`] for alerts that do not come from the engine, the [`Dispatcher`]
 //! that follows the journal and spools with a stored cursor, throttles, routes, sends, retries and falls back, the notifiers
 //! (Telegram, Slack, email, webhook, local log) with their secrets, and what an operator does with dead letters. Does not live here: the rules' conditions (they are raised elsewhere), their severities and throttles (the
 //! catalogue), and the journal's writing.

@@ -22,14 +22,20 @@ pub(crate) struct Own {
 /// What was told and lasts. What could not be written is told again.
 #[derive(Debug, Default)]
 struct Told {
-    /// The store is lost.
-    store: bool,
-    /// The work fails by something else.
-    work: bool,
+    /// The threads that have lost the store.
+    store: BTreeSet<String>,
+    /// The threads whose work fails by something else.
+    work: BTreeSet<String>,
     /// These sources cannot be read.
     sources: BTreeSet<PathBuf>,
     /// The spool does not take it: said once.
     mute: bool,
+}
+
+impl Told {
+    fn of(&mut self, error: &AlertError) -> &mut BTreeSet<String> {
+        if error.is_store() { &mut self.store } else { &mut self.work }
+    }
 }
 
 impl Own {
@@ -70,12 +76,14 @@ impl Own {
         self.raise("NOTIFIER-DEGRADED", "A notifier's circuit opened", &message, (DEGRADED, notifier), now);
     }
 
-    /// The work failed; the loss of the store is told once.
-    pub(crate) fn failing(&self, error: &AlertError, now: Timestamp) {
+    /// The work of a thread failed. Told once, until it succeeds for everybody again: threads find out one by one that a store is back.
+    pub(crate) fn failing(&self, who: &str, error: &AlertError, now: Timestamp) {
         {
             let mut told = self.told();
-            let mark = if error.is_store() { &mut told.store } else { &mut told.work };
-            if std::mem::replace(mark, true) {
+            let failing = told.of(error);
+            let is_first = failing.is_empty();
+            failing.insert(who.to_owned());
+            if !is_first {
                 return;
             }
         }
@@ -95,9 +103,7 @@ impl Own {
             )
         };
         if !raised {
-            let mut told = self.told();
-            let mark = if error.is_store() { &mut told.store } else { &mut told.work };
-            *mark = false;
+            self.told().of(error).clear();
         }
     }
 
@@ -121,15 +127,10 @@ impl Own {
         }
     }
 
-    /// True from the first failure on, until all is well.
-    pub(crate) fn is_lost(&self) -> bool {
-        let told = self.told();
-        told.store || told.work
-    }
-
-    /// The store takes alerts again.
-    pub(crate) fn back(&self) {
+    /// The work of a thread succeeds.
+    pub(crate) fn well(&self, who: &str) {
         let mut told = self.told();
-        (told.store, told.work) = (false, false);
+        told.store.remove(who);
+        told.work.remove(who);
     }
 }

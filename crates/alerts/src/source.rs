@@ -34,6 +34,8 @@ pub(crate) struct Source {
     pub(crate) stored: u64,
     pub(crate) stored_at: Timestamp,
     ahead: Ahead,
+    /// The file's length when the process began: what a power cut took before that may have been written anew since.
+    seen: u64,
 }
 
 /// What tells a file from another that has its name: a run that is begun anew under an old id has another journal.
@@ -68,6 +70,7 @@ impl Source {
             stored: 0,
             stored_at: Timestamp(0),
             ahead: Ahead::default(),
+            seen: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
         }
     }
 
@@ -128,8 +131,8 @@ impl Source {
     /// # Errors
     /// [`AlertError::Io`].
     pub(crate) fn begin(&mut self, stored: Option<u64>) -> Result<(), AlertError> {
-        let length = self.open()?.map_or(0, |(_, metadata)| metadata.len());
-        // What was cut off may have been written anew.
+        let length = self.open()?.map_or(0, |(_, metadata)| metadata.len()).min(self.seen);
+        // What was cut off may have been written anew. Reading from the begin repeats nothing.
         self.position = stored.filter(|stored| *stored <= length).unwrap_or(0);
         self.stored = self.position;
         Ok(())

@@ -165,7 +165,7 @@ impl Worker {
         let Some(claim) = self.next_claim()? else { return self.adopt() };
         let mut claims = vec![claim];
         match self.gather(&mut claims).and_then(|()| self.nexts(&claims)) {
-            Ok(nexts) => self.attempt(&claims, nexts).map(|()| true),
+            Ok(nexts) => self.attempt(&claims, nexts).map(|_| true),
             Err(e) => {
                 // No attempt was made: they are tried when the store is back. A row that cannot be read is left to its lease.
                 if e.is_store_lost() {
@@ -231,6 +231,11 @@ impl Worker {
 
     /// Ends: what is claimed and was not tried goes back. When the store is away it comes back by itself when its lease ends.
     pub(crate) fn leave(&mut self) {
+        if let Err(e) = self.record_all() {
+            tracing::warn!(
+                "deliveries that were made are not on record, and are made again when their lease ends: {e}"
+            );
+        }
         while let Some(held) = self.held.pop_front() {
             if let Err(e) = self.put_back(held) {
                 tracing::warn!("claimed deliveries come back when their lease ends: {e}");
@@ -258,9 +263,7 @@ impl Worker {
         };
         let (id, run_id) = (claim.delivery.delivery_id, &claim.delivery.run_id);
         tracing::warn!("delivery {id} of run {run_id} is sent here: its dispatcher has been silent for long");
-        let name = claim.delivery.notifier.clone();
-        self.attempt(&[claim], vec![None])?;
-        if self.notifiers.iter().any(|(n, c)| n.name() == name && works(c)) {
+        if self.attempt(&[claim], vec![None])? {
             self.adopt_at = now;
         }
         Ok(true)
@@ -339,15 +342,15 @@ impl Worker {
         Ok(())
     }
 
-    /// One attempt for all of these: they go to the same notifier, in one message when they are several.
-    fn attempt(&mut self, claims: &[Claim], nexts: Vec<Option<String>>) -> Result<(), AlertError> {
+    /// One attempt for all of these: they go to the same notifier, in one message when they are several. True when it arrived.
+    fn attempt(&mut self, claims: &[Claim], nexts: Vec<Option<String>>) -> Result<bool, AlertError> {
         let result = self.send(claims, nexts.iter().all(Option::is_some))?;
-        let now = (self.clock)();
+        let (now, arrived) = ((self.clock)(), result.is_ok());
         for (claim, next) in claims.iter().zip(nexts) {
             let (claim, result) = (claim.clone(), result.clone());
             self.unrecorded.push_back(Attempt { claim, next, result, ended: now });
         }
-        self.record_all()
+        self.record_all().map(|()| arrived)
     }
 
     /// Tells the store how attempts ended, in their order. What it cannot take now is told again: an attempt is not made twice because
@@ -427,12 +430,16 @@ impl Worker {
         let Some(alert) = alert else { return Ok(Ok(())) };
         let result = notifier.send(&alert);
         let now = (self.clock)();
-        if circuit.note(result.is_ok(), now)
-            && let Err(e) = &result
-        {
-            self.own.degraded(name, &e.to_string(), now);
+        // That a neighbour's alert is refused says nothing of the notifier, as ours are concerned.
+        let own = first.delivery.run_id == self.run_id && first.delivery.phase == self.phase;
+        if own || result.is_ok() {
+            if circuit.note(result.is_ok(), now)
+                && let Err(e) = &result
+            {
+                self.own.degraded(name, &e.to_string(), now);
+            }
+            self.metrics.notifier(name)?.available.set(circuit.availability(now));
         }
-        self.metrics.notifier(name)?.available.set(circuit.availability(now));
         Ok(result)
     }
 

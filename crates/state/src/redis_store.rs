@@ -152,12 +152,12 @@ impl StateStore for Redis {
         let key = self.key("kill_switch");
         let place = format!("{} {key}", self.access.place());
         // Somebody may have put a list or a hash there: an answer like any other, of a connection that works.
-        let text = self.with(|connection| match connection.get::<_, Option<String>>(&key) {
+        let text = self.with(|connection| match connection.get::<_, Option<Vec<u8>>>(&key) {
             Err(e) if e.code() == Some("WRONGTYPE") => Ok(Err(e.to_string())),
             other => other.map(Ok),
         })?;
         let Some(text) = text.map_err(|what| StateError::Content { place, what })? else { return Ok(None) };
-        let kill: Kill = serde_json::from_str(&text).map_err(self.content("kill_switch"))?;
+        let kill: Kill = serde_json::from_slice(&text).map_err(self.content("kill_switch"))?;
         Ok(Some(kill.reason))
     }
 }

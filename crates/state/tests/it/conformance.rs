@@ -153,10 +153,10 @@ fn a_kill_switch_that_cannot_be_read_is_no_absent_one() {
     let server = Server::start().unwrap();
     let mut raw = redis::Client::open(server.url(0)).unwrap().get_connection().unwrap();
     let mut store = Redis::new(access(&server, 0), "r1.main");
-    for command in ["SET", "LPUSH"] {
+    for (command, value) in [("SET", &b"now!"[..]), ("SET", b"\xff\xfe"), ("LPUSH", b"now!")] {
         redis::cmd("DEL").arg("assay:r1.main:kill_switch").query::<()>(&mut raw).unwrap();
-        redis::cmd(command).arg("assay:r1.main:kill_switch").arg("now!").query::<()>(&mut raw).unwrap();
+        redis::cmd(command).arg("assay:r1.main:kill_switch").arg(value).query::<()>(&mut raw).unwrap();
         let found = store.pulled();
-        assert!(matches!(found, Err(state::StateError::Content { .. })), "{command}: {found:?}");
+        assert!(matches!(found, Err(state::StateError::Content { .. })), "{command} {value:?}: {found:?}");
     }
 }

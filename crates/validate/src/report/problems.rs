@@ -172,7 +172,7 @@ pub(super) const EXACT: &[(&str, &str)] = &[
     ("the guardian process was killed", "가디언 프로세스가 강제 종료됨"),
     (
         "the guardian process was stopped by a signal (SIGSTOP) and was continued",
-        "가디언 프로세스가 시그널(SIGSTOP)로 정지되어 재개함",
+        "시그널(SIGSTOP)로 정지된 가디언 프로세스를 재개시킴",
     ),
     ("no process of the group could be read", "그룹의 프로세스를 하나도 읽을 수 없음"),
     ("its main run had started", "본 실행이 시작된 뒤"),
@@ -350,7 +350,7 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     ("no series answered {}", "{0}에 해당하는 시계열 없음"),
     (
         "the newest data is {#} s old: Prometheus does not scrape the runner",
-        "최신 데이터가 {0}초 전의 것임: Prometheus가 러너를 수집하지 않음",
+        "최신 데이터가 {0}초 전의 것임: Prometheus가 러너의 메트릭을 수집하지 않음",
     ),
     ("a frame has {#} fields and {#} columns", "프레임의 필드는 {0}개인데 열은 {1}개"),
     ("not applicable ({})", "해당 없음 ({0})"),
@@ -437,7 +437,7 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
         "the runner stopped itself at {#} s: emergency stop (exit code 3)",
         "{0}초에 러너가 스스로 정지함: 긴급 정지 (종료 코드 3)",
     ),
-    ("ended by signal {#} at {#} s", "{1}초에 시그널 {0}으로 종료됨"),
+    ("ended by signal {#} at {#} s", "{1}초에 시그널 {0}(으)로 종료됨"),
     ("exited with code 0 at {#} s of {#} s", "{1}초 중 {0}초에 종료 코드 0으로 종료됨"),
     ("ended at {#} s, exit status unknown", "{0}초에 종료됨, 종료 상태를 알 수 없음"),
     ("KPI file rewrites at {#} for {#} s", "KPI 파일 갱신이 {1}초 동안 {0}회에서 멈춤"),
@@ -477,7 +477,7 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     ("{#} deliveries ended in the dead letters: {}", "전송 {0}건이 DLQ에 적재됨: {1}"),
     (
         "memory grew at {}, in no component that is exposed; {}",
-        "메모리가 {0}로 증가했으나 공개된 구성 요소 중 증가한 것이 없음; {1}",
+        "메모리가 {0}(으)로 증가했으나 공개된 구성 요소 중 증가한 것이 없음; {1}",
     ),
     ("memory grew at {}", "메모리 증가 {0}"),
     (
@@ -488,8 +488,8 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
         "never exited: {} and no completed round trip; look at the exit rules",
         "청산되지 않음: {0}, 완료된 왕복 거래 없음. 청산 규칙을 확인하십시오",
     ),
-    ("the runner exited with code {#}", "러너가 종료 코드 {0}으로 종료됨"),
-    ("the runner was ended by signal {#}", "러너가 시그널 {0}으로 종료됨"),
+    ("the runner exited with code {#}", "러너가 종료 코드 {0}(으)로 종료됨"),
+    ("the runner was ended by signal {#}", "러너가 시그널 {0}(으)로 종료됨"),
     ("{#} alerts in the dead letters", "DLQ에 적재된 알림 {0}건"),
     ("/metrics never answered after {#} s: {}", "{0}초 이후 /metrics 응답이 한 번도 없음: {1}"),
     (
@@ -560,7 +560,7 @@ pub(super) const PATTERNS: &[(&str, &str)] = &[
     ),
     (
         "position {#}: gross {} - fees {} is not net {}",
-        "포지션 {0}: 총손익 {1} - 수수료 {2}이(가) 순손익 {3}와 다름",
+        "포지션 {0}: 총손익 {1} - 수수료 {2}이(가) 순손익 {3}와(과) 다름",
     ),
     ("order {#}: fee in {}, {} takes it in {}", "주문 {0}: 수수료 통화가 {1}, {2}은(는) {3}(으)로 받음"),
     ("order {#}: fee {} {}, the terms give {}", "주문 {0}: 수수료 {1} {2}, 조건으로는 {3}"),

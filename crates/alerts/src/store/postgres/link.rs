@@ -179,7 +179,7 @@ impl Link {
         let late = |_| Failed::Late;
         let made = self.runtime.block_on(async { tokio::time::timeout(SHORT, self.open()).await });
         let mut session = made.map_err(late)??;
-        let migrated = async { tokio::time::timeout(SHORT, migrate(&mut session)).await };
+        let migrated = async { tokio::time::timeout(LONG, migrate(&mut session)).await };
         match self.runtime.block_on(migrated).map_err(late).and_then(|done| done) {
             Ok(()) => Ok(session),
             Err(failed) => {
