@@ -1,8 +1,11 @@
 //! Prometheus.
 
-use crate::process::{Process, ServiceError, accepts, free_port, program};
+use crate::process::{Process, ServiceError, free_port, program};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A private Prometheus with its data in a temporary directory.
@@ -30,7 +33,7 @@ impl Prometheus {
         ];
         let log = place.path().join("server.log");
         let mut server = Process::start(&program, &args, None, &log)?;
-        server.wait_for(&log, || accepts(port))?;
+        server.wait_for(&log, || is_ready(port))?;
         Ok(Self { _server: server, port, _place: place })
     }
 
@@ -57,4 +60,17 @@ impl Prometheus {
         }
         command.output().map_err(|e| ServiceError(format!("cannot start {}: {e}", program.display())))
     }
+}
+
+/// Whether it answers as one that is ready: a port that is open may be somebody else's, or nobody reads from it yet.
+fn is_ready(port: u16) -> bool {
+    let attempt = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.") && answer.contains(" 200 ") && answer.contains("Prometheus"))
+    };
+    attempt().unwrap_or(false)
 }
