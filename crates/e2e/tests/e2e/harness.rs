@@ -20,7 +20,7 @@ pub const FAKE: &str = env!("CARGO_BIN_EXE_fake-runner");
 const HEAVY_SEATS: u32 = 6;
 /// More or fewer by `ASSAY_E2E_SEATS`, for a machine that is faster or busier than two free cores.
 static LIGHT_SEATS: LazyLock<u32> =
-    LazyLock::new(|| std::env::var("ASSAY_E2E_SEATS").ok().and_then(|n| n.parse().ok()).unwrap_or(14));
+    LazyLock::new(|| std::env::var("ASSAY_E2E_SEATS").ok().and_then(|n| n.parse().ok()).unwrap_or(10));
 
 struct Pool {
     taken: u32,
